@@ -1,0 +1,1 @@
+"""The REST backend: typed requests into calls of `cifs` and back."""

@@ -1,0 +1,122 @@
+"""`POST /channels`, `/channels/maps`, `/channels/intervene` and the channel statistics of a model.
+
+C is the number of channels of the layer asked for.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.schemas.catalogue import Choice
+from backend.schemas.images import ImageRef, Prediction
+
+Target = Literal["label", "prediction"] | int
+
+
+class _LayerRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(examples=["fmnist-resnet10-w16-natural"])
+    layer: str = Field(examples=["layer4.0"])
+    images: list[ImageRef] = Field(min_length=1, examples=[[{"dataset": "fashion_mnist_mini", "index": 0}]])
+    attack: Choice | None = Field(None, examples=[{"name": "pgd", "eps": 0.1, "steps": 20}])
+
+
+class ChannelsRequest(_LayerRequest):
+    target: Target = Field("label", description="the class whose score relevance speaks of: the label, each input's own prediction, or a class index")
+    relevance: str | Choice = Field("true", description="a name under GET /relevances, alone or with parameters", examples=["true"])
+    imgf: Choice | None = Field(None, description="a what-if IMGF applied to the relevance; absent: the model's own importance where the layer has one", examples=[{"name": "softplus", "alpha": 5}])
+
+
+class ChannelView(Prediction):
+    """One input (natural or adversarial) seen at one layer."""
+
+    target: int = Field(description="the class the relevance speaks of")
+    activation: list[float] = Field(description="[C] mean over positions of z_i")
+    relevance: list[float] = Field(description="[C] g")
+    importance: list[float] | None = Field(None, description="[C] m; null where the layer is plain and no imgf was given")
+    selected: list[float] | None = Field(None, description="[C] mean over positions of m_i · z_i")
+
+
+class ChannelsResult(BaseModel):
+    label: int
+    natural: ChannelView
+    adversarial: ChannelView | None = None
+
+
+class ChannelsResponse(BaseModel):
+    model: str
+    layer: str
+    relevance: dict[str, Any] = Field(description="resolved")
+    imgf: dict[str, Any] | None = Field(description="resolved; null where importance is null")
+    importance_source: Literal["model", "request"] | None = Field(description="whose importance it is: the model's own, or the what-if IMGF's")
+    attack: dict[str, Any] | None
+    results: list[ChannelsResult]
+
+
+class MapsRequest(_LayerRequest):
+    channels: list[int] = Field(min_length=1, description="which channels", examples=[[0, 1]])
+
+
+class ChannelMaps(BaseModel):
+    channel: int
+    natural: list[list[float]] = Field(description="(H, W) feature map z_i")
+    adversarial: list[list[float]] | None = None
+
+
+class MapsResult(BaseModel):
+    label: int
+    channels: list[ChannelMaps]
+
+
+class MapsResponse(BaseModel):
+    model: str
+    layer: str
+    attack: dict[str, Any] | None
+    results: list[MapsResult]
+
+
+class InterveneRequest(_LayerRequest):
+    mask: list[float] = Field(description="[C] multipliers put on the layer's channels", examples=[[1.0] * 128])
+
+
+class Intervention(BaseModel):
+    before: Prediction
+    after: Prediction = Field(description="under the mask")
+
+
+class InterveneResult(BaseModel):
+    label: int
+    natural: Intervention
+    adversarial: Intervention | None = None
+
+
+class InterveneResponse(BaseModel):
+    model: str
+    layer: str
+    attack: dict[str, Any] | None
+    results: list[InterveneResult]
+
+
+class ChannelSummary(BaseModel):
+    """Means over a class's images at one layer, each [C]."""
+
+    activation: list[float]
+    frequency: list[float] = Field(description="share of images on which a_i exceeds 1 % of that image's largest activation")
+    relevance: list[float] = Field(description="true relevance for the class")
+    importance: list[float] | None = None
+    selected: list[float] | None = None
+
+
+class ChannelStatistics(BaseModel):
+    model: str
+    dataset: str
+    split: str
+    layer: str
+    layers: list[str] = Field(description="layers that have statistics")
+    class_index: int
+    class_name: str
+    n: int = Field(description="images of the class that were counted")
+    attack: dict[str, Any]
+    natural: ChannelSummary
+    adversarial: ChannelSummary

@@ -1,0 +1,42 @@
+"""Images in a request, images and predictions in a response."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Split = Literal["train", "test"]
+
+
+class DatasetImage(BaseModel):
+    """One image of a data set the backend knows, by its index in the split."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str = Field(examples=["fashion_mnist_mini"])
+    index: int = Field(ge=0, examples=[0])
+    split: Split = "test"
+
+
+class UploadedImage(BaseModel):
+    """A PNG or JPEG of any size, base64; resized to what the model takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    png: str = Field(min_length=1, description="base64 of a PNG or JPEG file")
+    label: int | None = Field(None, ge=0, description="class index; the natural prediction stands in when absent")
+
+
+ImageRef = Annotated[DatasetImage | UploadedImage, Field(description="an image of a data set, or an upload")]
+
+
+class EncodedImage(BaseModel):
+    """The same image twice: to look at, and exact."""
+
+    png: str = Field(description="base64 PNG, 8 bits a channel: rounding can undo an attack")
+    npy: str = Field(description="base64 .npy, float32, shape (C, H, W), values in [0, 1]: the exact image")
+
+
+class Prediction(BaseModel):
+    prediction: int = Field(description="class index of the largest logit")
+    class_name: str
+    probabilities: list[float] = Field(description="softmax of the logits, one a class")
