@@ -1,0 +1,49 @@
+"""Losses an attack maximises and training minimises. All are per image: (N,)."""
+
+from collections.abc import Callable, Sequence
+from math import isinf
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cifs.registry import Registry
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits (N, K), labels (N,) → (N,)
+LOSSES: Registry[Loss] = Registry("loss")
+
+
+@LOSSES.register("ce")
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+@LOSSES.register("margin")
+def cw_margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """CW margin max_{i≠y} f_i − f_y (arXiv 1608.04644, f_6). With the authors' confidence of 50 the clamp never acts, so there is none."""
+    score = logits.gather(1, labels[:, None])[:, 0]
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return others.amax(dim=1) - score
+
+
+@LOSSES.register("dlr")
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
+    """Difference of logits ratio (arXiv 2003.01690, eq. 6): the margin, free of the logits' scale. Needs three classes."""
+    ordered = logits.sort(dim=1, descending=True).values
+    return cw_margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
+
+
+def joint(loss: Loss, logits: Tensor, raw_predictions: Sequence[Tensor], labels: Tensor, beta: float) -> Tensor:
+    """ℓ_β = 1/(1+β)·ℓ(p, y) + β/((1+β)|I|)·Σ_{l∈I} ℓ(p^l, y) (arXiv 2102.05311, eq. 5); β = ∞ is the probes alone.
+
+    Without modified layers it is ℓ(p, y).
+    """
+    logits = logits.float()
+    if not raw_predictions or beta == 0:
+        return loss(logits, labels)
+    probes = sum(loss(p.float(), labels) for p in raw_predictions) / len(raw_predictions)
+    assert isinstance(probes, Tensor)
+    if isinf(beta):
+        return probes
+    return (loss(logits, labels) + beta * probes) / (1 + beta)

@@ -1,0 +1,28 @@
+"""Numeric precision and determinism, in one place."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["float32", "bf16"]
+
+
+def autocast(device: torch.device | str, precision: Precision) -> AbstractContextManager[None]:
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def generator(*seeds: int) -> torch.Generator:
+    """A CPU generator that is a function of these numbers alone: (seed, step) makes a run resumable to the step."""
+    state = 0
+    for seed in seeds:  # splitmix64, so that neighbouring seeds share nothing
+        state = (state + seed + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return torch.Generator().manual_seed(state >> 1)

@@ -1,0 +1,102 @@
+"""Names → things. A registered settings class is a frozen pydantic dataclass: it validates itself and has a JSON Schema."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from typing_extensions import dataclass_transform
+
+from cifs.errors import InvalidParameter, UnknownName
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """A read-only mapping that is filled by decorators and answers a wrong name with the right ones."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._things: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[Any], Any]:
+        def add(thing: Any) -> Any:
+            if name in self._things:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._things[name] = thing
+            return thing
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._things[name]
+        except (KeyError, TypeError):
+            raise UnknownName(self.kind, name, self._things) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def name_of(self, thing: object) -> str:
+        """The name a settings instance's class is registered under."""
+        return next(name for name, cls in self._things.items() if type(thing) is cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def settings(cls: type[T]) -> type[T]:
+    """Frozen, keyword-only, validated: what every registered choice with parameters is."""
+    return pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)
+
+
+def parse_fraction(value: Any) -> Any:
+    """'8/255' → 8/255; anything else is left to the type it stands for."""
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    numerator, _, denominator = value.partition("/")
+    try:
+        return float(numerator) / float(denominator)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is no fraction: write a number such as 0.1, or a fraction such as '8/255'") from None
+
+
+def fraction(*, ge: float, le: float) -> Any:
+    """The type of a number in [ge, le] that may be written as a fraction."""
+    number = Annotated[float, Field(ge=ge, le=le)]
+    return Annotated[number, BeforeValidator(parse_fraction, json_schema_input_type=number | str)]
+
+
+def configure(registry: Registry[type[T]], name: str, parameters: Mapping[str, Any]) -> T:
+    """The settings registered as `name` with these parameters.
+
+    Raises UnknownName, or InvalidParameter that names the field, the value and what is allowed.
+    """
+    cls = registry[name]
+    try:
+        return TypeAdapter(cls).validate_python(dict(parameters))
+    except ValidationError as error:
+        raise InvalidParameter("; ".join(_explain(registry, cls, name, e) for e in error.errors())) from None
+
+
+def _explain(registry: Registry[Any], cls: type, name: str, error: Any) -> str:
+    field = ".".join(str(part) for part in error["loc"] if not isinstance(part, type)) or name
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        allowed = ", ".join(json_schema(cls).get("properties", {})) or "none"
+        return f"{registry.kind} {name!r} has no parameter {field!r}; it takes: {allowed}"
+    return f"{registry.kind} {name!r}: {field} = {error['input']!r}: {error['msg']}"
+
+
+def json_schema(cls: type) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a settings class's parameters."""
+    return TypeAdapter(cls).json_schema()
+
+
+def described(thing: Any) -> tuple[str, str]:
+    """(title, description): the first line of the docstring, and the whole."""
+    text = (thing.__doc__ or "").strip()
+    return text.partition("\n")[0].rstrip("."), text

@@ -1,0 +1,83 @@
+"""Probes A^l: auxiliary classifiers on pooled features, whose relevance has a closed form.
+
+CIFS, arXiv 2102.05311, section 3.2. Both forms pool first, so raising every position of channel i by δ_i raises the
+pooled feature by exactly δ_i, and g = ∇_δ Σ_{i ∈ classes} A(z + δ1ᵀ)[i] needs no autograd.
+"""
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from cifs.registry import Registry, settings
+
+
+def pool(z: Tensor) -> Tensor:
+    """Activation a of every channel: (N, C, H, W) → (N, C)."""
+    return z.mean(dim=(2, 3))
+
+
+class LinearProbe(nn.Module):
+    """A(z) = W·pool(z) + b."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(channels, num_classes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.output(pool(z))
+
+    def relevance(self, z: Tensor, classes: Tensor) -> Tensor:
+        """g = Σ_i W[i]. z (N, C, H, W), classes (N, k) → (N, C)."""
+        return self.output.weight[classes].sum(dim=1)
+
+
+class MLPProbe(nn.Module):
+    """A(z) = W·softplus_β(U·pool(z) + b) + c."""
+
+    def __init__(self, channels: int, num_classes: int, *, hidden: int, sharpness: float) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(channels, hidden)
+        self.output = nn.Linear(hidden, num_classes)
+        self.sharpness = sharpness
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.output(F.softplus(self.hidden(pool(z)), beta=self.sharpness))
+
+    def relevance(self, z: Tensor, classes: Tensor) -> Tensor:
+        """g = ((Σ_i W[i]) ⊙ σ(β·(U·pool(z) + b)))·U. z (N, C, H, W), classes (N, k) → (N, C)."""
+        slope = (self.sharpness * self.hidden(pool(z))).sigmoid()  # derivative of softplus_β
+        return (self.output.weight[classes].sum(dim=1) * slope) @ self.hidden.weight
+
+
+@settings
+class Linear:
+    """Linear probe on pooled features."""
+
+    def build(self, channels: int, num_classes: int) -> LinearProbe:
+        return LinearProbe(channels, num_classes)
+
+
+@settings
+class MLP:
+    """Probe with one softplus hidden layer on pooled features."""
+
+    hidden: int = Field(128, ge=1, le=8192, description="hidden units")
+    sharpness: float = Field(5.0, gt=0, le=1000, description="β of the softplus")
+
+    def build(self, channels: int, num_classes: int) -> MLPProbe:
+        return MLPProbe(channels, num_classes, hidden=self.hidden, sharpness=self.sharpness)
+
+
+Probe = LinearProbe | MLPProbe
+PROBES: Registry[type[Linear] | type[MLP]] = Registry("probe")
+PROBES.register("linear")(Linear)
+PROBES.register("mlp")(MLP)
+
+
+def autograd_relevance(probe: Probe, z: Tensor, classes: Tensor) -> Tensor:
+    """The same g by its definition, ∇_δ Σ_i A(z + δ1ᵀ)[i] at δ = 0: the reference, and the way for probes without a closed form."""
+    with torch.enable_grad():
+        delta = z.new_zeros(z.shape[:2]).requires_grad_()
+        score = probe(z.detach() + delta[:, :, None, None]).gather(1, classes).sum()
+        return torch.autograd.grad(score, delta)[0]
