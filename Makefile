@@ -1,0 +1,38 @@
+# CIFS Lab. Needs Python 3.11 or newer and make; everything else is installed into $(VENV).
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint bench format clean
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP)  ## Create .venv and install (the other targets do it by themselves)
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C ends both
+	@$(BIN)/python scripts/demo.py
+
+test: $(STAMP)  ## Run every test, the browser's included
+	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP)  ## Run the quick tests only
+	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)
+
+lint: $(STAMP)  ## ruff, mypy, import-linter; hadolint and docker compose for the container files
+	@PATH="$(abspath $(BIN)):$$PATH" scripts/lint.sh
+
+format: $(STAMP)  ## Let ruff format and fix the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(STAMP)  ## Measure the claims about speed, side by side with peers
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## Remove .venv, caches and build leftovers (runs, data and checkpoints stay)
+	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
