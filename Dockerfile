@@ -21,12 +21,13 @@ COPY . .
 RUN uv pip install --no-cache --no-deps --editable .
 
 FROM python:${PYTHON_VERSION}-slim
-RUN useradd --create-home --uid 10001 cifs
+RUN useradd --create-home --uid 10001 cifs && install --directory --owner=cifs /data
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build --chown=cifs:cifs /app /app
 # The container runs with a read-only root as well: what it writes at run time goes to /tmp and to the volumes.
 ENV PATH=/opt/venv/bin:$PATH \
+    CIFS_DATA=/data \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MPLCONFIGDIR=/tmp/matplotlib \

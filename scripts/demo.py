@@ -112,7 +112,7 @@ def running(service: Service, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # the terminal's Ctrl-C reaches the demo alone, which then ends its children in order
+            start_new_session=True,  # the terminal's Ctrl-C reaches the demo alone, which ends its children
         )
         try:
             yield process
@@ -212,18 +212,27 @@ def main() -> int:
         api_port = announced_port("backend", "CIFS_BACKEND_PORT", 8000)
         page_port = announced_port("dashboard", "CIFS_DASHBOARD_PORT", 8501, taken=[api_port])
         api, page = f"http://{HOST}:{api_port}", f"http://{HOST}:{page_port}"
+        uvicorn = [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(api_port)]
+        streamlit = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "--server.address",
+            HOST,
+            "--server.port",
+            str(page_port),
+        ]
+        quiet = ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
         services = [
             Service(
                 "backend",
-                [sys.executable, "-m", "uvicorn", "--factory", "backend.app:create_app"]
-                + ["--host", HOST, "--port", str(api_port), "--timeout-graceful-shutdown", "5"],
+                [*uvicorn, "--timeout-graceful-shutdown", "5", "--factory", "backend.app:create_app"],
                 health=f"{api}/health",
             ),
             Service(
                 "dashboard",
-                [sys.executable, "-m", "streamlit", "run", "frontend/app.py", "--server.headless", "true"]
-                + ["--server.address", HOST, "--server.port", str(page_port)]
-                + ["--browser.serverAddress", HOST, "--browser.gatherUsageStats", "false"],
+                [*streamlit, *quiet, "frontend/app.py"],
                 health=f"{page}/_stcore/health",
                 env={"CIFS_BACKEND_URL": api},
             ),
