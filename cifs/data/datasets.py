@@ -151,7 +151,7 @@ def _read_npz(path: Path, split: Split) -> Images:
 
 def from_arrays(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Images:
     """uint8 (N, H, W) or (N, H, W, C) → Images."""
-    nhwc = torch.from_numpy(np.ascontiguousarray(images)).reshape(*images.shape[:3], -1)
+    nhwc = torch.from_numpy(np.array(images, order="C")).reshape(*images.shape[:3], -1)
     return Images(nhwc.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64).reshape(-1)))
 
 

@@ -1,0 +1,130 @@
+"""Recipes: training runs as data (TOML files under cifs/recipes), overridable key by key."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from math import cos, pi
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from cifs.attacks import ATTACKS, Linf
+from cifs.errors import InvalidParameter, UnknownName
+from cifs.registry import configure, settings
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@settings
+class Recipe:
+    """One training run: min over all weights of E max over ‖x' − x‖_∞ ≤ ε of ℓ_β(x', y) (arXiv 2102.05311, eq. 6)."""
+
+    title: str
+    method: Literal["natural", "vanilla", "cas", "cifs"]
+    dataset: str
+    seed: int = Field(0, ge=0, lt=2**31)
+    model: dict[str, Any] = Field(description="arch and options, as cifs.models.build")
+    attack: dict[str, Any] | None = Field(None, description="the training attack {name, parameters}; none: natural training")
+    validation_attack: dict[str, Any] | None = Field(None, description="by which the best checkpoint is chosen; none: by natural accuracy")
+    beta: float = Field(2.0, ge=0, description="β of ℓ_β")
+    epochs: int = Field(12, ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.1, gt=0, description="peak learning rate")
+    momentum: Share = 0.9
+    nesterov: bool = False
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["one_cycle", "multistep"] = "one_cycle"
+    warm_up: Share = Field(0.2, description="one_cycle: share of the run in which the rate rises")
+    milestones: tuple[Share, ...] = Field((0.625, 0.75), description="multistep: after which shares of the run it falls tenfold")
+    padding: int = Field(4, ge=0, description="random crop")
+    flip: bool = True
+    precision: Literal["float32", "bf16"] = "bf16"
+    validation: int = Field(1000, ge=0, description="last images of the training split, kept out of training")
+    keep: Literal["best", "last"] = Field("best", description="which checkpoint is kept, the best on the validation images or the last")
+
+    @cached_property
+    def training_attack(self) -> Linf | None:
+        return _attack(self.attack)
+
+    @cached_property
+    def checking_attack(self) -> Linf | None:
+        return _attack(self.validation_attack)
+
+    def lr_at(self, progress: float) -> float:
+        """Learning rate when this share of the run is done."""
+        if self.schedule == "multistep":
+            return self.lr * 0.1 ** sum(progress >= milestone for milestone in self.milestones)
+        if progress < self.warm_up:
+            return self.lr * progress / self.warm_up
+        return self.lr * 0.5 * (1 + cos(pi * (progress - self.warm_up) / (1 - self.warm_up + 1e-9)))
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _attack(choice: Mapping[str, Any] | None) -> Linf | None:
+    if choice is None:
+        return None
+    parameters = dict(choice)
+    return configure(ATTACKS, parameters.pop("name"), parameters)
+
+
+def recipe_names() -> tuple[str, ...]:
+    return tuple(sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.toml")))
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe of this name, or of a .toml file, with overrides such as "epochs=2" or "attack.steps=3".
+
+    A recipe may extend another (`extends = "cpu/…"`). Raises UnknownName or InvalidParameter.
+    """
+    values = _read(name)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise InvalidParameter(f"override {override!r}: write key=value, for example epochs=2 or attack.steps=3")
+        *path, last = key.split(".")
+        table = values
+        for part in path:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise InvalidParameter(f"override {override!r}: {part!r} is no table")
+        table[last] = _toml_value(text)
+    try:
+        recipe = TypeAdapter(Recipe).validate_python(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
+        raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
+    _ = recipe.training_attack, recipe.checking_attack  # so that a wrong attack is found now
+    return recipe
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if not name.endswith(".toml") and name not in recipe_names():
+        raise UnknownName("recipe", name, recipe_names())
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidParameter(f"recipe {name!r} cannot be read: {error}") from error
+    parent = values.pop("extends", None)
+    return values if parent is None else _merged(_read(parent), values)
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, table by table."""
+    merged = dict(below)
+    for key, value in above.items():
+        both_tables = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _merged(below[key], value) if both_tables else value
+    return merged

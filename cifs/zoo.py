@@ -1,0 +1,112 @@
+"""The zoo: a folder of checkpoints, <id>/{model.safetensors, config.json, README.md, evaluation.json, channel_statistics.npz}.
+
+Weights are safetensors and configurations JSON: nothing that is loaded can run code.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cifs.errors import CheckpointError, CIFSError, UnknownName
+from cifs.files import replacing, write_json
+from cifs.models import CNN, MODELS
+
+TrainingMethod = Literal["natural", "vanilla", "cas", "cifs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """What is known of a checkpoint beside its architecture."""
+
+    title: str  # for people
+    dataset: str
+    method: TrainingMethod
+    eps: float | None = None  # ℓ∞ budget of its adversarial training; None: natural training
+    recipe: str | None = None
+    command: str | None = None
+    training: Mapping[str, Any] | None = None  # the whole recipe, wall time, validation figures, library versions
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint folder, read but not loaded."""
+
+    id: str
+    folder: Path
+    config: Mapping[str, Any]  # the model's arguments
+    info: Info
+
+    @property
+    def evaluation_path(self) -> Path:
+        return self.folder / "evaluation.json"
+
+    @property
+    def statistics_path(self) -> Path:
+        return self.folder / "channel_statistics.npz"
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """evaluation.json, or None where there is none. Raises CheckpointError where it is malformed."""
+        return _read_json(self.evaluation_path) if self.evaluation_path.exists() else None
+
+    def load(self, device: torch.device | str = "cpu") -> CNN:
+        """The model in eval mode. Raises CheckpointError for a corrupt or foreign file."""
+        path = self.folder / "model.safetensors"
+        try:
+            model = MODELS[self.config["arch"]](**self.config)
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
+        except (CIFSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"checkpoint {self.id!r}: the weights and config.json do not fit a model of ours ({error})") from error
+        return model.to(device, memory_format=torch.channels_last).eval()
+
+
+@dataclass(frozen=True)
+class Zoo:
+    root: Path
+
+    def ids(self) -> tuple[str, ...]:
+        """Every folder with a config.json."""
+        return tuple(sorted(path.parent.name for path in self.root.glob("*/config.json")))
+
+    def entry(self, model_id: str) -> Entry:
+        """Raises UnknownName, or CheckpointError where config.json is malformed."""
+        if model_id not in self.ids():
+            raise UnknownName("model", model_id, self.ids())
+        folder = self.root / model_id
+        config = _read_json(folder / "config.json")
+        try:
+            info = Info(**config.pop("info"))
+            if info.method not in get_args(TrainingMethod):
+                raise UnknownName("method", info.method, get_args(TrainingMethod))
+        except (KeyError, TypeError, AttributeError, UnknownName) as error:
+            raise CheckpointError(f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})") from error
+        return Entry(model_id, folder, config, info)
+
+    def load(self, model_id: str, device: torch.device | str = "cpu") -> CNN:
+        return self.entry(model_id).load(device)
+
+    def save(self, model_id: str, model: CNN, info: Info) -> Entry:
+        """Writes weights and configuration; weights first, for a folder without config.json is no checkpoint."""
+        folder = self.root / model_id
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        with replacing(folder / "model.safetensors") as temporary:
+            save_file(weights, temporary, metadata={"format": "pt"})
+        write_json(folder / "config.json", {**model._hub_mixin_config, "info": asdict(info)})
+        return self.entry(model_id)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path.parent.name}/{path.name} is missing or no JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path.parent.name}/{path.name} holds a {type(value).__name__}, expected an object")
+    return value
