@@ -79,6 +79,13 @@ def stopping_on_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+
+
 @command
 def train(
     recipe: Annotated[str, typer.Argument(help="a name under `cifs recipes`, or a .toml file")],

@@ -1,0 +1,23 @@
+"""Channels: activation, relevance, importance, statistics, interventions."""
+
+from cifs.channels.activation import activation, active
+from cifs.channels.capture import capture, editing, intervene, layer_names
+from cifs.channels.relevance import RELEVANCES, Relevance
+from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
+from cifs.channels.view import View, view
+
+__all__ = [
+    "RELEVANCES",
+    "ChannelStatistics",
+    "ClassMeans",
+    "Relevance",
+    "View",
+    "activation",
+    "active",
+    "capture",
+    "channel_statistics",
+    "editing",
+    "intervene",
+    "layer_names",
+    "view",
+]

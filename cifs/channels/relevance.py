@@ -1,0 +1,66 @@
+"""Relevance g: how the score of a class moves when every position of channel i is raised. PAPER: arXiv 2102.05311, section 3.2."""
+
+from typing import Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from cifs.channels.capture import capture, editing
+from cifs.errors import InvalidParameter
+from cifs.models import CNN
+from cifs.modes import eval_mode, frozen
+from cifs.registry import Registry, settings
+from cifs.selection import top_k
+
+
+class Relevance(Protocol):
+    def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor: ...
+
+
+RELEVANCES: Registry[type[Relevance]] = Registry("relevance")
+
+
+@RELEVANCES.register("true")
+@settings
+class True_:
+    """True relevance: g = (∇_z f^{[l+1:L]}(z)[c])·1, by autograd through the layers above.
+
+    For any layer of any CNN. At the penultimate layer (pool, then linear) it is the weight row of the class.
+    """
+
+    def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
+        """x (N, C₀, H₀, W₀), classes (N,) → g (N, C)."""
+        leaf: list[Tensor] = []
+
+        def cut(z: Tensor) -> Tensor:  # the graph starts here: nothing below is differentiated
+            leaf.append(z.detach().requires_grad_())
+            return leaf[0]
+
+        with eval_mode(model), frozen(model), editing(model, layer, cut), torch.enable_grad():
+            score = model(x).gather(1, classes[:, None]).sum()
+            return torch.autograd.grad(score, leaf[0])[0].sum(dim=(2, 3))
+
+
+@RELEVANCES.register("assessed")
+@settings
+class Assessed:
+    """Assessed relevance, as CIFS does at its modified layers: the probe stands in for the layers above.
+
+    g = ∇_δ Σ_{i ∈ top-k} A(z + δ1ᵀ)[i]. The class asked for is the first of the k, the others are the probe's largest.
+    """
+
+    k: int = Field(2, ge=1, description="how many classes are summed")
+
+    def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
+        """x (N, C₀, H₀, W₀), classes (N,) → g (N, C)."""
+        if not isinstance(model, CNN) or layer not in model.modified:
+            modified = ", ".join(model.modified) if isinstance(model, CNN) else ""
+            raise InvalidParameter(f"layer {layer!r} has no probe to assess relevance with; this model has probes at: {modified or 'no layer'}")
+        if self.k > model.num_classes:
+            raise InvalidParameter(f"k = {self.k}: the model has {model.num_classes} classes")
+        probe = model.selector(layer).probe
+        with eval_mode(model), torch.no_grad(), capture(model, layer) as captured:
+            model(x)
+            z = captured.features
+            return probe.relevance(z, top_k(probe(z), self.k, classes))

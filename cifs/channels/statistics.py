@@ -1,0 +1,133 @@
+"""Channel statistics of a class: natural against attacked, at every layer. Streaming: memory does not grow with the images.
+
+Sums are kept in float64, so one batch or fifty give the same means.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import json
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cifs.attacks import Linf, perturb
+from cifs.channels.activation import activation, active
+from cifs.channels.relevance import RELEVANCES
+from cifs.channels.view import view
+from cifs.data import Images
+from cifs.errors import CheckpointError, UnknownName
+from cifs.files import replacing
+from cifs.models import CNN
+from cifs.precision import Precision, device_of
+
+INPUTS = ("natural", "adversarial")
+
+
+@dataclass
+class ClassMeans:
+    """Running means of (N, C) rows by class."""
+
+    num_classes: int
+    sums: Tensor | None = None  # float64 (K, C)
+    counts: Tensor = field(init=False)  # int64 (K,)
+
+    def __post_init__(self) -> None:
+        self.counts = torch.zeros(self.num_classes, dtype=torch.int64)
+
+    def add(self, rows: Tensor, labels: Tensor) -> None:
+        rows, labels = rows.detach().double().cpu(), labels.cpu()
+        if self.sums is None:
+            self.sums = torch.zeros(self.num_classes, rows.shape[1], dtype=torch.float64)
+        self.sums.index_add_(0, labels, rows)
+        self.counts += torch.bincount(labels, minlength=self.num_classes)
+
+    def mean(self) -> Tensor:
+        """(K, C); NaN for a class without images."""
+        assert self.sums is not None
+        return self.sums / self.counts[:, None]
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Means over the images of each class, by layer: arrays[f"{layer}/{natural|adversarial}/{quantity}"] is (K, C).
+
+    Quantities: activation, frequency (share of images on which the channel is active), relevance (true, for the label), and
+    at modified layers importance and selected.
+    """
+
+    arrays: dict[str, NDArray[np.float32]]
+    counts: NDArray[np.int64]  # images of each class
+    dataset: str
+    split: str
+    attack: dict[str, Any]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(key.split("/")[0] for key in self.arrays))
+
+    def of(self, layer: str, inputs: str, label: int) -> dict[str, NDArray[np.float32]]:
+        """quantity → (C,) of one class. Raises UnknownName."""
+        if layer not in self.layers:
+            raise UnknownName("layer", layer, self.layers)
+        if not 0 <= label < len(self.counts):
+            raise UnknownName("class", label, map(str, range(len(self.counts))))
+        prefix = f"{layer}/{inputs}/"
+        return {key.removeprefix(prefix): a[label] for key, a in self.arrays.items() if key.startswith(prefix)}
+
+    def save(self, path: Path) -> None:
+        about = json.dumps({"dataset": self.dataset, "split": self.split, "attack": self.attack})
+        arrays: dict[str, Any] = {**self.arrays, "counts": self.counts, "about": np.array(about)}
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "ChannelStatistics":
+        """Raises CheckpointError for a corrupt or foreign file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            return cls(counts=arrays.pop("counts"), **json.loads(str(arrays.pop("about"))), arrays=arrays)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise CheckpointError(f"{path.parent.name}/{path.name} is missing or no channel statistics ({error})") from error
+
+
+def channel_statistics(
+    model: CNN,
+    batches: Iterable[Images],
+    attack: Linf,
+    *,
+    dataset: str,
+    split: str,
+    precision: Precision = "float32",
+    report: Callable[[int], None] = lambda images: None,
+) -> ChannelStatistics:
+    """Statistics over the images of all batches, natural and attacked. `report` is told how many images each batch had."""
+    true = RELEVANCES["true"]()
+    means: dict[str, ClassMeans] = {}
+    counts = torch.zeros(model.num_classes, dtype=torch.int64)
+    for images in batches:
+        x, y = (t.to(device_of(model)) for t in images.batch(slice(None)))
+        x_adv = perturb(model, x, y, attack, precision=precision)
+        counts += torch.bincount(images.labels, minlength=model.num_classes)
+        for inputs, data in zip(INPUTS, (x, x_adv), strict=True):
+            for layer in model.layers:
+                seen = view(model, layer, data, relevance=true, classes=y)
+                quantities = {
+                    "activation": seen.activation,
+                    "frequency": active(seen.activation),
+                    "relevance": seen.relevance,
+                    "importance": seen.importance,
+                    "selected": seen.selected,
+                }
+                for quantity, rows in quantities.items():
+                    if rows is not None:
+                        means.setdefault(f"{layer}/{inputs}/{quantity}", ClassMeans(model.num_classes)).add(rows, y)
+        report(len(images))
+    arrays = {key: mean.mean().float().numpy() for key, mean in means.items()}
+    return ChannelStatistics(arrays, counts.numpy(), dataset, split, attack.resolved())

@@ -1,0 +1,47 @@
+"""One batch of inputs seen at one layer. Natural and adversarial inputs take the same road; a comparison is two views."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cifs.channels.activation import activation
+from cifs.channels.capture import capture
+from cifs.channels.relevance import Relevance
+from cifs.errors import InvalidParameter
+from cifs.models import CNN
+from cifs.modes import eval_mode
+from cifs.selection import IMGF
+
+
+class View(NamedTuple):
+    logits: Tensor  # (N, K)
+    features: Tensor  # z (N, C, H, W)
+    activation: Tensor  # a (N, C)
+    classes: Tensor  # the class relevance speaks of (N,)
+    relevance: Tensor  # g (N, C)
+    importance: Tensor | None  # m (N, C)
+    selected: Tensor | None  # mean over positions of m ⊙ z (N, C)
+
+
+def view(
+    model: CNN, layer: str, x: Tensor, *, relevance: Relevance, classes: Tensor | None = None, imgf: IMGF | None = None
+) -> View:
+    """x (N, C₀, H₀, W₀) seen at a layer.
+
+    classes (N,) is what relevance speaks of, by default each input's own prediction. The importance is the model's own where
+    the layer is modified; with an `imgf` it is what that IMGF makes of the relevance, on any layer.
+    """
+    with torch.no_grad(), eval_mode(model), capture(model, layer) as captured:
+        logits, layers = model.trace(x)
+    if classes is None:
+        classes = logits.argmax(dim=1)
+    elif len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < model.num_classes:
+        raise InvalidParameter(f"class {classes.tolist()}: the model's classes are 0 to {model.num_classes - 1}")
+    g = relevance(model, layer, x, classes)
+    importance = layers[layer].importance if layer in layers else None
+    if imgf is not None:
+        importance = imgf(g)
+    a = activation(captured.features)
+    selected = None if importance is None else importance * a
+    return View(logits, captured.features, a, classes, g, importance, selected)
