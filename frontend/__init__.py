@@ -1,0 +1,1 @@
+"""The dashboard. Talks to the backend over HTTP only."""

@@ -1,0 +1,11 @@
+"""The dashboard: `streamlit run frontend/app.py`."""
+
+import streamlit as st
+
+st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layout="wide")
+pages = [
+    st.Page("app_pages/channels.py", title="Channels", icon=":material/insights:", default=True),
+    st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),
+    st.Page("app_pages/robustness.py", title="Robustness", icon=":material/shield:"),
+]
+st.navigation(pages, position="top").run()

@@ -1,0 +1,40 @@
+"""Channels: attack an image and watch what each channel of a layer does."""
+
+import streamlit as st
+
+from frontend.components.channel_view import show_channels
+from frontend.components.intervention import show_intervention
+from frontend.components.lab import Lab, connect
+from frontend.components.predictions import show_attack, show_trajectory
+from frontend.components.problems import readable_errors
+from frontend.components.scene import Scene, pick_scene
+from frontend.components.selection import show_importance
+
+VIEWS = {
+    "every channel": show_channels,
+    "importance": show_importance,
+    "damp channels": show_intervention,
+    "the attack, step by step": show_trajectory,
+}
+
+
+def page(lab: Lab) -> None:
+    st.title("Why is this network fooled?")
+    st.markdown(
+        "An attack moves each pixel by at most ε, too little to change what *we* see. "
+        "Watch how it changes what the *channels* of one layer see."
+    )
+    scene = pick_scene(lab)
+    if scene is not None:
+        show_attack(lab, scene)
+        show_view(lab, scene)
+
+
+def show_view(lab: Lab, scene: Scene) -> None:
+    name = st.segmented_control("Look at", list(VIEWS), default="every channel", required=True, key="view")
+    with readable_errors(f"view-{name}"):
+        VIEWS[name](lab, scene)
+
+
+with readable_errors("page"):
+    page(connect())

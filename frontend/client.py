@@ -1,0 +1,202 @@
+"""The backend over HTTP, typed: requests and answers are the models of `backend.schemas`.
+
+BackendError
+├── BackendUnreachable   nothing answers at the address
+├── BackendSlow          no answer in time
+├── BackendBusy          503: the queue is full, try again after `retry_after` seconds
+├── BackendRefused       4xx: the request was wrong, and the message says what is allowed
+└── BackendBroken        5xx, or an answer that is not what the contract says
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from backend.schemas import (
+    AttackRequest,
+    AttackResponse,
+    ChannelsRequest,
+    ChannelsResponse,
+    ChannelStatistics,
+    DatasetInfo,
+    Described,
+    Health,
+    InterveneRequest,
+    InterveneResponse,
+    MapsRequest,
+    MapsResponse,
+    ModelInfo,
+    Problem,
+    RobustnessTable,
+    Samples,
+)
+
+T = TypeVar("T")
+
+
+class BackendError(Exception):
+    """Something to tell the reader; `str(error)` is a sentence for people."""
+
+    title = "The backend did not answer"
+
+
+class BackendUnreachable(BackendError):
+    title = "The backend is not running"
+
+
+class BackendSlow(BackendError):
+    title = "The backend is taking too long"
+
+
+class BackendBusy(BackendError):
+    title = "The backend is busy"
+
+    def __init__(self, message: str, retry_after: int | None = None):
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BackendRefused(BackendError):
+    title = "The backend refused this request"
+
+
+class BackendBroken(BackendError):
+    title = "The backend failed"
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    base_url: str = "http://127.0.0.1:8000"
+    timeout: float = 120.0  # seconds; an attack of many steps on a CPU takes its time
+    connect_timeout: float = 3.0
+
+    @classmethod
+    def from_environment(cls) -> "ClientSettings":
+        return cls(
+            base_url=os.environ.get("CIFS_BACKEND_URL", cls.base_url).rstrip("/"),
+            timeout=float(os.environ.get("CIFS_BACKEND_TIMEOUT", cls.timeout)),
+        )
+
+
+class Client:
+    """One method an endpoint. Raises BackendError, and nothing else, when the backend does not deliver."""
+
+    def __init__(self, settings: ClientSettings):
+        self.settings = settings
+
+    def health(self) -> Health:
+        return self._get("/health", Health)
+
+    def models(self) -> list[ModelInfo]:
+        return self._get("/models", list[ModelInfo])
+
+    def datasets(self) -> list[DatasetInfo]:
+        return self._get("/datasets", list[DatasetInfo])
+
+    def samples(self, dataset: str, *, split: str, label: int | None, offset: int, limit: int) -> Samples:
+        return self._get(f"/datasets/{dataset}/samples", Samples, split=split, label=label, offset=offset, limit=limit)
+
+    def attacks(self) -> list[Described]:
+        return self._get("/attacks", list[Described])
+
+    def imgfs(self) -> list[Described]:
+        return self._get("/imgfs", list[Described])
+
+    def relevances(self) -> list[Described]:
+        return self._get("/relevances", list[Described])
+
+    def robustness(self) -> RobustnessTable:
+        return self._get("/robustness", RobustnessTable)
+
+    def channel_statistics(self, model: str, *, class_index: int, layer: str | None = None) -> ChannelStatistics:
+        return self._get(
+            f"/models/{model}/channel-statistics", ChannelStatistics, **{"class": class_index, "layer": layer}
+        )
+
+    def attack(self, request: AttackRequest) -> AttackResponse:
+        return self._post("/attack", request, AttackResponse)
+
+    def channels(self, request: ChannelsRequest) -> ChannelsResponse:
+        return self._post("/channels", request, ChannelsResponse)
+
+    def maps(self, request: MapsRequest) -> MapsResponse:
+        return self._post("/channels/maps", request, MapsResponse)
+
+    def intervene(self, request: InterveneRequest) -> InterveneResponse:
+        return self._post("/channels/intervene", request, InterveneResponse)
+
+    def _get(self, path: str, answer: type[T], **query: Any) -> T:
+        given = {name: value for name, value in query.items() if value is not None}
+        return _parse(self.exchange("GET", str(httpx.URL(path, params=given)), None), answer)
+
+    def _post(self, path: str, request: BaseModel, answer: type[T]) -> T:
+        return _parse(self.exchange("POST", path, request.model_dump_json(exclude_none=True)), answer)
+
+    def exchange(self, method: str, path: str, body: str | None) -> bytes:
+        """The one place where bytes travel; a subclass can put a cache here."""
+        return send(self.settings, method, path, body)
+
+
+def send(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
+    timeout = httpx.Timeout(settings.timeout, connect=settings.connect_timeout)
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    try:
+        # the backend is a neighbour: a proxy from the environment would only stand between
+        with httpx.Client(base_url=settings.base_url, timeout=timeout, trust_env=False, verify=_tls(settings)) as http:
+            response = http.request(method, path, content=body, headers=headers)
+    except httpx.ConnectTimeout as error:
+        raise _unreachable(settings) from error
+    except httpx.TimeoutException as error:
+        message = f"No answer to {method} {path} within {settings.timeout:g} seconds. Fewer steps or a smaller model answer sooner."
+        raise BackendSlow(message) from error
+    except httpx.ConnectError as error:
+        raise _unreachable(settings) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise BackendBroken(
+            f"The connection to {settings.base_url} broke off: {error or type(error).__name__}"
+        ) from error
+    _raise_for_status(response)
+    return response.content
+
+
+def _tls(settings: ClientSettings) -> bool:
+    return settings.base_url.startswith("https")  # loading certificates for plain http would cost tens of milliseconds
+
+
+def _unreachable(settings: ClientSettings) -> BackendUnreachable:
+    return BackendUnreachable(
+        f"Nothing answers at {settings.base_url}. Start the backend, or set CIFS_BACKEND_URL to where it runs."
+    )
+
+
+def _raise_for_status(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    message = problem_message(response.content, response.status_code)
+    if response.status_code == 503:
+        after = response.headers.get("Retry-After", "")
+        raise BackendBusy(message, int(after) if after.isdigit() else None)
+    raise (BackendRefused if response.is_client_error else BackendBroken)(message)
+
+
+def problem_message(content: bytes, status: int) -> str:
+    """The readable part of a problem+json answer; a plain sentence for anything else."""
+    try:
+        problem = Problem.model_validate_json(content)
+    except ValidationError:
+        return f"It answered with HTTP status {status} and no explanation."
+    details = [f"{error.location}: {error.message}" for error in problem.errors if error.message not in problem.detail]
+    return "\n\n".join([problem.detail, *details])
+
+
+def _parse(content: bytes, answer: type[T]) -> T:
+    try:
+        return TypeAdapter(answer).validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = f"Its answer is not what the contract says ({where or 'the whole answer'}: {first['msg']}). Do its version and the dashboard's agree?"
+        raise BackendBroken(message) from error

@@ -1,0 +1,30 @@
+"""The backend as pages see it: the client with a bounded memory of its answers."""
+
+from datetime import timedelta
+
+import streamlit as st
+
+from frontend.client import Client, ClientSettings, send
+
+ADDRESS = {ClientSettings: repr}
+
+
+class Lab(Client):
+    """Asks again for what may change (models, data sets) after a minute; an attack with its seed is the same for longer."""
+
+    def exchange(self, method: str, path: str, body: str | None) -> bytes:
+        return (_catalogue if method == "GET" else _computed)(self.settings, method, path, body)
+
+
+@st.cache_data(ttl=timedelta(minutes=1), max_entries=128, show_spinner=False, hash_funcs=ADDRESS)
+def _catalogue(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
+    return send(settings, method, path, body)
+
+
+@st.cache_data(ttl=timedelta(minutes=15), max_entries=256, show_spinner=False, hash_funcs=ADDRESS)
+def _computed(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
+    return send(settings, method, path, body)
+
+
+def connect() -> Lab:
+    return Lab(ClientSettings.from_environment())

@@ -1,0 +1,96 @@
+"""What a page looks at: one model, layer, image and attack, chosen in the sidebar and the gallery."""
+
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from backend.schemas import Choice, ImageRef, LayerInfo, ModelInfo
+from frontend import state
+from frontend.components.gallery import pick_image
+from frontend.components.lab import Lab
+from frontend.components.schema_form import attack_form
+
+
+class Scene(NamedTuple):
+    model: ModelInfo
+    layer: LayerInfo
+    image: ImageRef
+    attack: Choice
+    target: Any  # "label", "prediction" or a class index
+    relevance: str
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What every question about the channels has in common."""
+        return {"model": self.model.id, "layer": self.layer.name, "images": [self.image], "attack": self.attack}
+
+
+def pick_scene(lab: Lab) -> Scene | None:
+    """None while the backend has no model to look at."""
+    models = lab.models()
+    if not models:
+        st.info("The backend has no model yet. Train or import one, then come back.", icon=":material/inventory_2:")
+        return None
+    with st.sidebar:
+        model = pick_model(models)
+        layer = _pick_layer(model)
+        target, relevance = _pick_relevance(lab, model, layer)
+        st.divider()
+        attack = attack_form(lab.attacks(), model)
+    return Scene(model, layer, pick_image(lab, model), attack, target, relevance)
+
+
+def pick_model(models: list[ModelInfo]) -> ModelInfo:
+    by_id = {model.id: model for model in models}
+    natural = next((model.id for model in models if model.method == "natural"), models[0].id)
+    picked = state.choose(
+        st.selectbox, "Model", "model", list(by_id), default=natural, format_func=lambda key: by_id[key].title,
+    )  # fmt: skip
+    model = by_id[picked]
+    training = f"trained against ε = {model.eps:g}" if model.eps else "trained on natural images only"
+    st.caption(f"{model.arch}, width {model.width}, {training}")
+    return model
+
+
+def _pick_layer(model: ModelInfo) -> LayerInfo:
+    by_name = {layer.name: layer for layer in model.layers}
+    picked = state.choose(
+        st.selectbox, "Layer", "layer", list(by_name), default=model.layers[-1].name,
+        format_func=lambda name: layer_title(by_name[name], model),
+    )  # fmt: skip
+    return by_name[picked]
+
+
+def layer_title(layer: LayerInfo, model: ModelInfo) -> str:
+    size = f"{layer.name}: {layer.channels} channels of {layer.height}×{layer.width}"
+    return f"{size}, {model.method.upper()} here" if layer.modified else size
+
+
+def _pick_relevance(lab: Lab, model: ModelInfo, layer: LayerInfo) -> tuple[Any, str]:
+    with st.expander("Relevance"):
+        options = ["label", "prediction", *range(len(model.classes))]
+        target = state.choose(
+            st.selectbox, "Relevant to which class?", "target", options, default="label",
+            format_func=lambda option: _target_title(option, model),
+            help="A channel's relevance g says how this class's score moves when the channel is raised.",
+        )  # fmt: skip
+        if not layer.modified:
+            st.caption(
+                "True relevance: by the network's own gradient. A probe's assessment exists where CIFS or CAS sits."
+            )
+            return target, "true"
+        described = {relevance.name: relevance for relevance in lab.relevances()}
+        names = list(described)
+        relevance = state.choose(
+            st.selectbox, "Relevance", "relevance", names, default="true" if "true" in names else names[0],
+            format_func=lambda name: described[name].title,
+        )  # fmt: skip
+    return target, relevance
+
+
+def _target_title(option: Any, model: ModelInfo) -> str:
+    return (
+        model.classes[option]
+        if isinstance(option, int)
+        else {"label": "the label", "prediction": "each prediction"}[option]
+    )

@@ -1,0 +1,1 @@
+"""Data → an info NamedTuple → a plotly Figure. Nothing here knows of Streamlit."""

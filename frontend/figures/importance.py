@@ -1,0 +1,102 @@
+"""g → m → selected features: what an importance map generating function makes of one image's channels."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from backend.schemas import ChannelsResult, ChannelView
+from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
+from frontend.figures.layout import compact
+
+
+class ImportanceView(NamedTuple):
+    """One input's channels, in the order of the natural relevance; each (C,)."""
+
+    name: str
+    colour: str
+    relevance: np.ndarray
+    importance: np.ndarray  # multiplied by `ImportanceInfo.factor`
+    activation: np.ndarray
+    selected: np.ndarray
+
+
+class ImportanceInfo(NamedTuple):
+    channels: np.ndarray  # (C,) channel at each rank, the highest natural relevance first
+    factor: float  # C for softmax, whose m_i sum to 1, so that 1 means unchanged on average; else 1
+    views: list[ImportanceView]
+
+
+def importance_info(result: ChannelsResult, imgf: Mapping[str, Any] | None) -> ImportanceInfo | None:
+    """None where the answer holds no importance."""
+    if result.natural.importance is None:
+        return None
+    order = np.argsort(-np.asarray(result.natural.relevance), kind="stable")
+    factor = importance_factor(imgf, len(order))
+    named = (("natural", NATURAL, result.natural), ("adversarial", ADVERSARIAL, result.adversarial))
+    views = [_view(name, colour, view, order, factor) for name, colour, view in named if view is not None]
+    return ImportanceInfo(order, factor, views)
+
+
+def importance_factor(imgf: Mapping[str, Any] | None, channels: int) -> float:
+    sums_to_one = imgf is not None and imgf.get("name") == "softmax" and not imgf.get("per_channel")
+    return float(channels) if sums_to_one else 1.0
+
+
+def _view(name: str, colour: str, view: ChannelView, order: np.ndarray, factor: float) -> ImportanceView:
+    importance = np.asarray(view.importance, dtype=float)
+    activation = np.asarray(view.activation, dtype=float)
+    selected = importance * activation if view.selected is None else np.asarray(view.selected, dtype=float)
+    return ImportanceView(
+        name, colour, np.asarray(view.relevance, dtype=float)[order], factor * importance[order], activation[order],
+        factor * selected[order],
+    )  # fmt: skip
+
+
+def importance_label(info: ImportanceInfo) -> str:
+    return "C · m" if info.factor != 1 else "m"
+
+
+def curve_figure(info: ImportanceInfo) -> go.Figure:
+    """m against g: each point a channel, so the points lie on the function's curve."""
+    figure = go.Figure()
+    for view in info.views:
+        order = np.argsort(view.relevance)
+        figure.add_scatter(
+            x=view.relevance[order], y=view.importance[order], customdata=info.channels[order], name=view.name,
+            mode="lines+markers", line={"color": translucent(view.colour, 0.5), "width": 2},
+            marker={"color": view.colour, "size": 6},
+            hovertemplate="channel %{customdata}<br>g = %{x:.4g}, m = %{y:.4g}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
+    _mark_unchanged(figure, info)
+    figure.update_xaxes(title_text="relevance g   (left of 0: NR, right: PR)", zeroline=False)
+    figure.update_yaxes(title_text=f"importance {importance_label(info)}", rangemode="tozero")
+    return compact(figure, height=360)
+
+
+def _mark_unchanged(figure: go.Figure, info: ImportanceInfo, **where: int) -> None:
+    """A line at 1, where a channel passes unchanged, if anything comes near it."""
+    if max(view.importance.max() for view in info.views) > 0.5:
+        figure.add_hline(y=1, line={"color": NEUTRAL, "dash": "dot", "width": 1}, **where)
+
+
+def road_figure(info: ImportanceInfo) -> go.Figure:
+    """The three stations of the road, channel by channel: relevance, importance, activation before and after."""
+    titles = ("relevance g", f"importance {importance_label(info)}", "activation: before", "selected features: after")
+    figure = make_subplots(rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=titles)
+    ranks = np.arange(len(info.channels))
+    for view in info.views:
+        for row, values in enumerate((view.relevance, view.importance, view.activation, view.selected), start=1):
+            figure.add_scatter(
+                x=ranks, y=values, customdata=info.channels, name=view.name, legendgroup=view.name, showlegend=row == 1,
+                mode="lines", line={"color": view.colour, "width": 1.6, "shape": "hvh"},
+                hovertemplate="channel %{customdata}: %{y:.4g}<extra>%{fullData.name}</extra>", row=row, col=1,
+            )  # fmt: skip
+    _mark_unchanged(figure, info, row=2, col=1)
+    figure.update_xaxes(showticklabels=False)
+    figure.update_xaxes(title_text="channels, the most relevant (natural) first", row=4, col=1)
+    compact(figure, height=680)
+    return figure.update_layout(legend_y=1.04, margin_t=64)
