@@ -1,8 +1,8 @@
 """Images in a request, images and predictions in a response."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Split = Literal["train", "test"]
 
@@ -26,7 +26,17 @@ class UploadedImage(BaseModel):
     label: int | None = Field(None, ge=0, description="class index; the natural prediction stands in when absent")
 
 
-ImageRef = Annotated[DatasetImage | UploadedImage, Field(description="an image of a data set, or an upload")]
+
+def _kind(value: Any) -> str:
+    """Which of the two is meant, so that an error speaks of that one alone."""
+    given = isinstance(value, UploadedImage) or (isinstance(value, dict) and "png" in value)
+    return "UploadedImage" if given else "DatasetImage"
+
+
+ImageRef = Annotated[
+    Annotated[DatasetImage, Tag("DatasetImage")] | Annotated[UploadedImage, Tag("UploadedImage")],
+    Field(description="an image of a data set, or an upload", discriminator=Discriminator(_kind)),
+]
 
 
 class EncodedImage(BaseModel):

@@ -1,0 +1,62 @@
+"""The application: `uvicorn --factory backend.app:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry
+from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
+
+from backend import errors
+from backend.inference import Inference
+from backend.lab import Lab
+from backend.requests import BodyLimit
+from backend.routes import attack, catalogue, channels, robustness
+from backend.settings import Settings
+from cifs import __version__
+
+DESCRIPTION = """Why CNNs are fooled, channel by channel, and what CIFS (ICML 2021) changes about it.
+
+Images are named by data set and index, or uploaded as base64 PNG or JPEG. The parameters of attacks, IMGFs and relevances are
+under `/attacks`, `/imgfs` and `/relevances` as JSON Schema. Errors are RFC 9457 problem+json that say which value was wrong and
+what is allowed."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The app with these settings; by default those of the environment."""
+    settings = settings or Settings()
+    app = FastAPI(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app.state.lab = Lab(settings)
+    app.state.inference = Inference(settings.queue_length)
+    for module in (catalogue, attack, channels, robustness):
+        app.include_router(module.router)
+    errors.install(app)
+    _add_middleware(app, settings)
+    app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.inference.close()
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the outermost."""
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    metrics = PrometheusFastApiInstrumentator(registry=CollectorRegistry(), excluded_handlers=["/metrics"])
+    metrics.instrument(app).expose(app, tags=["service"], response_class=PlainTextResponse)
+
+
+def _documented(openapi: Any) -> Any:
+    return lambda: errors.document(openapi())

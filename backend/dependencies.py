@@ -1,0 +1,46 @@
+"""What routes ask for in their signatures."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+
+from backend.inference import Inference
+from backend.lab import Lab
+from backend.schemas import ModelInfo
+from backend.settings import Settings
+
+
+def get_lab(request: Request) -> Lab:
+    lab: Lab = request.app.state.lab
+    return lab
+
+
+def get_inference(request: Request) -> Inference:
+    inference: Inference = request.app.state.inference
+    return inference
+
+
+LabDep = Annotated[Lab, Depends(get_lab)]
+InferenceDep = Annotated[Inference, Depends(get_inference)]
+
+
+def get_settings(lab: LabDep) -> Settings:
+    return lab.settings
+
+
+def get_runner(request: Request, inference: InferenceDep) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+    """Runs a computation in the queue, as long as the client waits for it."""
+    return lambda work: inference.run(work, request)
+
+
+ModelId = Annotated[str, Path(alias="id", examples=["fmnist-resnet10-w16-natural"])]
+
+
+def get_model_info(model_id: ModelId, lab: LabDep) -> ModelInfo:
+    return lab.describe(model_id)
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+RunDep = Annotated[Callable[[Callable[[], Any]], Awaitable[Any]], Depends(get_runner)]
+ModelDep = Annotated[ModelInfo, Depends(get_model_info)]

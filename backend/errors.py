@@ -1,0 +1,195 @@
+"""Every error leaves as RFC 9457 problem+json: what was wrong, with which value, and what is allowed.
+
+CIFSError
+├── UnknownName        404 where the name is a resource (model, data set), 422 where it is a parameter
+├── InvalidParameter   422
+├── DataError          404: known, but not on this server
+└── CheckpointError    500: the server's fault, told without its paths
+Refusal                what the backend itself refuses: limits, malformed uploads, a full queue
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from backend.log import log
+from backend.schemas import Problem, ProblemError
+from cifs.errors import CheckpointError, CIFSError, DataError, UnknownName
+
+RESOURCES = ("model", "dataset", "data set")
+CLIENT_CLOSED_REQUEST = 499  # nginx's number; nobody is left to read it, but the metrics count it
+TITLES = {status.value: status.phrase for status in HTTPStatus} | {CLIENT_CLOSED_REQUEST: "Client Closed Request"}
+SHOWN = 100  # characters of a refused value that are repeated in the message
+LONGEST = 2000  # characters of a message: cifs repeats refused values in full
+MOST = 20  # errors listed
+UNION_MEMBERS = {"DatasetImage", "UploadedImage", "Choice", "int", "str"}  # which pydantic puts into locations
+
+
+class Refusal(HTTPException):
+    """A request that is not served, and why."""
+
+    def __init__(
+        self, status: int, detail: str, *, location: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.errors = [ProblemError(location=location, message=detail)] if location else []
+
+
+def invalid(location: str, message: str) -> Refusal:
+    """422 for the value at `location` in the request."""
+    return Refusal(422, message, location=location)
+
+
+@contextmanager
+def located(location: str) -> Iterator[None]:
+    """Errors of cifs raised inside are about `location` in the request."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except CIFSError as error:
+        raise Refusal(_status(error), str(error), location=location) from error
+
+
+def shown(value: Any) -> str:
+    """A refused value, short enough to repeat."""
+    return shorten(repr(value), SHOWN)
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+class ProblemResponse(Response):
+    media_type = "application/problem+json"
+
+    def __init__(
+        self,
+        request: Request,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[ProblemError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        problem = Problem(
+            title=TITLES[status],
+            status=status,
+            detail=shorten(detail),
+            instance=request.url.path,
+            errors=[ProblemError(location=e.location, message=shorten(e.message)) for e in errors[:MOST]],
+        )
+        # Plain ASCII: a refused value may hold lone surrogates, which UTF-8 cannot.
+        super().__init__(json.dumps(problem.model_dump(exclude_none=True)), status, headers)
+
+
+def _status(error: CIFSError) -> int:
+    match error:
+        case CheckpointError():
+            return 500
+        case DataError():
+            return 404
+        case UnknownName():
+            return 404 if error.kind in RESOURCES else 422
+        case _:
+            return 422
+
+
+def _explain(error: Mapping[str, Any]) -> ProblemError:
+    """One of pydantic's errors, with the value it was about."""
+    location = _location(error["loc"])
+    value = error.get("input")
+    if error["type"] == "json_invalid":
+        return ProblemError(location="body", message=f"not JSON: {error['ctx']['error']} at character {error['loc'][-1]}")
+    if error["type"] == "missing":
+        return ProblemError(location=location or "body", message="required, but missing")
+    if isinstance(value, bytes):
+        return ProblemError(location="body", message="send a JSON object, with Content-Type: application/json")
+    return ProblemError(location=location or "body", message=f"{error['msg']}; got {shown(value)}")
+
+
+def _location(parts: Sequence[int | str]) -> str:
+    """'images.0.index' for ('body', 'images', 0, 'DatasetImage', 'index')"""
+    names = [str(part) for part in parts[1:]]
+    return ".".join(name for name in names if name not in UNION_MEMBERS and not name.startswith("literal["))
+
+
+async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    errors = [_explain(e) for e in error.errors()[:MOST]]
+    detail = "; ".join(f"{e.location}: {e.message}" for e in errors)
+    return ProblemResponse(request, 422, detail, errors=errors)
+
+
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if isinstance(error, Refusal):
+        return ProblemResponse(request, error.status_code, detail, errors=error.errors, headers=headers)
+    if error.status_code == 404:
+        detail = f"there is no {request.url.path!r} here; GET /openapi.json lists what there is"
+    if error.status_code == 405:
+        detail = f"{request.method} is not allowed on {request.url.path!r}; allowed: {headers.get('Allow', 'none')}"
+    return ProblemResponse(request, error.status_code, detail, headers=headers)
+
+
+async def on_cifs_error(request: Request, error: CIFSError) -> Response:
+    if isinstance(error, CheckpointError):
+        log.error("checkpoint unreadable", path=request.url.path, error=str(error))
+        return ProblemResponse(request, 500, "the model's checkpoint is corrupt or incomplete; the server's log says more")
+    return ProblemResponse(request, _status(error), str(error))
+
+
+async def on_unexpected_error(request: Request, error: Exception) -> Response:
+    log.exception("unexpected error", method=request.method, path=request.url.path, exc_info=error)
+    return ProblemResponse(request, 500, "the server failed on this request; its log says why")
+
+
+def install(app: FastAPI) -> None:
+    handlers: dict[type[Exception], Any] = {
+        RequestValidationError: on_validation_error,
+        HTTPException: on_http_exception,
+        CIFSError: on_cifs_error,
+        Exception: on_unexpected_error,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+EXAMPLES = {
+    400: ("The body cannot be read", "There was an error parsing the body"),
+    404: ("Unknown model or data set", "unknown model 'resnet'; choose from: fmnist-resnet10-w16-natural"),
+    413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
+    422: ("A value that is not allowed", "attack 'pgd': steps = 1000000000: Input should be less than or equal to 10000"),
+    500: ("The server's fault", "the model's checkpoint is corrupt or incomplete; the server's log says more"),
+    503: ("The queue is full", "16 computations are waiting already, as many as this server lets wait; retry in 3 s"),
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of an operation's errors."""
+    return {status: _response(status) for status in statuses}
+
+
+def _response(status: int) -> dict[str, Any]:
+    description, detail = EXAMPLES[status]
+    example = {"type": "about:blank", "title": TITLES[status], "status": status, "detail": detail, "errors": []}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+    response: dict[str, Any] = {"description": description, "content": {ProblemResponse.media_type: content}}
+    if status == 503:
+        retry_after = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}
+        response["headers"] = {"Retry-After": retry_after}
+    return response
+
+
+def document(schema: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the schema of Problem, which `responses` refers to."""
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components = schema.setdefault("components", {}).setdefault("schemas", {})
+    components.update(problem.pop("$defs"), Problem=problem)
+    return schema

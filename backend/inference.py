@@ -1,0 +1,91 @@
+"""Computation off the event loop: one worker thread a device, and one bounded queue before it.
+
+Models are only ever run on their worker's thread, so what is attached to a model for one request is never seen by another.
+Different requests do not share a batch: the same request with the same seed gives the same bytes, whoever else asks.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
+from typing import TypeVar
+
+from fastapi import Request
+
+from backend.errors import CLIENT_CLOSED_REQUEST, Refusal
+
+T = TypeVar("T")
+
+
+class Inference:
+    """Runs one computation at a time; at most `queue_length` wait.
+
+    A request whose client leaves before its computation has started is never computed, and gives its place free.
+    """
+
+    def __init__(self, queue_length: int) -> None:
+        self.queue_length = queue_length
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._lock = Lock()
+        self._admitted = 0  # running and waiting
+        self._seconds = 1.0  # a computation, on average
+
+    @property
+    def waiting(self) -> int:
+        return max(self._admitted - 1, 0)
+
+    async def run(self, work: Callable[[], T], request: Request) -> T:
+        """The result of `work()`. Raises Refusal (503) when the queue is full."""
+        future = asyncio.wrap_future(self._submit(work))
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait({future, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not future.done():
+                raise Refusal(CLIENT_CLOSED_REQUEST, "the client closed the connection")
+            return future.result()
+        except asyncio.CancelledError:
+            if future.cancelled():
+                raise Refusal(503, "the server is shutting down", headers={"Retry-After": "10"}) from None
+            raise
+        finally:
+            future.cancel()
+            gone.cancel()
+            with suppress(asyncio.CancelledError):
+                await gone
+
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
+        with self._lock:
+            if self._admitted > self.queue_length:
+                raise self._full()
+            self._admitted += 1
+        future = self._executor.submit(self._timed, work)
+        future.add_done_callback(self._leave)
+        return future
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self._seconds += 0.2 * (time.perf_counter() - start - self._seconds)
+
+    def _leave(self, _: Future[T]) -> None:
+        with self._lock:
+            self._admitted -= 1
+
+    def _full(self) -> Refusal:
+        retry_after = min(max(math.ceil(self._admitted * self._seconds), 1), 60)
+        message = f"{self.queue_length} computations are waiting already, as many as this server lets wait; retry in {retry_after} s"
+        return Refusal(503, message, headers={"Retry-After": str(retry_after)})
+
+    async def close(self) -> None:
+        """Drops what waits, and waits for what runs."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

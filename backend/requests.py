@@ -1,0 +1,76 @@
+"""What is checked of a request before anything looks at its meaning: its size, and that its JSON is JSON."""
+
+import json
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import ProblemResponse, Refusal, shown
+
+
+class BodyLimit:
+    """ASGI middleware: refuses a body longer than `limit` bytes without reading it to the end.
+
+    FastAPI's own `max_body_size` answers in plain text.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        length = Headers(scope=scope).get("content-length", "0")
+        if length.isdecimal() and int(length) > self.limit:
+            return await ProblemResponse(Request(scope), 413, self._message())(scope, receive, send)
+        await self.app(scope, self._counting(receive), send)
+
+    def _counting(self, receive: Receive) -> Receive:
+        """`receive`, for a body that came without its length."""
+        total = 0
+
+        async def counting() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            if total > self.limit:
+                raise Refusal(413, self._message())
+            return message
+
+        return counting
+
+    def _message(self) -> str:
+        return f"the request's body is larger than this server takes, {self.limit} bytes"
+
+
+class StrictRequest(Request):
+    """Python's json reads NaN, Infinity and 1e999, which JSON has no numbers for."""
+
+    async def json(self) -> Any:
+        return json.loads(await self.body(), parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(constant: str) -> NoReturn:
+    message = f"{shown(constant)} is no JSON number: numbers must be finite"
+    raise Refusal(422, message, location="body")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+class StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict

@@ -1,0 +1,92 @@
+"""`POST /attack`."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from fastapi import APIRouter
+from torch import Tensor
+
+from backend import resolve
+from backend.dependencies import LabDep, RunDep
+from backend.errors import responses
+from backend.images import eight_bits, encoded, perturbation
+from backend.lab import Lab
+from backend.requests import StrictRoute
+from backend.respond import numbers, predictions
+from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, Prediction, TrajectoryStep
+from cifs.attacks import Linf, Step, fools, goal_of, perturb
+from cifs.models import CNN
+
+router = APIRouter(route_class=StrictRoute)
+
+
+@router.post("/attack", tags=["attack"], responses=responses(400, 404, 413, 422, 500, 503))
+async def attack(body: AttackRequest, lab: LabDep, run: RunDep) -> AttackResponse:
+    """Adversarial images x' of the images x, within the ε-ball and [0, 1].
+
+    The same request with the same seed gives the same bytes: requests share no batch, and attacks compute in float32.
+    """
+    model = await resolve.model(body.model, lab)
+    settings = resolve.attack(body.attack, resolve.image_count(body.images, lab.settings), model, lab.settings)
+    response: AttackResponse = await run(lambda: attacked(body, model, settings, lab))
+    return response
+
+
+def attacked(body: AttackRequest, model: ModelInfo, attack: Linf, lab: Lab) -> AttackResponse:
+    start = time.perf_counter()
+    x, y = resolve.inputs(body.images, model, lab)
+    cnn = lab.model(model.id)
+    steps: list[Step] = []
+    x_adv = perturb(cnn, x, y, attack, record=steps.append if body.trajectory else None)
+    results = _results(cnn, x, x_adv, y, attack, model.classes)
+    if body.trajectory:
+        for i, trajectory in enumerate(_trajectories(steps)):
+            results[i].trajectory = trajectory
+    seconds = time.perf_counter() - start
+    return AttackResponse(model=model.id, attack=attack.resolved(), results=results, seconds=seconds)
+
+
+@torch.no_grad()
+def _results(
+    cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Linf, classes: Sequence[str]
+) -> list[AttackResult]:
+    natural, adversarial = (predictions(cnn(images), classes) for images in (x, x_adv))
+    goal = goal_of(cnn, y, attack)
+    success = fools(cnn, x_adv, goal, attack).tolist()
+    png_success = fools(cnn, eight_bits(x_adv), goal, attack).tolist()
+    linf = (x_adv - x).abs().amax(dim=(1, 2, 3)).tolist()
+    return [
+        AttackResult(
+            label=int(y[i]),
+            natural=natural[i],
+            adversarial=adversarial[i],
+            success=success[i],
+            linf=linf[i],
+            natural_image=encoded(x[i]),
+            image=encoded(x_adv[i]),
+            png_success=png_success[i],
+            perturbation=perturbation(x_adv[i] - x[i], attack.eps),
+        )
+        for i in range(len(x))
+    ]
+
+
+def _trajectories(steps: Sequence[Step]) -> list[list[TrajectoryStep]]:
+    """By image, then by step."""
+    by_step = [
+        zip(
+            numbers(step.loss, "the attack's loss"),
+            step.logits.argmax(dim=1).tolist(),
+            numbers(step.logits.softmax(dim=1), "the prediction"),
+            strict=True,
+        )
+        for step in steps
+    ]
+    return [
+        [
+            TrajectoryStep(step=step.step, loss=loss, prediction=prediction, probabilities=probabilities)
+            for step, (loss, prediction, probabilities) in zip(steps, of_image, strict=True)
+        ]
+        for of_image in zip(*by_step, strict=True)
+    ]
