@@ -13,10 +13,21 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
 
 from cifs import __version__
-from cifs.errors import CIFSError
-from cifs.training import Run, load_recipe
+from cifs.attacks import ATTACKS, PGD, perturb
+from cifs.card import write_card
+from cifs.channels import RELEVANCES, channel_statistics, view
+from cifs.data import dataset, load_images
+from cifs.errors import CIFSError, InvalidParameter
+from cifs.evaluation import COLUMNS, Evaluation, digest
+from cifs.evaluation import Progress as EvaluationProgress
+from cifs.files import write_json
+from cifs.precision import Precision
+from cifs.registry import configure
+from cifs.training import Run, load_recipe, recipe_names
 from cifs.training import Progress as TrainingProgress
 from cifs.zoo import Info, Zoo
 
@@ -137,7 +148,208 @@ def train(
         },
     )
     entry = Zoo(checkpoints).save(name, model, info)
+    write_card(entry)
     console.print(f"saved {entry.folder} (epoch {epoch})")
+
+
+@command
+def recipes() -> None:
+    """The recipes there are."""
+    table = Table("recipe", "title", "data set", "method", "epochs")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(name, recipe.title, recipe.dataset, recipe.method, str(recipe.epochs))
+    console.print(table)
+
+
+@command
+def models(checkpoints: Checkpoints = DEFAULT_ZOO) -> None:
+    """The models of the zoo and what was measured of them (accuracy, %)."""
+    zoo = Zoo(checkpoints)
+    table = Table("model", "title", "data set", "n", *(column.title for column in COLUMNS.values()))
+    for model_id in zoo.ids():
+        entry = zoo.entry(model_id)
+        evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
+        cells = evaluation["cells"]
+        shown = (f"{100 * cells[key]['accuracy']:.2f}" if key in cells else "–" for key in COLUMNS)
+        marked = (f"[underline]{text}[/]" if key == evaluation["strongest"] else text for key, text in zip(COLUMNS, shown, strict=True))
+        table.add_row(model_id, entry.info.title, entry.info.dataset, str(evaluation["n"]), *marked)
+    console.print(table)
+
+
+@command
+def evaluate(
+    model: Annotated[str, typer.Argument(help="id in the zoo")],
+    data: Annotated[str | None, typer.Option(help="data set; default: the model's own")] = None,
+    split: Annotated[str, typer.Option(help="train or test")] = "test",
+    n: Annotated[int | None, typer.Option(help="first n images only; the result is then printed, not kept", min=1)] = None,
+    eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="only these columns of the table")] = None,
+    precision: Annotated[Precision, typer.Option(help="of the gradients; success is confirmed in float32")] = "bf16",
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+) -> None:
+    """Measure a model by the robustness table; every attack adaptive, the strongest counts. Resumes where it was stopped."""
+    entry = Zoo(checkpoints).entry(model)
+    name = data or entry.info.dataset
+    images = load_images(name, split)  # type: ignore[arg-type]
+    budget = _budget(eps, name)
+    partial_run = n is not None or column is not None or name != entry.info.dataset or split != "test"
+    about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
+    with progress_bar() as bar, stopping_on_signal() as stop:
+        task = bar.add_task(model, total=None)
+        last = ""
+
+        def report(progress: EvaluationProgress) -> None:
+            nonlocal last
+            settings = progress.settings or {}
+            mask = " through the mask" if settings.get("through_mask") else ""
+            what = f"{model} {progress.column}" + (f" β={settings['beta']}{mask}" if settings else "")
+            bar.update(task, description=what, completed=progress.images, total=progress.total)
+            if what != last and not errors.is_terminal:
+                console.print(what)
+            last = what
+            if stop():
+                raise KeyboardInterrupt
+
+        evaluation = Evaluation(
+            entry.load(device),
+            images if n is None else images[:n],
+            budget,
+            about,
+            partial=None if partial_run else entry.folder / "evaluation.partial.json",
+            precision=precision,
+            report=report,
+        )
+        try:
+            result = evaluation.run(tuple(column or COLUMNS))
+        except KeyboardInterrupt:
+            console.print("stopped; the same command goes on after the last finished setting")
+            raise typer.Exit(130) from None
+    table = Table("", "accuracy %", "95 % interval", "settings", title=f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}")
+    for key, cell in result["cells"].items():
+        settings = {k: v for k, v in (cell["settings"] or {}).items() if k in ("steps", "step_size", "loss", "beta", "through_mask")}
+        table.add_row(COLUMNS[key].title, f"{100 * cell['accuracy']:.2f}", f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}", str(settings or ""))
+    console.print(table)
+    if not partial_run:
+        write_json(entry.evaluation_path, result)
+        write_card(entry)
+        (entry.folder / "evaluation.partial.json").unlink(missing_ok=True)
+
+
+@command
+def statistics(
+    model: Annotated[str, typer.Argument(help="id in the zoo")],
+    n: Annotated[int | None, typer.Option(help="first n test images only", min=1)] = None,
+    eps: Annotated[str | None, typer.Option(help="ε of the PGD-20 attack; default: the data set's")] = None,
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+) -> None:
+    """Channel statistics by class, natural against PGD-20: writes channel_statistics.npz (Figures 1 and 2)."""
+    entry = Zoo(checkpoints).entry(model)
+    images = load_images(entry.info.dataset, "test")
+    images = images if n is None else images[:n]
+    attack = PGD(eps=_budget(eps, entry.info.dataset), steps=20)
+    batches = (images[index] for index in torch.arange(len(images)).split(250))
+    with progress_bar() as bar:
+        task = bar.add_task(model, total=len(images))
+        found = channel_statistics(
+            entry.load(device),
+            batches,
+            attack,
+            dataset=entry.info.dataset,
+            split="test",
+            report=lambda done: bar.update(task, advance=done),
+        )
+    found.save(entry.statistics_path)
+    console.print(f"saved {entry.statistics_path}")
+
+
+@command
+def card(model: Annotated[str, typer.Argument(help="id in the zoo")], checkpoints: Checkpoints = DEFAULT_ZOO) -> None:
+    """Write a model's card again from its config.json and evaluation.json."""
+    write_card(Zoo(checkpoints).entry(model))
+
+
+@command
+def attack(
+    model: Annotated[str, typer.Argument(help="id in the zoo")],
+    name: Annotated[str, typer.Option("--attack", help="a registered attack")] = "pgd",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="parameter, e.g. --set eps=8/255 --set steps=20")] = None,
+    index: Annotated[list[int] | None, typer.Option(help="indices of test images")] = None,
+    data: Annotated[str, typer.Option(help="data set")] = "fashion_mnist_mini",
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+) -> None:
+    """Attack some test images and show what the model says before and after."""
+    entry = Zoo(checkpoints).entry(model)
+    network, settings = entry.load(device), configure(ATTACKS, name, _parameters(set_))
+    classes = dataset(data).classes
+    x, y = _test_images(data, index or [0])
+    x_adv = perturb(network, x.to(device), y.to(device), settings).cpu()
+    with torch.no_grad():
+        before, after = (network(images.to(device)).softmax(dim=1).cpu() for images in (x, x_adv))
+    table = Table("image", "label", "natural", "attacked", "max |x' − x|", title=str(settings))
+    for i, image in enumerate(index or [0]):
+        shown = (f"{classes[int(p.argmax())]} {100 * p.max():.1f} %" for p in (before[i], after[i]))
+        table.add_row(str(image), classes[int(y[i])], *shown, f"{(x_adv[i] - x[i]).abs().max():.4f}")
+    console.print(table)
+
+
+@command
+def channels(
+    model: Annotated[str, typer.Argument(help="id in the zoo")],
+    layer: Annotated[str | None, typer.Option(help="layer; default: the last")] = None,
+    index: Annotated[int, typer.Option(help="index of a test image")] = 0,
+    data: Annotated[str, typer.Option(help="data set")] = "fashion_mnist_mini",
+    name: Annotated[str, typer.Option("--attack", help="a registered attack")] = "pgd",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="the attack's parameters")] = None,
+    most: Annotated[int, typer.Option(help="how many channels of either end", min=1)] = 8,
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+) -> None:
+    """The most and least relevant channels of a layer, natural against attacked."""
+    network = Zoo(checkpoints).load(model, device)
+    layer = layer or network.layers[-1]
+    x, y = (t.to(device) for t in _test_images(data, [index]))
+    x_adv = perturb(network, x, y, configure(ATTACKS, name, _parameters(set_)))
+    natural, adversarial = (view(network, layer, images, relevance=RELEVANCES["true"](), classes=y) for images in (x, x_adv))
+    order = natural.relevance[0].argsort(descending=True)
+    table = Table("channel", "relevance", "natural", "attacked", "importance", title=f"{model} {layer}, image {index} of {data}")
+    for channel in (*order[:most].tolist(), *order[-most:].tolist()):
+        m = "–" if natural.importance is None else f"{natural.importance[0, channel]:.3f}"
+        a, b = natural.activation[0, channel], adversarial.activation[0, channel]
+        table.add_row(str(channel), f"{natural.relevance[0, channel]:+.3f}", f"{a:.3f}", f"{b:.3f}", m)
+    console.print(table)
+
+
+@command
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port", min=1, max=65535)] = 8000,
+) -> None:
+    """Serve the REST API (settings are CIFS_… environment variables)."""
+    import uvicorn  # only here: the library needs no server
+
+    uvicorn.run("backend.app:create_app", factory=True, host=host, port=port)
+
+
+def _budget(eps: str | None, data: str) -> float:
+    return dataset(data).eps if eps is None else configure(ATTACKS, "pgd", {"eps": eps}).eps
+
+
+def _parameters(overrides: list[str] | None) -> dict[str, Any]:
+    pairs = [override.partition("=") for override in overrides or []]
+    if wrong := [key for key, separator, _ in pairs if not separator]:
+        raise InvalidParameter(f"--set {wrong[0]!r}: write parameter=value, for example eps=8/255")
+    return {key: {"true": True, "false": False}.get(value, value) for key, _, value in pairs}
+
+
+def _test_images(data: str, index: list[int]) -> tuple[Tensor, Tensor]:
+    images = load_images(data, "test")
+    if wrong := [i for i in index if not 0 <= i < len(images)]:
+        raise InvalidParameter(f"index {wrong[0]}: {data} has test images 0 to {len(images) - 1}")
+    return images.batch(torch.tensor(index))
 
 
 if __name__ == "__main__":
