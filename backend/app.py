@@ -21,9 +21,9 @@ from cifs import __version__
 
 DESCRIPTION = """Why CNNs are fooled, channel by channel, and what CIFS (ICML 2021) changes about it.
 
-Images are named by data set and index, or uploaded as base64 PNG or JPEG. The parameters of attacks, IMGFs and relevances are
-under `/attacks`, `/imgfs` and `/relevances` as JSON Schema. Errors are RFC 9457 problem+json that say which value was wrong and
-what is allowed."""
+Images are named by data set and index, or uploaded as base64 PNG or JPEG. The parameters of attacks, IMGFs and
+relevances are under `/attacks`, `/imgfs` and `/relevances` as JSON Schema. Errors are RFC 9457 problem+json that say
+which value was wrong and what is allowed."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

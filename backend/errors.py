@@ -3,8 +3,8 @@
 CIFSError
 ├── UnknownName        404 where the name is a resource (model, data set), 422 where it is a parameter
 ├── InvalidParameter   422
-├── DataError          404: known, but not on this server
-└── CheckpointError    500: the server's fault, told without its paths
+├── DataError          500: a file of the server's is corrupt; told without its path
+└── CheckpointError    500: likewise
 Refusal                what the backend itself refuses: limits, malformed uploads, a full queue
 """
 
@@ -23,10 +23,11 @@ from backend.log import log
 from backend.schemas import Problem, ProblemError
 from cifs.errors import CheckpointError, CIFSError, DataError, UnknownName
 
-RESOURCES = ("model", "dataset", "data set")
+RESOURCES = ("model", "data set")
 CLIENT_CLOSED_REQUEST = 499  # nginx's number; nobody is left to read it, but the metrics count it
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {CLIENT_CLOSED_REQUEST: "Client Closed Request"}
 SHOWN = 100  # characters of a refused value that are repeated in the message
+UNREADABLE = "a file this request needs is corrupt or incomplete on the server; its log says which"
 LONGEST = 2000  # characters of a message: cifs repeats refused values in full
 MOST = 20  # errors listed
 UNION_MEMBERS = {"DatasetImage", "UploadedImage", "Choice", "int", "str"}  # which pydantic puts into locations
@@ -52,7 +53,7 @@ def located(location: str) -> Iterator[None]:
     """Errors of cifs raised inside are about `location` in the request."""
     try:
         yield
-    except CheckpointError:
+    except (CheckpointError, DataError):
         raise
     except CIFSError as error:
         raise Refusal(_status(error), str(error), location=location) from error
@@ -91,15 +92,7 @@ class ProblemResponse(Response):
 
 
 def _status(error: CIFSError) -> int:
-    match error:
-        case CheckpointError():
-            return 500
-        case DataError():
-            return 404
-        case UnknownName():
-            return 404 if error.kind in RESOURCES else 422
-        case _:
-            return 422
+    return 404 if isinstance(error, UnknownName) and error.kind in RESOURCES else 422
 
 
 def _explain(error: Mapping[str, Any]) -> ProblemError:
@@ -107,7 +100,8 @@ def _explain(error: Mapping[str, Any]) -> ProblemError:
     location = _location(error["loc"])
     value = error.get("input")
     if error["type"] == "json_invalid":
-        return ProblemError(location="body", message=f"not JSON: {error['ctx']['error']} at character {error['loc'][-1]}")
+        where = f"{error['ctx']['error']} at character {error['loc'][-1]}"
+        return ProblemError(location="body", message=f"not JSON: {where}")
     if error["type"] == "missing":
         return ProblemError(location=location or "body", message="required, but missing")
     if isinstance(value, bytes):
@@ -139,9 +133,9 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
 
 
 async def on_cifs_error(request: Request, error: CIFSError) -> Response:
-    if isinstance(error, CheckpointError):
-        log.error("checkpoint unreadable", path=request.url.path, error=str(error))
-        return ProblemResponse(request, 500, "the model's checkpoint is corrupt or incomplete; the server's log says more")
+    if isinstance(error, CheckpointError | DataError):
+        log.error("unreadable file", path=request.url.path, error=str(error))
+        return ProblemResponse(request, 500, UNREADABLE)
     return ProblemResponse(request, _status(error), str(error))
 
 
@@ -165,8 +159,8 @@ EXAMPLES = {
     400: ("The body cannot be read", "There was an error parsing the body"),
     404: ("Unknown model or data set", "unknown model 'resnet'; choose from: fmnist-resnet10-w16-natural"),
     413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
-    422: ("A value that is not allowed", "attack 'pgd': steps = 1000000000: Input should be less than or equal to 10000"),
-    500: ("The server's fault", "the model's checkpoint is corrupt or incomplete; the server's log says more"),
+    422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
+    500: ("The server's fault", UNREADABLE),
     503: ("The queue is full", "16 computations are waiting already, as many as this server lets wait; retry in 3 s"),
 }
 

@@ -26,7 +26,7 @@ MODES = {1: "L", 3: "RGB"}  # by channels
 def decode_upload(text: str, shape: tuple[int, int, int], settings: Settings, *, location: str) -> Tensor:
     """base64 of a PNG or JPEG → (C, H, W) in [0, 1], turned upright by its EXIF orientation and resized to `shape`.
 
-    Raises Refusal: 422 for what is no such image, 413 for one that is too large; its pixels are counted before any is decoded.
+    Raises Refusal: 422 for what is no such image, 413 for one that is too large, before any of its pixels is decoded.
     """
     data = _base64(text, settings.max_upload_bytes, location)
     picture = _open(data, location)

@@ -1,7 +1,7 @@
 """Computation off the event loop: one worker thread a device, and one bounded queue before it.
 
-Models are only ever run on their worker's thread, so what is attached to a model for one request is never seen by another.
-Different requests do not share a batch: the same request with the same seed gives the same bytes, whoever else asks.
+Models are only ever run on their worker's thread, so what is attached to a model for one request is never seen by
+another. Different requests share no batch: the same request with the same seed gives the same bytes, whoever else asks.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 
@@ -39,13 +39,14 @@ class Inference:
 
     async def run(self, work: Callable[[], T], request: Request) -> T:
         """The result of `work()`. Raises Refusal (503) when the queue is full."""
-        future = asyncio.wrap_future(self._submit(work))
-        gone = asyncio.ensure_future(_disconnected(request))
+        future: asyncio.Future[Any] = asyncio.wrap_future(self._submit(work))
+        gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({future, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not future.done():
                 raise Refusal(CLIENT_CLOSED_REQUEST, "the client closed the connection")
-            return future.result()
+            result: T = future.result()
+            return result
         except asyncio.CancelledError:
             if future.cancelled():
                 raise Refusal(503, "the server is shutting down", headers={"Retry-After": "10"}) from None
@@ -78,8 +79,8 @@ class Inference:
 
     def _full(self) -> Refusal:
         retry_after = min(max(math.ceil(self._admitted * self._seconds), 1), 60)
-        message = f"{self.queue_length} computations are waiting already, as many as this server lets wait; retry in {retry_after} s"
-        return Refusal(503, message, headers={"Retry-After": str(retry_after)})
+        waiting = f"{self.queue_length} computations are waiting already, as many as this server lets wait"
+        return Refusal(503, f"{waiting}; retry in {retry_after} s", headers={"Retry-After": str(retry_after)})
 
     async def close(self) -> None:
         """Drops what waits, and waits for what runs."""

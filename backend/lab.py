@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
+from backend import measured
 from backend.errors import Refusal
 from backend.log import log
 from backend.respond import resolved
-from backend.schemas import Cell, Choice, DatasetInfo, LayerInfo, ModelInfo
+from backend.schemas import Choice, DatasetInfo, LayerInfo, ModelInfo, RobustnessRow
 from backend.settings import Settings
 from cifs.data import SPLITS, Dataset, Images, Split, available, dataset, dataset_names, load_images
 from cifs.errors import CIFSError, UnknownName
@@ -76,6 +77,14 @@ class Lab:
         """Every model that can be read; a corrupt one is left out with a warning in the log."""
         return list(_readable("model", self.zoo.ids(), self.describe))
 
+    def robustness_rows(self) -> list[RobustnessRow]:
+        """Of every model that was evaluated; a malformed evaluation is left out with a warning in the log."""
+        evaluated = [m.id for m in self.describe_all() if self.zoo.entry(m.id).evaluation_path.exists()]
+        return list(_readable("evaluation", evaluated, self.robustness_row))
+
+    def robustness_row(self, model_id: str) -> RobustnessRow:
+        return measured.row(self.zoo.entry(model_id), self.describe(model_id))
+
     # Data
 
     def dataset(self, name: str) -> Dataset:
@@ -85,7 +94,7 @@ class Lab:
         return self._datasets[name]
 
     def images(self, name: str, split: Split) -> Images:
-        """Raises UnknownName, or Refusal (404) for data that would have to be downloaded: a request never starts that."""
+        """Raises UnknownName, or Refusal (404) for what would have to be downloaded: a request never starts that."""
         if not self._has(name, split):
             raise Refusal(404, f"data set {name!r} is known, but its {split} split is not on this server")
         return load_images(name, split)
@@ -157,7 +166,7 @@ def _data_of(info: Info, num_classes: int) -> tuple[list[str], float]:
 
 def _measured(entry: Entry) -> dict[str, Any]:
     """What is measured of a model after it was saved."""
-    return {"evaluation": None, "has_channel_statistics": entry.statistics_path.exists()}
+    return {"evaluation": measured.cells(entry), "has_channel_statistics": entry.statistics_path.exists()}
 
 
 def _readable(kind: str, names: Iterable[str], describe: Callable[[str], T]) -> Iterator[T]:

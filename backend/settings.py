@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     max_upload_bytes: Count = Field(8 * 2**20, description="one uploaded image, as a file")
     max_pixels: Count = Field(20_000_000, description="one uploaded image, width × height")
 
-    cors_origins: list[str] = Field([], description="origins whose pages may call the API from a browser; none by default")
+    cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
 
     @property
     def attack_limits(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ from backend.images import eight_bits, encoded, perturbation
 from backend.lab import Lab
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions
-from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, Prediction, TrajectoryStep
+from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, TrajectoryStep
 from cifs.attacks import Linf, Step, fools, goal_of, perturb
 from cifs.models import CNN
 
@@ -48,9 +48,7 @@ def attacked(body: AttackRequest, model: ModelInfo, attack: Linf, lab: Lab) -> A
 
 
 @torch.no_grad()
-def _results(
-    cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Linf, classes: Sequence[str]
-) -> list[AttackResult]:
+def _results(cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Linf, classes: Sequence[str]) -> list[AttackResult]:
     natural, adversarial = (predictions(cnn(images), classes) for images in (x, x_adv))
     goal = goal_of(cnn, y, attack)
     success = fools(cnn, x_adv, goal, attack).tolist()

@@ -1,7 +1,7 @@
-"""`POST /channels`, `/channels/maps`, `/channels/intervene`: natural and adversarial images seen through the same code."""
+"""`POST /channels`, `/channels/maps`, `/channels/intervene`: natural and adversarial images, by the same code."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from fastapi import APIRouter
@@ -39,8 +39,9 @@ from cifs.selection import IMGFS
 router = APIRouter(route_class=StrictRoute, tags=["channels"])
 ERRORS = responses(400, 404, 413, 422, 500, 503)
 
-MAX_MULTIPLIER = 1e6
-T = TypeVar("T")
+MAX_MULTIPLIER = 1e6  # keeps float32 finite
+Look = Callable[[CNN, Tensor, Tensor], Sequence[Any]]  # model, x (N, C, H, W), labels (N,) → one thing an image
+LayerRequest = ChannelsRequest | MapsRequest | InterveneRequest
 
 
 class Scene(NamedTuple):
@@ -55,7 +56,7 @@ class Scene(NamedTuple):
         return None if self.attack is None else self.attack.resolved()
 
 
-async def scene_of(body: ChannelsRequest | MapsRequest | InterveneRequest, lab: Lab) -> Scene:
+async def scene_of(body: LayerRequest, lab: Lab) -> Scene:
     model = await resolve.model(body.model, lab)
     layer = resolve.layer(model, body.layer)
     count = resolve.image_count(body.images, lab.settings)
@@ -63,16 +64,20 @@ async def scene_of(body: ChannelsRequest | MapsRequest | InterveneRequest, lab: 
     return Scene(model, layer, attack)
 
 
-def seen(
-    body: ChannelsRequest | MapsRequest | InterveneRequest, scene: Scene, lab: Lab, look: Callable[[CNN, Tensor, Tensor], list[T]]
-) -> tuple[list[int], list[T], list[T] | list[None]]:
-    """Labels, and what `look(model, x, y)` sees of the natural and of the adversarial images."""
+class Sight(NamedTuple):
+    """What was seen of one image."""
+
+    label: int
+    natural: Any
+    adversarial: Any | None
+
+
+def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look) -> list[Sight]:
+    """What `look` sees of every image and, under attack, of the adversarial one."""
     x, y = resolve.inputs(body.images, scene.model, lab)
     cnn = lab.model(scene.model.id)
-    natural = look(cnn, x, y)
-    if scene.attack is None:
-        return y.tolist(), natural, [None] * len(x)
-    return y.tolist(), natural, look(cnn, perturb(cnn, x, y, scene.attack), y)
+    adversarial = [None] * len(x) if scene.attack is None else look(cnn, perturb(cnn, x, y, scene.attack), y)
+    return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), adversarial, strict=True)]
 
 
 @router.post("/channels", responses=ERRORS)
@@ -88,16 +93,14 @@ async def channels(body: ChannelsRequest, lab: LabDep, run: RunDep) -> ChannelsR
         classes = _classes(body.target, y)
         return _views(view(cnn, scene.layer.name, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
 
-    labels, natural, adversarial = await run(lambda: seen(body, scene, lab, look))
+    sights = await run(lambda: look_at(body, scene, lab, look))
     return ChannelsResponse(
         model=scene.model.id,
         layer=scene.layer.name,
         relevance=resolved(RELEVANCES, relevance),
         **_importance(imgf, scene),
         attack=scene.resolved_attack,
-        results=[
-            ChannelsResult(label=y, natural=n, adversarial=a) for y, n, a in zip(labels, natural, adversarial, strict=True)
-        ],
+        results=[ChannelsResult(label=s.label, natural=s.natural, adversarial=s.adversarial) for s in sights],
     )
 
 
@@ -147,14 +150,12 @@ async def maps(body: MapsRequest, lab: LabDep, run: RunDep) -> MapsResponse:
             cnn(x)
         return numbers(captured.features[:, chosen], "the feature map")
 
-    labels, natural, adversarial = await run(lambda: seen(body, scene, lab, look))
+    sights = await run(lambda: look_at(body, scene, lab, look))
     return MapsResponse(
         model=scene.model.id,
         layer=scene.layer.name,
         attack=scene.resolved_attack,
-        results=[
-            MapsResult(label=y, channels=_maps(chosen, n, a)) for y, n, a in zip(labels, natural, adversarial, strict=True)
-        ],
+        results=[MapsResult(label=s.label, channels=_maps(chosen, s.natural, s.adversarial)) for s in sights],
     )
 
 
@@ -162,7 +163,7 @@ def _limit_map_values(body: MapsRequest, scene: Scene, lab: Lab) -> None:
     positions = scene.layer.height * scene.layer.width * (1 if scene.attack is None else 2)
     values, limit = len(body.images) * len(body.channels) * positions, lab.settings.max_map_values
     if values > limit:
-        raise invalid("channels", f"the feature maps asked for hold {values} numbers; allowed: up to {limit} in one response")
+        raise invalid("channels", f"feature maps of {values} numbers in one response; allowed: up to {limit}")
 
 
 def _maps(chosen: list[int], natural: Any, adversarial: Any) -> list[ChannelMaps]:
@@ -185,21 +186,18 @@ async def intervention(body: InterveneRequest, lab: LabDep, run: RunDep) -> Inte
             after = predictions(cnn(x), scene.model.classes)
         return [Intervention(before=b, after=a) for b, a in zip(before, after, strict=True)]
 
-    labels, natural, adversarial = await run(lambda: seen(body, scene, lab, look))
+    sights = await run(lambda: look_at(body, scene, lab, look))
     return InterveneResponse(
         model=scene.model.id,
         layer=scene.layer.name,
         attack=scene.resolved_attack,
-        results=[
-            InterveneResult(label=y, natural=n, adversarial=a) for y, n, a in zip(labels, natural, adversarial, strict=True)
-        ],
+        results=[InterveneResult(label=s.label, natural=s.natural, adversarial=s.adversarial) for s in sights],
     )
 
 
 def _mask(mask: list[float], layer: LayerInfo) -> list[float]:
     if len(mask) != layer.channels:
-        message = f"a mask of length {len(mask)}: layer {layer.name!r} has {layer.channels} channels, and the mask one number for each"
-        raise invalid("mask", message)
+        raise invalid("mask", f"a mask of length {len(mask)}; allowed: {layer.channels}, one number a channel")
     for index, value in enumerate(mask):
         if not abs(value) <= MAX_MULTIPLIER:
             raise invalid(f"mask.{index}", f"multiplier {value}; allowed: {-MAX_MULTIPLIER:g} to {MAX_MULTIPLIER:g}")

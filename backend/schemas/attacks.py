@@ -45,7 +45,9 @@ class AttackResult(BaseModel):
     label: int = Field(description="the true class, or the natural prediction for an upload without a label")
     natural: Prediction
     adversarial: Prediction
-    success: bool = Field(description="untargeted: the adversarial prediction is not the label; targeted: it is the target")
+    success: bool = Field(
+        description="untargeted: the adversarial prediction is not the label; targeted: it is the target"
+    )
     linf: float = Field(description="max |x' − x|, at most eps")
     natural_image: EncodedImage
     image: EncodedImage = Field(description="the adversarial image x'")

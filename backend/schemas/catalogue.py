@@ -53,7 +53,9 @@ class ModelInfo(BaseModel):
     classes: list[str]
     image_shape: tuple[int, int, int] = Field(description="(C, H, W) of the inputs, values in [0, 1]")
     layers: list[LayerInfo]
-    evaluation: dict[str, Cell] | None = Field(None, description="robust accuracy by column of the table; null if not evaluated")
+    evaluation: dict[str, Cell] | None = Field(
+        None, description="robust accuracy by column of the table; null if not evaluated"
+    )
     has_channel_statistics: bool
 
 

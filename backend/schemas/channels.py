@@ -23,9 +23,18 @@ class _LayerRequest(BaseModel):
 
 
 class ChannelsRequest(_LayerRequest):
-    target: Target = Field("label", description="the class whose score relevance speaks of: the label, each input's own prediction, or a class index")
-    relevance: str | Choice = Field("true", description="a name under GET /relevances, alone or with parameters", examples=["true"])
-    imgf: Choice | None = Field(None, description="a what-if IMGF applied to the relevance; absent: the model's own importance where the layer has one", examples=[{"name": "softplus", "alpha": 5}])
+    target: Target = Field(
+        "label",
+        description="the class relevance speaks of: the label, each input's own prediction, or a class index",
+    )
+    relevance: str | Choice = Field(
+        "true", description="a name under GET /relevances, alone or with parameters", examples=["true"]
+    )
+    imgf: Choice | None = Field(
+        None,
+        description="a what-if IMGF of the relevance; absent: the model's own importance where the layer has one",
+        examples=[{"name": "softplus", "alpha": 5}],
+    )
 
 
 class ChannelView(Prediction):
@@ -34,7 +43,9 @@ class ChannelView(Prediction):
     target: int = Field(description="the class the relevance speaks of")
     activation: list[float] = Field(description="[C] mean over positions of z_i")
     relevance: list[float] = Field(description="[C] g")
-    importance: list[float] | None = Field(None, description="[C] m; null where the layer is plain and no imgf was given")
+    importance: list[float] | None = Field(
+        None, description="[C] m; null where the layer is plain and no imgf was given"
+    )
     selected: list[float] | None = Field(None, description="[C] mean over positions of m_i · z_i")
 
 
@@ -49,7 +60,9 @@ class ChannelsResponse(BaseModel):
     layer: str
     relevance: dict[str, Any] = Field(description="resolved")
     imgf: dict[str, Any] | None = Field(description="resolved; null where importance is null")
-    importance_source: Literal["model", "request"] | None = Field(description="whose importance it is: the model's own, or the what-if IMGF's")
+    importance_source: Literal["model", "request"] | None = Field(
+        description="whose importance it is: the model's own, or the what-if IMGF's"
+    )
     attack: dict[str, Any] | None
     results: list[ChannelsResult]
 
@@ -102,7 +115,9 @@ class ChannelSummary(BaseModel):
     """Means over a class's images at one layer, each [C]."""
 
     activation: list[float]
-    frequency: list[float] = Field(description="share of images on which a_i exceeds 1 % of that image's largest activation")
+    frequency: list[float] = Field(
+        description="share of images on which a_i exceeds 1 % of that image's largest activation"
+    )
     relevance: list[float] = Field(description="true relevance for the class")
     importance: list[float] | None = None
     selected: list[float] | None = None

@@ -26,7 +26,6 @@ class UploadedImage(BaseModel):
     label: int | None = Field(None, ge=0, description="class index; the natural prediction stands in when absent")
 
 
-
 def _kind(value: Any) -> str:
     """Which of the two is meant, so that an error speaks of that one alone."""
     given = isinstance(value, UploadedImage) or (isinstance(value, dict) and "png" in value)

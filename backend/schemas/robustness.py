@@ -12,7 +12,9 @@ class Cell(BaseModel):
     low: float = Field(description="lower end of the 95 % Wilson interval")
     high: float
     n: int
-    settings: dict[str, Any] | None = Field(None, description="exact settings of the attack counted; null for natural accuracy")
+    settings: dict[str, Any] | None = Field(
+        None, description="exact settings of the attack counted; null for natural accuracy"
+    )
 
 
 class SweepEntry(Cell):

@@ -26,8 +26,8 @@ def save_models(root: Path) -> Path:
     for seed, (model_id, info) in enumerate(MODELS.items()):
         torch.manual_seed(seed)
         method = "plain" if info.method == "natural" else info.method
-        imgf = {"name": "softmax", "temperature": 1.0, "per_channel": True} if method == "cifs" else None
-        model = build("resnet10", width=4, in_channels=1, image_size=28, mean=[0.286], std=[0.353], method=method, imgf=imgf)
+        imgf = {"name": "softmax", "per_channel": True} if method == "cifs" else None
+        model = build("resnet10", width=4, in_channels=1, image_size=28, method=method, imgf=imgf)
         Zoo(root).save(model_id, model, info)
     return root
 
