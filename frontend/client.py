@@ -150,8 +150,8 @@ def send(settings: ClientSettings, method: str, path: str, body: str | None) -> 
     except httpx.ConnectTimeout as error:
         raise _unreachable(settings) from error
     except httpx.TimeoutException as error:
-        message = f"No answer to {method} {path} within {settings.timeout:g} seconds. Fewer steps or a smaller model answer sooner."
-        raise BackendSlow(message) from error
+        patience = f"No answer to {method} {path} within {settings.timeout:g} seconds."
+        raise BackendSlow(f"{patience} Fewer steps or a smaller model answer sooner.") from error
     except httpx.ConnectError as error:
         raise _unreachable(settings) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -197,6 +197,7 @@ def _parse(content: bytes, answer: type[T]) -> T:
         return TypeAdapter(answer).validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = f"Its answer is not what the contract says ({where or 'the whole answer'}: {first['msg']}). Do its version and the dashboard's agree?"
-        raise BackendBroken(message) from error
+        where = ".".join(str(part) for part in first["loc"]) or "the whole answer"
+        raise BackendBroken(
+            f"Its answer is not what the contract says ({where}: {first['msg']}). Is it another version?"
+        ) from error

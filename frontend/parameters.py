@@ -86,7 +86,7 @@ def _kind(options: list[dict[str, Any]]) -> Kind | None:
         return "fraction"
     if types == {"integer", "number"}:
         return "number"
-    return JSON_KINDS.get(types.pop()) if len(types) == 1 else None
+    return JSON_KINDS.get(str(types.pop())) if len(types) == 1 else None
 
 
 def _values(option: Mapping[str, Any]) -> list[Any]:

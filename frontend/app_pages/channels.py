@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from frontend import state
 from frontend.components.channel_view import show_channels
 from frontend.components.intervention import show_intervention
 from frontend.components.lab import Lab, connect
@@ -31,7 +32,7 @@ def page(lab: Lab) -> None:
 
 
 def show_view(lab: Lab, scene: Scene) -> None:
-    name = st.segmented_control("Look at", list(VIEWS), default="every channel", required=True, key="view")
+    name = state.choose(st.segmented_control, "Look at", "view", list(VIEWS), default="every channel", required=True)
     with readable_errors(f"view-{name}"):
         VIEWS[name](lab, scene)
 

@@ -6,6 +6,7 @@ from backend.schemas import Choice
 from frontend import state
 from frontend.components.asking import ask_channels
 from frontend.components.lab import Lab, connect
+from frontend.components.predictions import show_twins
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
 from frontend.components.schema_form import sliders
@@ -18,13 +19,18 @@ OWN = "own"
 def page(lab: Lab) -> None:
     st.title("From relevance to importance")
     st.markdown(
-        "CIFS multiplies each channel by an importance **m = IMGF(g)**: close to nothing where the relevance *g* is negative, "
-        "more the higher it is. Move a parameter and see which channels get through, for this image and for its attacked twin."
+        "CIFS multiplies each channel by an importance **m = IMGF(g)**: close to nothing where the relevance *g* is "
+        "negative, more the higher it is. Move a parameter and see which channels get through, for this image and for "
+        "its attacked twin."
     )
     scene = pick_scene(lab)
     if scene is None:
         return
-    imgf = pick_imgf(lab, scene)
+    twins, choice = st.columns([1, 2], gap="large")
+    with twins, readable_errors("twins"):
+        show_twins(lab, scene)
+    with choice:
+        imgf = pick_imgf(lab, scene)
     with readable_errors("imgf"):
         show_imgf(lab, scene, imgf)
 
@@ -33,18 +39,16 @@ def pick_imgf(lab: Lab, scene: Scene) -> Choice | None:
     """A what-if IMGF with its parameters, or None for the model's own."""
     described = {imgf.name: imgf for imgf in lab.imgfs()}
     own = [OWN] if scene.layer.modified and scene.model.imgf else []
-    which, parameters = st.columns([2, 3], gap="medium")
-    with which:
-        name = state.choose(
-            st.segmented_control, "Importance map generating function", "imgf", [*own, *described],
-            default=own[0] if own else next(iter(described)), required=True,
-            format_func=lambda name: "the model's own" if name == OWN else name,
-        )  # fmt: skip
-        st.caption("What this layer was trained with." if name == OWN else described[name].title)
+    name = state.choose(
+        st.segmented_control, "Importance map generating function", "imgf", [*own, *described],
+        default=own[0] if own else next(iter(described)), required=True,
+        format_func=lambda name: "the model's own" if name == OWN else name,
+    )  # fmt: skip
     if name == OWN:
+        st.caption("What this layer was trained with. Choose a function to try another one in its place.")
         return None
-    with parameters:
-        return sliders("imgf", described[name])
+    st.caption(described[name].title)
+    return sliders("imgf", described[name])
 
 
 def show_imgf(lab: Lab, scene: Scene, imgf: Choice | None) -> None:

@@ -13,7 +13,8 @@ from frontend.paper import COLUMNS, RESULTS
 
 TABLE_STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
-table.robustness th, table.robustness td { padding: .5rem .7rem; text-align: right; border-bottom: 1px solid rgba(128,128,128,.25) }
+table.robustness th, table.robustness td { padding: .5rem .7rem; text-align: right }
+table.robustness tr { border-bottom: 1px solid rgba(128,128,128,.25) }
 table.robustness th:first-child { text-align: left }
 table.robustness thead th { font-weight: 600; border-bottom: 2px solid rgba(128,128,128,.5) }
 table.robustness small { display: block; opacity: .65 }
@@ -24,8 +25,8 @@ table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px 
 def page(lab: Lab) -> None:
     st.title("How robust is it, really?")
     st.markdown(
-        "The share of test images each model gets right, in per cent: untouched (*Natural*) and under attacks of growing "
-        "strength. Each row's strongest attack is underlined; it is the one that counts."
+        "The share of test images each model gets right, in per cent: untouched (*Natural*) and under attacks of "
+        "growing strength. Each row's strongest attack is underlined; it is the one that counts."
     )
     views = {
         "table": show_table,
@@ -82,9 +83,7 @@ def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
     for note in row.notes:
         st.markdown(f"- {note}")
     if row.sweep:
-        st.markdown(
-            "**Every setting that was tried.** A defence that can be differentiated through gets the attack that suits it."
-        )
+        st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
         st.plotly_chart(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt="accuracies of the sweep")
     settings = {titles.get(key, key): cell.settings for key, cell in row.cells.items() if cell.settings}
     if settings:
@@ -100,8 +99,8 @@ def show_bars(lab: Lab) -> None:
 
 def show_paper(lab: Lab) -> None:
     st.info(
-        "From the paper (Yan et al., ICML 2021) and its poster: **CIFAR-10**, large networks trained on GPUs. Not measured "
-        "here, and not to be compared with another data set's numbers.",
+        "From the paper (Yan et al., ICML 2021) and its poster: **CIFAR-10**, large networks trained on GPUs. Not "
+        "measured here, and not to be compared with another data set's numbers.",
         icon=":material/menu_book:",
     )
     for arch, results in RESULTS.items():

@@ -28,8 +28,8 @@ def _explore(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
     target = scene.model.classes[result.natural.target]
     st.subheader(f"The {len(info.channels)} channels of {scene.layer.name}, ordered by their relevance for {target}")
     st.caption(
-        "A **PR** channel (left) speaks for the class, an **NR** channel (right) against it. A fooled network shows little "
-        "left of the PR channels and over-active NR channels. Click a channel to see its maps."
+        "A **PR** channel (left) speaks for the class, an **NR** channel (right) against it. In a fooled network the "
+        "PR channels fall silent and the NR channels are over-active. Click a channel to see its maps."
     )
     _shift(shift(info))
     place = st.container()
@@ -52,17 +52,17 @@ def info_of(result: ChannelsResult) -> ActivationInfo:
 def _shift(found: Shift | None) -> None:
     if found is None:
         return
-    over, over_share, under, under_share = st.columns(4)
-    over.metric(
-        "NR channels: mean activation", f"{found.nr_adversarial:.3g}", f"{found.nr_over_activation:+.3g} by the attack",
-        delta_color="off", border=True,
-    )  # fmt: skip
-    over_share.metric("NR channels over-activated", f"{found.nr_over_activated:.0%}", border=True)
-    under.metric(
-        "PR channels: mean activation", f"{found.pr_adversarial:.3g}", f"{-found.pr_under_activation:+.3g} by the attack",
-        delta_color="off", border=True,
-    )  # fmt: skip
-    under_share.metric("PR channels under-activated", f"{found.pr_under_activated:.0%}", border=True)
+    kinds = (
+        ("NR", found.nr_adversarial, found.nr_over_activation, "over-activated", found.nr_over_activated),
+        ("PR", found.pr_adversarial, -found.pr_under_activation, "under-activated", found.pr_under_activated),
+    )
+    columns = iter(st.columns(4))
+    for kind, mean, change, way, share in kinds:
+        looks: dict[str, Any] = {"delta_color": "off", "border": True, "height": "stretch"}
+        next(columns).metric(
+            f"{kind} channels: mean activation", f"{mean:.3g}", f"{change:+.3g} by the attack", **looks
+        )
+        next(columns).metric(f"{kind} channels {way}", f"{share:.0%}", **looks)
 
 
 def _pick_channel(scene: Scene, info: ActivationInfo) -> int:

@@ -50,9 +50,8 @@ def show_model(lab: Lab, model: ModelInfo, class_index: int, layer: str) -> None
     )
     moved = shift(info)
     if moved is not None:
-        st.caption(
-            f"NR channels {moved.nr_over_activation:+.3g} by the attack, PR channels {-moved.pr_under_activation:+.3g}, on average."
-        )
+        over, under = moved.nr_over_activation, -moved.pr_under_activation
+        st.caption(f"NR channels {over:+.3g} by the attack, PR channels {under:+.3g}, on average.")
 
 
 def summary(model: ModelInfo, found: ChannelStatistics) -> str:

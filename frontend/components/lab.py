@@ -1,16 +1,18 @@
 """The backend as pages see it: the client with a bounded memory of its answers."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import streamlit as st
 
 from frontend.client import Client, ClientSettings, send
 
-ADDRESS = {ClientSettings: repr}
+ADDRESS: dict[str | type[Any], Callable[[Any], Any]] = {ClientSettings: repr}
 
 
 class Lab(Client):
-    """Asks again for what may change (models, data sets) after a minute; an attack with its seed is the same for longer."""
+    """Asks again after a minute for what may change (models, data sets); an attack with its seed stays the same."""
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         return (_catalogue if method == "GET" else _computed)(self.settings, method, path, body)

@@ -24,6 +24,16 @@ def show_attack(lab: Lab, scene: Scene) -> None:
             _beliefs(scene, result)
 
 
+def show_twins(lab: Lab, scene: Scene) -> None:
+    """The natural and the attacked image alone, for a page about something else."""
+    result = ask_attack(lab, scene).results[0]
+    natural, adversarial = st.columns(2)
+    natural.image(enlarge(result.natural_image.png), caption=f"**natural**: {said(result.natural)}", width="stretch")
+    adversarial.image(
+        enlarge(result.image.png), caption=f"**adversarial**: {said(result.adversarial)}", width="stretch"
+    )
+
+
 def said(prediction: Prediction) -> str:
     """As in "Ankle boot (98.2 %)"."""
     return f"{prediction.class_name} ({prediction.probabilities[prediction.prediction]:.1%})"
@@ -50,13 +60,12 @@ def _pictures(result: AttackResult) -> None:
         ("perturbation", result.perturbation.png, magnified),
     )
     for column, (name, png, caption) in zip(st.columns(3), shown, strict=True):
-        with column:
-            st.image(enlarge(png), caption=caption, width="stretch", alt=f"{name} image")
+        column.image(enlarge(png), caption=caption, width="stretch", alt=f"{name} image")
     kept = "still succeeds" if result.png_success else "no longer succeeds"
     st.caption(f"No pixel moved by more than {result.linf:.4g} (of 1). Rounded to an 8-bit PNG, the attack {kept}.")
     st.download_button(
-        "The exact image (.npy)", decode(result.image.npy), "adversarial.npy", type="tertiary", icon=":material/download:",
-        on_click="ignore",
+        "The exact image (.npy)", decode(result.image.npy), "adversarial.npy", type="tertiary",
+        icon=":material/download:", on_click="ignore",
     )  # fmt: skip
 
 

@@ -56,14 +56,15 @@ def _pick_layer(model: ModelInfo) -> LayerInfo:
     by_name = {layer.name: layer for layer in model.layers}
     picked = state.choose(
         st.selectbox, "Layer", "layer", list(by_name), default=model.layers[-1].name,
+        help="Channels × height×width of its features. CIFS or CAS: where that method selects features.",
         format_func=lambda name: layer_title(by_name[name], model),
     )  # fmt: skip
     return by_name[picked]
 
 
 def layer_title(layer: LayerInfo, model: ModelInfo) -> str:
-    size = f"{layer.name}: {layer.channels} channels of {layer.height}×{layer.width}"
-    return f"{size}, {model.method.upper()} here" if layer.modified else size
+    size = f"{layer.name}: {layer.channels} × {layer.height}×{layer.width}"
+    return f"{size}, {model.method.upper()}" if layer.modified else size
 
 
 def _pick_relevance(lab: Lab, model: ModelInfo, layer: LayerInfo) -> tuple[Any, str]:
@@ -83,7 +84,7 @@ def _pick_relevance(lab: Lab, model: ModelInfo, layer: LayerInfo) -> tuple[Any, 
         names = list(described)
         relevance = state.choose(
             st.selectbox, "Relevance", "relevance", names, default="true" if "true" in names else names[0],
-            format_func=lambda name: described[name].title,
+            format_func=lambda name: described[name].title.partition(":")[0],
         )  # fmt: skip
     return target, relevance
 

@@ -9,6 +9,7 @@ from backend.schemas import Choice, Described, ModelInfo
 from frontend import state
 from frontend.parameters import Parameter, bounds, check_all, read_schema
 
+USUAL = "pgd"
 SAFE_INTEGER = 2**53 - 1  # a browser's numbers hold no more
 FIRST = ("eps", "steps")  # shown at once, the others under "all settings"
 SLIDER_HALF = 20  # positions on either side of the default
@@ -16,16 +17,15 @@ SLIDER_HALF = 20  # positions on either side of the default
 
 def attack_form(attacks: Sequence[Described], model: ModelInfo) -> Choice:
     """The attack in force; changed by the form's button, not by every keystroke."""
-    names = [attack.name for attack in attacks]
-    in_force, notices = recall_choice("attack", attacks, usual="pgd", overrides={"eps": model.default_eps})
-    state.notify(notices)
-    titles = {attack.name: attack.title for attack in attacks}
+    by_name = {attack.name: attack for attack in attacks}
+    suited = {"eps": model.default_eps}
+    in_force = recall_attack(by_name, suited)
     name = st.selectbox(
-        "Attack", names, index=names.index(in_force.name), format_func=lambda n: titles[n].partition(":")[0]
-    )
-    described = attacks[names.index(name)]
-    st.caption(titles[name].partition(":")[2].strip())
-    parameters = overridden(read_schema(described.parameters), {"eps": model.default_eps})
+        "Attack", list(by_name), index=list(by_name).index(in_force.name), key="attack-name",
+        format_func=lambda name: by_name[name].title.partition(":")[0],
+    )  # fmt: skip
+    st.caption(by_name[name].title.partition(":")[2].strip())
+    parameters = overridden(read_schema(by_name[name].parameters), suited)
     start = in_force.parameters if name == in_force.name else {}
     with st.form(f"attack-{name}-{model.default_eps}", border=False):
         raw = _fields(parameters, start, prefix=f"attack-{name}-{model.default_eps}")
@@ -36,23 +36,25 @@ def attack_form(attacks: Sequence[Described], model: ModelInfo) -> Choice:
     if complaints:
         st.error("\n\n".join(complaints))
         return in_force
-    for forgotten in set(in_force.parameters) - {parameter.name for parameter in parameters}:
+    for forgotten in in_force.parameters:
         state.keep(f"attack.{forgotten}", None)
+    return _keep_attack(name, parameters, values)
+
+
+def recall_attack(by_name: Mapping[str, Described], suited: Mapping[str, Any]) -> Choice:
+    """The attack of the address or of this session; PGD with what suits the model for who comes first."""
+    usual = USUAL if USUAL in by_name else next(iter(by_name))
+    resolved = state.resolve("attack", state.recall("attack"), list(by_name), usual)
+    parameters = overridden(read_schema(by_name[resolved.value].parameters), suited)
+    values, notices = state.recall_parameters("attack", parameters)
+    state.notify([resolved.notice, *notices])
+    return _keep_attack(resolved.value, parameters, values)
+
+
+def _keep_attack(name: str, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> Choice:
     state.keep("attack", name)
     state.keep_parameters("attack", parameters, values)
     return state.choice(name, values)
-
-
-def recall_choice(
-    prefix: str, described: Sequence[Described], *, usual: str, overrides: Mapping[str, Any]
-) -> tuple[Choice, list[str]]:
-    """The registered thing that was chosen, with its parameters, and notices about what could not be had."""
-    names = [thing.name for thing in described]
-    default = usual if usual in names else names[0]
-    resolved = state.resolve(prefix, state.recall(prefix), names, default)
-    parameters = overridden(read_schema(described[names.index(resolved.value)].parameters), overrides)
-    values, notices = state.recall_parameters(prefix, parameters)
-    return state.choice(resolved.value, values), [n for n in (resolved.notice, *notices) if n]
 
 
 def overridden(parameters: Sequence[Parameter], overrides: Mapping[str, Any]) -> list[Parameter]:

@@ -6,7 +6,7 @@ from backend.schemas import ChannelsResponse
 from frontend.components.asking import ask_channels
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
-from frontend.figures.importance import ImportanceInfo, curve_figure, importance_info, importance_label, road_figure
+from frontend.figures.importance import ImportanceInfo, curve_figure, importance_info, road_figure
 
 
 def show_importance(lab: Lab, scene: Scene) -> None:
@@ -14,8 +14,8 @@ def show_importance(lab: Lab, scene: Scene) -> None:
     info = importance_info(response.results[0], response.imgf)
     if info is None:
         st.info(
-            f"{scene.layer.name} of this model is a plain layer: all its channels pass unchanged. Choose a CIFS model and a "
-            "layer marked CIFS, or try an importance map on this layer on the IMGF page.",
+            f"{scene.layer.name} of this model is a plain layer: all its channels pass unchanged. Choose a CIFS model "
+            "and a layer marked CIFS, or try an importance map on this layer on the IMGF page.",
             icon=":material/filter_alt_off:",
         )
         return
@@ -23,15 +23,15 @@ def show_importance(lab: Lab, scene: Scene) -> None:
 
 
 def show_road(info: ImportanceInfo, response: ChannelsResponse) -> None:
-    owner = "the model's own" if response.importance_source == "model" else "a what-if"
+    owner = "the model's own" if response.importance_source == "model" else "the what-if"
     unit = "C · m is shown, so that 1 means unchanged on average" if info.factor != 1 else "1 means unchanged"
     curve, road = st.columns([4, 5], gap="medium")
     with curve:
-        st.subheader(f"From relevance to importance {importance_label(info)}")
-        st.caption(f"Each point is a channel; together they draw the function's curve ({owner} IMGF). {unit}.")
+        st.subheader("m = IMGF(g)")
+        st.caption(f"Each point is a channel; together they draw the curve of {owner} IMGF. {unit}.")
         st.plotly_chart(curve_figure(info), key="curve", alt="importance against relevance")
         if response.imgf:
-            st.json(response.imgf, expanded=False)
+            st.caption(", ".join(f"{name}: {value}" for name, value in response.imgf.items()))
     with road:
         st.subheader("g → m → selected features")
         st.caption("The same channels at three stations: what speaks for the class is let through, the rest held back.")

@@ -1,4 +1,4 @@
-"""Every channel's activation, natural against adversarial, channels ordered by relevance (Figure 1 of arXiv 2102.05311)."""
+"""Every channel's activation, natural against adversarial, ordered by relevance (Figure 1 of arXiv 2102.05311)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from frontend.figures.colours import ADVERSARIAL, NATURAL, NR, PR, translucent
+from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR, translucent
 from frontend.figures.layout import compact
 
 
@@ -98,13 +98,20 @@ def activation_figure(info: ActivationInfo, *, picked: int | None = None, height
     _add_regions(figure, info)
     if picked is not None:
         rank = int(np.flatnonzero(info.channels == picked)[0])
-        figure.add_vline(x=rank, line={"color": "#888", "width": 1, "dash": "dot"})
-    figure.update_yaxes(title_text="activation", row=1, col=1)
+        figure.add_vrect(x0=rank - 0.5, x1=rank + 0.5, fillcolor=NEUTRAL, opacity=0.45, line_width=0)
+    figure.update_yaxes(title_text="activation", range=_activation_range(info), row=1, col=1)
     figure.update_yaxes(title_text="relevance g", row=2, col=1, zeroline=True)
     figure.update_xaxes(title_text="channels, the most relevant first", showticklabels=False, row=2, col=1)
     figure.update_xaxes(range=[-0.6, len(ranks) - 0.4])
     figure.update_layout(bargap=0.15, clickmode="event+select")
     return compact(figure, height=height)
+
+
+def _activation_range(info: ActivationInfo) -> tuple[float, float]:
+    """From 0 (or below, where a layer has negative activations) with room above for the names of the regions."""
+    shown = [info.natural] if info.adversarial is None else [info.natural, info.adversarial]
+    low, high = min(0.0, *(float(a.min()) for a in shown)), max(float(a.max()) for a in shown)
+    return low, low + 1.12 * ((high - low) or 1.0)
 
 
 def _add_regions(figure: go.Figure, info: ActivationInfo) -> None:
@@ -117,5 +124,5 @@ def _add_regions(figure: go.Figure, info: ActivationInfo) -> None:
         if right - left > 0.5:
             figure.add_vrect(
                 x0=left, x1=right, fillcolor=translucent(colour, 0.10), line_width=0, layer="below", row=1, col=1,
-                annotation={"text": f"<b>{text}</b>", "font": {"color": colour}}, annotation_position="top left",
+                annotation={"text": f"<b>{text}</b>", "font": {"color": colour}}, annotation_position="top right",
             )  # fmt: skip

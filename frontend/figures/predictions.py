@@ -40,7 +40,7 @@ def probability_figure(info: ProbabilityInfo) -> go.Figure:
             marker={"color": belief.colour, "line_width": 0},
             hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text="probability", tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title_text="probability", tickformat=".0%", range=[0, 1.04], dtick=0.25)
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="group", bargap=0.25)
     return compact(figure, height=90 + (9 + 12 * len(info.beliefs)) * len(info.classes))

@@ -19,6 +19,9 @@ class Bars(NamedTuple):
     below: list[float]
 
 
+WHISKERS = {"thickness": 2, "width": 4, "color": NEUTRAL}
+
+
 class RobustnessInfo(NamedTuple):
     models: list[str]
     bars: list[Bars]
@@ -55,7 +58,7 @@ def robustness_figure(info: RobustnessInfo) -> go.Figure:
     for bars in info.bars:
         figure.add_bar(
             x=info.models, y=bars.accuracy, name=bars.title, marker={"color": bars.colour, "line_width": 0},
-            error_y={"array": bars.above, "arrayminus": bars.below, "thickness": 1.2, "width": 3, "color": NEUTRAL},
+            error_y=WHISKERS | {"array": bars.above, "arrayminus": bars.below},
             hovertemplate="%{x}, %{fullData.name}: %{y:.2f} %<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(title_text="accuracy (%)", range=[0, 100])
@@ -82,6 +85,10 @@ def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
     ]  # fmt: skip
 
 
+def _symbol(point: SweepPoint) -> str:
+    return "circle" if point.counted else "circle-open"
+
+
 def sweep_label(cell: Cell) -> str:
     settings = cell.settings or {}
     label = f"β = {settings['beta']:g}" if isinstance(settings.get("beta"), int | float) else "no β"
@@ -97,10 +104,8 @@ def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:
         figure.add_scatter(
             x=[point.accuracy for point in shown], y=[f"{title}: {point.label}" for point in shown], name=title,
             mode="markers", hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
-            marker={
-                "color": ADVERSARIAL, "size": 11, "symbol": ["circle" if point.counted else "circle-open" for point in shown],
-            },
-            error_x={"array": [p.above for p in shown], "arrayminus": [p.below for p in shown], "color": NEUTRAL, "thickness": 1.2},
+            marker={"color": ADVERSARIAL, "size": 11, "symbol": [_symbol(point) for point in shown]},
+            error_x=WHISKERS | {"array": [p.above for p in shown], "arrayminus": [p.below for p in shown]},
         )  # fmt: skip
     figure.update_xaxes(title_text="accuracy (%)   filled: the strongest, which the table counts")
     figure.update_yaxes(autorange="reversed")

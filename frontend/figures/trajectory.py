@@ -44,11 +44,17 @@ def trajectory_figure(info: TrajectoryInfo, classes: Sequence[str]) -> go.Figure
     if info.flipped_at is not None:
         figure.add_vline(
             x=info.flipped_at, line={"color": NEUTRAL, "dash": "dash", "width": 1},
-            annotation={"text": f"fooled at step {info.flipped_at}"}, annotation_position="bottom right",
+            annotation={"text": f"fooled at step {info.flipped_at}"}, annotation_position="top right",
         )  # fmt: skip
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text="loss", secondary_y=False)
     figure.update_yaxes(
-        title_text="probability", range=[-0.03, 1.03], tickformat=".0%", showgrid=False, secondary_y=True
+        title_text="probability",
+        range=[-0.03, 1.03],
+        tickformat=".0%",
+        dtick=0.25,
+        tickmode="linear",
+        showgrid=False,
+        secondary_y=True,
     )
     return compact(figure, height=330)
