@@ -9,7 +9,7 @@ check() {
     "$@" || failed+=("$*")
 }
 
-check ruff check .
+check ruff check --output-format concise .
 check ruff format --check .
 check mypy
 check lint-imports --no-logo
