@@ -29,7 +29,8 @@ def _head(entry: Entry) -> str:
     }[info.method]
     imgf = f", IMGF {config.get('imgf')}" if info.method == "cifs" else ""
     return (
-        f"---\nlibrary_name: cifs-lab\nlicense: mit\ndatasets: [{info.dataset}]\ntags: [adversarial-robustness, cifs]\n---\n\n"
+        f"---\nlibrary_name: cifs-lab\nlicense: mit\ndatasets: [{info.dataset}]\n"
+        "tags: [adversarial-robustness, cifs]\n---\n\n"
         f"# {entry.id}\n\n{info.title}: {config['arch']} of width {config['width']} on {spec.title}, {method}{imgf}. "
         f"It takes images in [0, 1] of shape {spec.image_shape} and returns logits of {len(spec.classes)} classes; "
         "normalisation is inside."
@@ -44,12 +45,13 @@ def _training(entry: Entry) -> str:
     attack = recipe["attack"]
     lines = [
         f"- command: `{entry.info.command}`",
-        f"- {recipe['epochs']} epochs, batch {recipe['batch_size']}, SGD with {recipe['schedule']} schedule, peak lr {recipe['lr']}, "
+        f"- {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
+        f"SGD with {recipe['schedule']} schedule, peak lr {recipe['lr']}, "
         f"weight decay {recipe['weight_decay']}, crop (pad {recipe['padding']}){' + flip' if recipe['flip'] else ''}, "
         f"{recipe['precision']}, seed {recipe['seed']}",
         f"- training attack: {_settings(attack)}" if attack else "- no training attack",
-        f"- kept: {training['kept']}, epoch {training['kept_epoch']}; the last {recipe['validation']} training images were the "
-        "validation images and were not trained on. No test image had a part in any choice.",
+        f"- kept: {training['kept']}, epoch {training['kept_epoch']}; the last {recipe['validation']} training images "
+        "were the validation images and were not trained on. No test image had a part in any choice.",
         f"- wall time {training['seconds'] / 60:.0f} min on {training['threads']} CPU threads ({training['device']}), "
         f"torch {training['versions']['torch']}",
     ]
@@ -69,14 +71,15 @@ def _evaluation(entry: Entry) -> str:
     ]
     text = (
         f"## Robustness\n\nAccuracy in % on {evaluation['n']} {evaluation['split']} images of {evaluation['dataset']}, "
-        f"ε = {evaluation['eps']:g}, 95 % Wilson intervals. {evaluation['criterion'].capitalize()}; {evaluation['precision']}.\n\n"
+        f"ε = {evaluation['eps']:g}, 95 % Wilson intervals. {evaluation['criterion'].capitalize()}; "
+        f"{evaluation['precision']}.\n\n"
         "| | accuracy | interval | settings |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
     )
     if evaluation["sweep"]:
         text += (
-            f"\n\nThe model hides a path from ordinary attacks, so each attack was tried with {len(evaluation['sweep'])} settings in "
-            "all (β_atk of the joint loss, and through the importance maps) and the strongest counts; PGD-100 takes the strongest "
-            "setting of PGD-20. evaluation.json keeps the sweep."
+            "\n\nThe model hides a path from ordinary attacks, so attacks were tried with "
+            f"{len(evaluation['sweep'])} settings in all (β_atk of the joint loss, and through the importance maps), "
+            "of which the strongest counts; PGD-100 takes the strongest setting of PGD-20. evaluation.json keeps the sweep."
         )
     return text + f"\n\nReproduce: `cifs evaluate {entry.id}`."
 
@@ -92,14 +95,18 @@ def _limits(entry: Entry) -> str:
     robustness = (
         "It is fooled by the smallest attacks and is here to be fooled."
         if entry.info.eps is None
-        else f"Its robustness is empirical, for ℓ∞ perturbations up to {entry.info.eps:g} only; no certificate, and no AutoAttack "
-        "or gradient-free attack was run."
+        else f"Its robustness is empirical, for ℓ∞ perturbations up to {entry.info.eps:g} only; no certificate, "
+        "and no AutoAttack or gradient-free attack was run."
     )
     return (
-        f"## Limits\n\n{robustness} A narrow network on a short schedule, made to be looked at on a CPU: do not compare its "
-        "figures with those of wide networks in papers."
+        f"## Limits\n\n{robustness} A narrow network on a short schedule, made to be looked at on a CPU: "
+        "do not compare its figures with those of wide networks in papers."
     )
 
 
 def _settings(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items() if value is not None)
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in values.items()
+        if value is not None
+    )

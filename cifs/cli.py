@@ -27,11 +27,15 @@ from cifs.evaluation import Progress as EvaluationProgress
 from cifs.files import write_json
 from cifs.precision import Precision
 from cifs.registry import configure
-from cifs.training import Run, load_recipe, recipe_names
 from cifs.training import Progress as TrainingProgress
+from cifs.training import Run, load_recipe, recipe_names
 from cifs.zoo import Info, Zoo
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="See, measure and teach why CNNs are fooled, channel by channel.")
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="See, measure and teach why CNNs are fooled, channel by channel.",
+)
 console = Console()
 errors = Console(stderr=True)
 
@@ -100,7 +104,9 @@ def main(version: Annotated[bool, typer.Option("--version", help="print the vers
 @command
 def train(
     recipe: Annotated[str, typer.Argument(help="a name under `cifs recipes`, or a .toml file")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="override, e.g. --set epochs=2 --set attack.steps=3")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override, e.g. --set epochs=2 --set attack.steps=3")
+    ] = None,
     model_id: Annotated[str | None, typer.Option("--id", help="id in the zoo; default: the recipe's last part")] = None,
     runs: Annotated[Path, typer.Option(help="folder of runs, from which a killed run resumes")] = Path("runs"),
     checkpoints: Checkpoints = DEFAULT_ZOO,
@@ -123,7 +129,10 @@ def train(
             if "validation_natural" in progress.metrics or (not errors.is_terminal and progress.step % 50 == 0):
                 left = (time.monotonic() - began) / (progress.step - first) * (progress.steps - progress.step)
                 figures = "  ".join(f"{key} {value:.4f}" for key, value in progress.metrics.items())
-                console.print(f"epoch {progress.epoch}  step {progress.step}/{progress.steps}  {figures}  {left / 60:.1f} min left")
+                console.print(
+                    f"epoch {progress.epoch}  step {progress.step}/{progress.steps}  {figures}  "
+                    f"{left / 60:.1f} min left"
+                )
 
         if not run.train(report=report, stop=stop):
             console.print(f"stopped at step {run.step} of {run.steps}; the same command goes on from there")
@@ -172,7 +181,10 @@ def models(checkpoints: Checkpoints = DEFAULT_ZOO) -> None:
         evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
         cells = evaluation["cells"]
         shown = (f"{100 * cells[key]['accuracy']:.2f}" if key in cells else "–" for key in COLUMNS)
-        marked = (f"[underline]{text}[/]" if key == evaluation["strongest"] else text for key, text in zip(COLUMNS, shown, strict=True))
+        marked = (
+            f"[underline]{text}[/]" if key == evaluation["strongest"] else text
+            for key, text in zip(COLUMNS, shown, strict=True)
+        )
         table.add_row(model_id, entry.info.title, entry.info.dataset, str(evaluation["n"]), *marked)
     console.print(table)
 
@@ -182,17 +194,19 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="id in the zoo")],
     data: Annotated[str | None, typer.Option(help="data set; default: the model's own")] = None,
     split: Annotated[str, typer.Option(help="train or test")] = "test",
-    n: Annotated[int | None, typer.Option(help="first n images only; the result is then printed, not kept", min=1)] = None,
+    n: Annotated[
+        int | None, typer.Option(help="first n images only; the result is then printed, not kept", min=1)
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
     column: Annotated[list[str] | None, typer.Option(help="only these columns of the table")] = None,
     precision: Annotated[Precision, typer.Option(help="of the gradients; success is confirmed in float32")] = "bf16",
     checkpoints: Checkpoints = DEFAULT_ZOO,
     device: Device = "cpu",
 ) -> None:
-    """Measure a model by the robustness table; every attack adaptive, the strongest counts. Resumes where it was stopped."""
+    """Measure a model by the robustness table: adaptive attacks, the strongest counts. Resumes where it was stopped."""
     entry = Zoo(checkpoints).entry(model)
     name = data or entry.info.dataset
-    images = load_images(name, split)  # type: ignore[arg-type]
+    images = load_images(name, split)
     budget = _budget(eps, name)
     partial_run = n is not None or column is not None or name != entry.info.dataset or split != "test"
     about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
@@ -226,10 +240,25 @@ def evaluate(
         except KeyboardInterrupt:
             console.print("stopped; the same command goes on after the last finished setting")
             raise typer.Exit(130) from None
-    table = Table("", "accuracy %", "95 % interval", "settings", title=f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}")
+    table = Table(
+        "",
+        "accuracy %",
+        "95 % interval",
+        "settings",
+        title=f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}",
+    )
     for key, cell in result["cells"].items():
-        settings = {k: v for k, v in (cell["settings"] or {}).items() if k in ("steps", "step_size", "loss", "beta", "through_mask")}
-        table.add_row(COLUMNS[key].title, f"{100 * cell['accuracy']:.2f}", f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}", str(settings or ""))
+        settings = {
+            k: v
+            for k, v in (cell["settings"] or {}).items()
+            if k in ("steps", "step_size", "loss", "beta", "through_mask")
+        }
+        table.add_row(
+            COLUMNS[key].title,
+            f"{100 * cell['accuracy']:.2f}",
+            f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}",
+            str(settings or ""),
+        )
     console.print(table)
     if not partial_run:
         write_json(entry.evaluation_path, result)
@@ -275,7 +304,9 @@ def card(model: Annotated[str, typer.Argument(help="id in the zoo")], checkpoint
 def attack(
     model: Annotated[str, typer.Argument(help="id in the zoo")],
     name: Annotated[str, typer.Option("--attack", help="a registered attack")] = "pgd",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="parameter, e.g. --set eps=8/255 --set steps=20")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="parameter, e.g. --set eps=8/255 --set steps=20")
+    ] = None,
     index: Annotated[list[int] | None, typer.Option(help="indices of test images")] = None,
     data: Annotated[str, typer.Option(help="data set")] = "fashion_mnist_mini",
     checkpoints: Checkpoints = DEFAULT_ZOO,
@@ -313,9 +344,13 @@ def channels(
     layer = layer or network.layers[-1]
     x, y = (t.to(device) for t in _test_images(data, [index]))
     x_adv = perturb(network, x, y, configure(ATTACKS, name, _parameters(set_)))
-    natural, adversarial = (view(network, layer, images, relevance=RELEVANCES["true"](), classes=y) for images in (x, x_adv))
+    natural, adversarial = (
+        view(network, layer, images, relevance=RELEVANCES["true"](), classes=y) for images in (x, x_adv)
+    )
     order = natural.relevance[0].argsort(descending=True)
-    table = Table("channel", "relevance", "natural", "attacked", "importance", title=f"{model} {layer}, image {index} of {data}")
+    table = Table(
+        "channel", "relevance", "natural", "attacked", "importance", title=f"{model} {layer}, image {index} of {data}"
+    )
     for channel in (*order[:most].tolist(), *order[-most:].tolist()):
         m = "–" if natural.importance is None else f"{natural.importance[0, channel]:.3f}"
         a, b = natural.activation[0, channel], adversarial.activation[0, channel]

@@ -21,7 +21,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 @LOSSES.register("margin")
 def cw_margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """CW margin max_{i≠y} f_i − f_y (arXiv 1608.04644, f_6). With the authors' confidence of 50 the clamp never acts, so there is none."""
+    """CW margin max_{i≠y} f_i − f_y (arXiv 1608.04644, f_6).
+
+    With CIFS's confidence of 50 the clamp never acts, so there is none.
+    """
     score = logits.gather(1, labels[:, None])[:, 0]
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return others.amax(dim=1) - score
@@ -29,7 +32,7 @@ def cw_margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 @LOSSES.register("dlr")
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:
-    """Difference of logits ratio (arXiv 2003.01690, eq. 6): the margin, free of the logits' scale. Needs three classes."""
+    """Difference of logits ratio (arXiv 2003.01690, eq. 6): the margin, free of the logits' scale; K ≥ 3."""
     ordered = logits.sort(dim=1, descending=True).values
     return cw_margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
 

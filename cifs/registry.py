@@ -1,4 +1,4 @@
-"""Names → things. A registered settings class is a frozen pydantic dataclass: it validates itself and has a JSON Schema."""
+"""Names → things. A registered settings class is a frozen pydantic dataclass: it validates itself and has a schema."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
@@ -51,7 +51,7 @@ class Registry(Mapping[str, T]):
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
 def settings(cls: type[T]) -> type[T]:
     """Frozen, keyword-only, validated: what every registered choice with parameters is."""
-    return pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)
+    return pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
 
 
 def parse_fraction(value: Any) -> Any:
@@ -62,13 +62,15 @@ def parse_fraction(value: Any) -> Any:
     try:
         return float(numerator) / float(denominator)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{value!r} is no fraction: write a number such as 0.1, or a fraction such as '8/255'") from None
+        raise ValueError(
+            f"{value!r} is no fraction: write a number such as 0.1, or a fraction such as '8/255'"
+        ) from None
 
 
-def fraction(*, ge: float, le: float) -> Any:
-    """The type of a number in [ge, le] that may be written as a fraction."""
-    number = Annotated[float, Field(ge=ge, le=le)]
-    return Annotated[number, BeforeValidator(parse_fraction, json_schema_input_type=number | str)]
+def fraction(*, ge: float, le: float) -> tuple[Any, Any]:
+    """Annotations of a number that may be written as a fraction: Annotated[float, *fraction(ge=0, le=1)]."""
+    within = Field(ge=ge, le=le)
+    return within, BeforeValidator(parse_fraction, json_schema_input_type=Annotated[float, within] | str)
 
 
 def configure(registry: Registry[type[T]], name: str, parameters: Mapping[str, Any]) -> T:

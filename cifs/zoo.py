@@ -1,4 +1,6 @@
-"""The zoo: a folder of checkpoints, <id>/{model.safetensors, config.json, README.md, evaluation.json, channel_statistics.npz}.
+"""The zoo: a folder of checkpoints.
+
+<id>/{model.safetensors, config.json, README.md, evaluation.json, channel_statistics.npz}
 
 Weights are safetensors and configurations JSON: nothing that is loaded can run code.
 """
@@ -63,8 +65,10 @@ class Entry:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
         except (CIFSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"checkpoint {self.id!r}: the weights and config.json do not fit a model of ours ({error})") from error
-        return model.to(device, memory_format=torch.channels_last).eval()
+            raise CheckpointError(
+                f"checkpoint {self.id!r}: the weights and config.json do not fit a model of ours ({error})"
+            ) from error
+        return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ class Zoo:
             if info.method not in get_args(TrainingMethod):
                 raise UnknownName("method", info.method, get_args(TrainingMethod))
         except (KeyError, TypeError, AttributeError, UnknownName) as error:
-            raise CheckpointError(f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})") from error
+            raise CheckpointError(
+                f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})"
+            ) from error
         return Entry(model_id, folder, config, info)
 
     def load(self, model_id: str, device: torch.device | str = "cpu") -> CNN:
@@ -98,7 +104,7 @@ class Zoo:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         with replacing(folder / "model.safetensors") as temporary:
             save_file(weights, temporary, metadata={"format": "pt"})
-        write_json(folder / "config.json", {**model._hub_mixin_config, "info": asdict(info)})
+        write_json(folder / "config.json", {**model.config, "info": asdict(info)})
         return self.entry(model_id)
 
 

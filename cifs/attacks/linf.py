@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from math import isinf
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -23,7 +23,7 @@ from cifs.precision import Precision, autocast, generator
 from cifs.registry import Registry, fraction, settings
 from cifs.selection import attached_importance
 
-Budget = fraction(ge=0, le=1)
+Budget = Annotated[float, *fraction(ge=0, le=1)]
 
 ATTACKS: Registry[type["Linf"]] = Registry("attack")
 
@@ -32,19 +32,31 @@ ATTACKS: Registry[type["Linf"]] = Registry("attack")
 class Linf:
     """ℓ∞ attack."""
 
-    eps: Budget = Field(8 / 255, description="ε: no pixel moves further than this; a number or a fraction such as 8/255")
-    steps: int = Field(20, ge=1, le=10_000, description="gradient steps")
-    step_size: Budget | None = Field(None, description="α: how far a step goes; default ε/10")
-    random_start: bool = Field(False, description="start from a uniformly random point of the ε-ball")
-    restarts: int = Field(1, ge=1, le=100, description="independent runs; the first that fools counts (needs random_start)")
-    loss: Literal["ce", "margin", "dlr"] = Field("ce", description="what is maximised: cross-entropy, CW margin or DLR")
-    beta: float = Field(
-        2.0, ge=0, description="β_atk of the joint loss on models with probes; 0 ignores the probes, inf is the probes alone"
+    eps: Budget = Field(
+        default=8 / 255, description="ε: no pixel moves further than this; a number or a fraction such as 8/255"
     )
-    target: int | None = Field(None, ge=0, description="class to be predicted instead; default: any wrong class")
-    through_mask: bool = Field(False, description="differentiate through the importance maps of CIFS")
-    keep: Literal["last", "best"] = Field("last", description="return the last iterate, or the one of largest loss")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="of the random start")
+    steps: int = Field(default=20, ge=1, le=10_000, description="gradient steps")
+    step_size: Budget | None = Field(default=None, description="α: how far a step goes; default ε/10")
+    random_start: bool = Field(default=False, description="start from a uniformly random point of the ε-ball")
+    restarts: int = Field(
+        default=1, ge=1, le=100, description="independent runs; the first that fools counts (needs random_start)"
+    )
+    loss: Literal["ce", "margin", "dlr"] = Field(
+        default="ce", description="what is maximised: cross-entropy, CW margin or DLR"
+    )
+    beta: float = Field(
+        default=2.0,
+        ge=0,
+        description="β_atk of the joint loss on models with probes; 0 ignores the probes, inf is the probes alone",
+    )
+    target: int | None = Field(
+        default=None, ge=0, description="class to be predicted instead; default: any wrong class"
+    )
+    through_mask: bool = Field(default=False, description="differentiate through the importance maps of CIFS")
+    keep: Literal["last", "best"] = Field(
+        default="last", description="return the last iterate, or the one of largest loss"
+    )
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="of the random start")
 
     @property
     def alpha(self) -> float:
@@ -61,7 +73,7 @@ class Linf:
 class FGSM(Linf):
     """FGSM: one step of size ε (arXiv 1412.6572)."""
 
-    steps: Literal[1] = Field(1, description="always one")
+    steps: Literal[1] = Field(default=1, description="always one")
 
     @property
     def alpha(self) -> float:
@@ -79,8 +91,8 @@ class PGD(Linf):
 class CW(Linf):
     """C&W under ℓ∞: PGD on the CW margin, 30 steps (not the ℓ2 attack of arXiv 1608.04644)."""
 
-    steps: int = Field(30, ge=1, le=10_000, description="gradient steps")
-    loss: Literal["ce", "margin", "dlr"] = Field("margin", description="what is maximised: the CW margin")
+    steps: int = Field(default=30, ge=1, le=10_000, description="gradient steps")
+    loss: Literal["ce", "margin", "dlr"] = Field(default="margin", description="what is maximised: the CW margin")
 
 
 class Step(NamedTuple):
@@ -106,8 +118,8 @@ def perturb(
 ) -> Tensor:
     """Adversarial images x' (N, C, H, W) for images x in [0, 1] and labels y (N,), within ε and [0, 1].
 
-    The model runs in eval mode and every module is put back into the mode it was found in. `random` is drawn from for random
-    starts (default: a generator of attack.seed). Raises InvalidParameter for a target the model has no class for.
+    The model runs in eval mode and every module is put back into the mode it was found in. Random starts are drawn
+    from `random`, by default a generator of attack.seed. Raises InvalidParameter for a target that is no class.
     """
     goal = goal_of(model, y, attack)
     random = random or generator(attack.seed)
@@ -123,8 +135,8 @@ def perturb(
 def survives(model: CNN, x: Tensor, y: Tensor, attack: Linf, *, precision: Precision = "float32") -> Tensor:
     """Whether each image withstands the attack, (N,) bool: no iterate of any restart fools the model, in float32.
 
-    For when only success counts: an image is dropped from the batch as soon as it is fooled. Under bf16 the gradients are
-    approximate, and an image counts as fooled only once float32 confirms it.
+    For when only success counts: an image is dropped from the batch as soon as it is fooled. Under bf16 the gradients
+    are approximate, and an image counts as fooled only once float32 confirms it.
     """
     goal = goal_of(model, y, attack)
     random = generator(attack.seed)

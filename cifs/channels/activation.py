@@ -1,13 +1,12 @@
-"""What a channel does on an image: activation and whether it counts as active."""
+"""What a channel does on an image: its activation, and whether it counts as active."""
 
 from torch import Tensor
 
+from cifs.selection import pool as activation
+
+__all__ = ["activation", "active"]
+
 ACTIVE_SHARE = 0.01
-
-
-def activation(z: Tensor) -> Tensor:
-    """a_i, the mean over positions of channel i: (N, C, H, W) → (N, C)."""
-    return z.mean(dim=(2, 3))
 
 
 def active(a: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Relevance g: how the score of a class moves when every position of channel i is raised. PAPER: arXiv 2102.05311, section 3.2."""
+"""Relevance g: how the score of a class moves when every position of channel i is raised (arXiv 2102.05311, 3.2)."""
 
 from typing import Protocol
 
@@ -50,13 +50,15 @@ class Assessed:
     g = ∇_δ Σ_{i ∈ top-k} A(z + δ1ᵀ)[i]. The class asked for is the first of the k, the others are the probe's largest.
     """
 
-    k: int = Field(2, ge=1, description="how many classes are summed")
+    k: int = Field(default=2, ge=1, description="how many classes are summed")
 
     def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
         """x (N, C₀, H₀, W₀), classes (N,) → g (N, C)."""
         if not isinstance(model, CNN) or layer not in model.modified:
-            modified = ", ".join(model.modified) if isinstance(model, CNN) else ""
-            raise InvalidParameter(f"layer {layer!r} has no probe to assess relevance with; this model has probes at: {modified or 'no layer'}")
+            probed = ", ".join(model.modified) if isinstance(model, CNN) else ""
+            raise InvalidParameter(
+                f"layer {layer!r} has no probe to assess relevance with; probes are at: {probed or 'no layer'}"
+            )
         if self.k > model.num_classes:
             raise InvalidParameter(f"k = {self.k}: the model has {model.num_classes} classes")
         probe = model.selector(layer).probe

@@ -1,15 +1,14 @@
-"""Channel statistics of a class: natural against attacked, at every layer. Streaming: memory does not grow with the images.
+"""Channel statistics by class: natural against attacked, at every layer. Memory does not grow with the images.
 
 Sums are kept in float64, so one batch or fifty give the same means.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
-
-import json
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cifs.attacks import Linf, perturb
-from cifs.channels.activation import activation, active
+from cifs.channels.activation import active
 from cifs.channels.relevance import RELEVANCES
 from cifs.channels.view import view
 from cifs.data import Images
@@ -57,8 +56,8 @@ class ClassMeans:
 class ChannelStatistics:
     """Means over the images of each class, by layer: arrays[f"{layer}/{natural|adversarial}/{quantity}"] is (K, C).
 
-    Quantities: activation, frequency (share of images on which the channel is active), relevance (true, for the label), and
-    at modified layers importance and selected.
+    Quantities: activation, frequency (share of images on which the channel is active), relevance (true, for the label),
+    and at modified layers importance and selected.
     """
 
     arrays: dict[str, NDArray[np.float32]]
@@ -94,7 +93,9 @@ class ChannelStatistics:
                 arrays = {key: file[key] for key in file.files}
             return cls(counts=arrays.pop("counts"), **json.loads(str(arrays.pop("about"))), arrays=arrays)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise CheckpointError(f"{path.parent.name}/{path.name} is missing or no channel statistics ({error})") from error
+            raise CheckpointError(
+                f"{path.parent.name}/{path.name} is missing or no channel statistics ({error})"
+            ) from error
 
 
 def channel_statistics(
@@ -107,7 +108,7 @@ def channel_statistics(
     precision: Precision = "float32",
     report: Callable[[int], None] = lambda images: None,
 ) -> ChannelStatistics:
-    """Statistics over the images of all batches, natural and attacked. `report` is told how many images each batch had."""
+    """Statistics over the images of all batches, natural and attacked; `report` is told each batch's size."""
     true = RELEVANCES["true"]()
     means: dict[str, ClassMeans] = {}
     counts = torch.zeros(model.num_classes, dtype=torch.int64)

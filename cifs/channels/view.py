@@ -1,4 +1,4 @@
-"""One batch of inputs seen at one layer. Natural and adversarial inputs take the same road; a comparison is two views."""
+"""One batch seen at one layer. Natural and adversarial inputs take the same road; a comparison is two views."""
 
 from typing import NamedTuple
 
@@ -29,8 +29,8 @@ def view(
 ) -> View:
     """x (N, C₀, H₀, W₀) seen at a layer.
 
-    classes (N,) is what relevance speaks of, by default each input's own prediction. The importance is the model's own where
-    the layer is modified; with an `imgf` it is what that IMGF makes of the relevance, on any layer.
+    classes (N,) is what relevance speaks of, by default each input's own prediction. The importance is the model's own
+    where the layer is modified; with an `imgf` it is what that IMGF makes of the relevance, on any layer.
     """
     with torch.no_grad(), eval_mode(model), capture(model, layer) as captured:
         logits, layers = model.trace(x)

@@ -1,14 +1,14 @@
 """Data sets by name. Images are kept as bytes and become floats in [0, 1] a batch at a time.
 
-Where `load_images` looks, in this order: $CIFS_DATA/<name>.npz (MedMNIST layout), what the package or the system ships, a
-torchvision download into $CIFS_DATA.
+Where `load_images` looks, in this order: $CIFS_DATA/<name>.npz (MedMNIST layout), what the package or the system ships,
+a torchvision download into $CIFS_DATA.
 """
 
 import gzip
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -131,7 +131,7 @@ def _local_names() -> tuple[str, ...]:
 
 
 def _read_npz(path: Path, split: Split) -> Images:
-    """MedMNIST layout: uint8 {split}_images (N, H, W) or (N, H, W, C), {split}_labels (N,) or (N, 1). Never unpickles."""
+    """MedMNIST layout: uint8 {split}_images (N, H, W) or (N, H, W, C), {split}_labels (N,) or (N, 1). No pickle."""
     keys = f"{split}_images", f"{split}_labels"
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -141,11 +141,15 @@ def _read_npz(path: Path, split: Split) -> Images:
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path.name} is no readable .npz: {error}") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise DataError(f"{path.name}: {keys[0]} is {images.dtype} {images.shape}, expected uint8 (N, H, W) or (N, H, W, C)")
+        raise DataError(
+            f"{path.name}: {keys[0]} is {images.dtype} {images.shape}, expected uint8 (N, H, W) or (N, H, W, C)"
+        )
     if images.ndim == 4 and images.shape[3] not in (1, 3):
         raise DataError(f"{path.name}: {keys[0]} has {images.shape[3]} channels, expected 1 or 3")
     if labels.size != len(images) or not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
-        raise DataError(f"{path.name}: {keys[1]} is {labels.dtype} {labels.shape}, expected {len(images)} class indices")
+        raise DataError(
+            f"{path.name}: {keys[1]} is {labels.dtype} {labels.shape}, expected {len(images)} class indices"
+        )
     return from_arrays(images, labels)
 
 
@@ -187,43 +191,58 @@ def _embedded(split: Split) -> Images:
     return _read_npz(Path(__file__).with_name("fashion_mnist_mini.npz"), split)
 
 
-def _register(name: str, title: str, download: str | None, find: Callable[[Split], Images | None] | None = None, **known: object) -> None:
-    options = {**known, "download": _torchvision(download) if download else None}
-    if find is not None:
-        options["find"] = find
-    DATASETS.register(name)(Dataset(name=name, title=title, **options))  # type: ignore[arg-type]
-
-
-_FASHION = {
-    "classes": ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    "image_shape": (1, 28, 28),
-    "eps": 0.1,
-    "mean": (0.2860,),
-    "std": (0.3530,),
-}
-_CIFAR = {"image_shape": (3, 32, 32), "eps": 8 / 255, "mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_CIFAR100 = tuple(
-    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle "
-    "caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish "
-    "forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle "
-    "mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine "
-    "possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar "
-    "sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale "
-    "willow_tree wolf woman worm".split()
+FASHION_MNIST = Dataset(
+    name="fashion_mnist",
+    title="Fashion-MNIST",
+    classes=(
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    image_shape=(1, 28, 28),
+    eps=0.1,
+    mean=(0.2860,),
+    std=(0.3530,),
+    find=_debian_fashion_mnist,
+    download=_torchvision("FashionMNIST"),
 )
-
-_register("fashion_mnist_mini", "Fashion-MNIST (embedded part)", None, _embedded, **_FASHION)
-_register("fashion_mnist", "Fashion-MNIST", "FashionMNIST", _debian_fashion_mnist, **_FASHION)
-_register("cifar10", "CIFAR-10", "CIFAR10", classes=_CIFAR10, **_CIFAR)
-_register("cifar100", "CIFAR-100", "CIFAR100", classes=_CIFAR100, **_CIFAR)
-_register(
-    "svhn",
-    "SVHN",
-    "SVHN",
-    classes=tuple("0123456789"),
+CIFAR10 = Dataset(
+    name="cifar10",
+    title="CIFAR-10",
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     image_shape=(3, 32, 32),
     eps=8 / 255,
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+    download=_torchvision("CIFAR10"),
+)
+CIFAR100_CLASSES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree
+wolf woman worm
+"""
+CIFAR100 = replace(
+    CIFAR10,
+    name="cifar100",
+    title="CIFAR-100",
+    classes=tuple(CIFAR100_CLASSES.split()),
+    download=_torchvision("CIFAR100"),
+)
+SVHN = replace(
+    CIFAR10,
+    name="svhn",
+    title="SVHN",
+    classes=tuple("0123456789"),
     mean=(0.4377, 0.4438, 0.4728),
     std=(0.1980, 0.2010, 0.1970),
+    download=_torchvision("SVHN"),
 )
+MINI = replace(
+    FASHION_MNIST, name="fashion_mnist_mini", title="Fashion-MNIST (embedded part)", find=_embedded, download=None
+)
+
+for spec in (MINI, FASHION_MNIST, CIFAR10, CIFAR100, SVHN):
+    DATASETS.register(spec.name)(spec)

@@ -4,4 +4,15 @@ from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.table import BETAS, COLUMNS, Column, settings_to_try
 
-__all__ = ["BETAS", "COLUMNS", "Column", "Evaluation", "Progress", "digest", "pack", "settings_to_try", "unpack", "wilson"]
+__all__ = [
+    "BETAS",
+    "COLUMNS",
+    "Column",
+    "Evaluation",
+    "Progress",
+    "digest",
+    "pack",
+    "settings_to_try",
+    "unpack",
+    "wilson",
+]

@@ -1,7 +1,7 @@
-"""Measures a model by the robustness table: every attack adaptive, the strongest setting of each counted, the whole sweep kept.
+"""Measures a model by the robustness table: adaptive attacks, the strongest setting of each counted, the sweep kept.
 
-An image counts as robust if no iterate of the attack fools the model in float32. That is never more than the accuracy on last
-iterates, which some libraries report.
+An image counts as robust if no iterate of the attack fools the model in float32. That is never more than the accuracy
+on last iterates, which some libraries report.
 """
 
 import hashlib

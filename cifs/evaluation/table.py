@@ -24,7 +24,9 @@ class Column:
 COLUMNS: Registry[Column] = Registry("column")
 
 
-def _column(key: str, title: str, description: str, attack: Callable[[float], Linf] | None, settings_of: str | None = None) -> None:
+def _column(
+    key: str, title: str, description: str, attack: Callable[[float], Linf] | None, settings_of: str | None = None
+) -> None:
     COLUMNS.register(key)(Column(key, title, description, attack, settings_of))
 
 

@@ -32,10 +32,14 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         image_size: height and width of the inputs.
         mean, std: of the training images, by input channel; normalisation happens inside the model.
         method: plain, cas or cifs; imgf, k, label_in_training: CIFS's parameters (imgf as {"name": …, parameters}).
-        sites: which layers are modified, [{"layer": name, "probe": {"name": …, parameters}}]; None: the architecture's default.
+        sites: which layers are modified, [{"layer": name, "probe": {"name": …, parameters}}]; None: the default of the
+            architecture.
 
     Raises UnknownName or InvalidParameter.
     """
+
+    mean: Tensor  # (1, C, 1, 1)
+    std: Tensor
 
     def __init__(
         self,
@@ -86,6 +90,13 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         generate = configure(IMGFS, *_named(imgf))
         self.selection[layer.replace(".", "/")] = CIFS(probe, generate, k=k, label_in_training=label_in_training)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments it was made with, as config.json keeps them."""
+        config = self._hub_mixin_config
+        assert isinstance(config, dict)
+        return config
+
     def build(self, arch: str, width: int, in_channels: int, num_classes: int) -> None:
         raise NotImplementedError
 
@@ -114,7 +125,7 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         return module
 
     def trace(self, x: Tensor, labels: Tensor | None = None) -> Trace:
-        """x (N, C, H, W) in [0, 1], labels (N,) for CIFS and CAS in training → logits and every modified layer's selection."""
+        """x (N, C, H, W) in [0, 1], labels (N,) for CIFS and CAS in training → logits, selection by layer."""
         layers: dict[str, Selection] = {}
 
         def select(name: str, z: Tensor) -> Tensor:

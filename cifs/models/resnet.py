@@ -56,7 +56,7 @@ class ResNet(CNN):
         return ("stem", *(name for name, _ in self.blocks()))
 
     def default_sites(self) -> list[dict[str, Any]]:
-        """The last two blocks: for ResNet-18 both of layer4, as the authors; for ResNet-10 those of layer3 and layer4."""
+        """The last two blocks: both of layer4 for ResNet-18, as the authors; layer3's and layer4's for ResNet-10."""
         return [
             {"layer": self.layers[-2], "probe": {"name": "mlp", "hidden": 128, "sharpness": 5.0}},
             {"layer": self.layers[-1], "probe": {"name": "linear"}},

@@ -1,7 +1,7 @@
 """CAS: channel-wise activation suppressing, arXiv 2103.08307. In CIFS's terms: k = 1, a linear probe, no IMGF.
 
-The importance is the probe's weight row itself, of the label while training, of the probe's prediction at test time; it can be
-negative.
+The importance is the probe's weight row itself, of the label while training, of the probe's prediction at test time; it
+can be negative.
 """
 
 from torch import Tensor

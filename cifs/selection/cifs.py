@@ -22,7 +22,7 @@ class Selection(NamedTuple):
 
 
 def top_k(raw_prediction: Tensor, k: int, labels: Tensor | None = None) -> Tensor:
-    """The k classes assessed, (N, k): those of the largest raw logits; with labels, the label first and the largest others."""
+    """The k classes assessed, (N, k): of the largest raw logits; with labels, the label and the largest others."""
     if labels is not None:
         raw_prediction = raw_prediction.scatter(1, labels[:, None], torch.inf)
     return raw_prediction.topk(k, dim=1).indices

@@ -30,9 +30,9 @@ class Softmax:
     "unchanged on average" and features keep their size.
     """
 
-    temperature: Positive = Field(1.0, description="T: small sharpens the map, large flattens it")
-    scale: Positive = Field(1.0, description="what the importances sum to (average to, with per_channel)")
-    per_channel: bool = Field(False, description="multiply by the number of channels n_C")
+    temperature: Positive = Field(default=1.0, description="T: small sharpens the map, large flattens it")
+    scale: Positive = Field(default=1.0, description="what the importances sum to (average to, with per_channel)")
+    per_channel: bool = Field(default=False, description="multiply by the number of channels n_C")
 
     def __call__(self, g: Tensor) -> Tensor:
         m = self.scale * F.softmax(g / self.temperature, dim=1)
@@ -44,7 +44,7 @@ class Softmax:
 class Softplus:
     """softplus: m_i = log(1 + exp(α g_i)) / α."""
 
-    alpha: Positive = Field(5.0, description="α: large approaches max(g, 0)")
+    alpha: Positive = Field(default=5.0, description="α: large approaches max(g, 0)")
 
     def __call__(self, g: Tensor) -> Tensor:
         return F.softplus(g, beta=self.alpha)
@@ -55,7 +55,7 @@ class Softplus:
 class Sigmoid:
     """sigmoid: m_i = 1 / (1 + exp(−α g_i))."""
 
-    alpha: Positive = Field(10.0, description="α: large approaches a step at g = 0")
+    alpha: Positive = Field(default=10.0, description="α: large approaches a step at g = 0")
 
     def __call__(self, g: Tensor) -> Tensor:
         return (self.alpha * g).sigmoid()

@@ -62,8 +62,8 @@ class Linear:
 class MLP:
     """Probe with one softplus hidden layer on pooled features."""
 
-    hidden: int = Field(128, ge=1, le=8192, description="hidden units")
-    sharpness: float = Field(5.0, gt=0, le=1000, description="β of the softplus")
+    hidden: int = Field(default=128, ge=1, le=8192, description="hidden units")
+    sharpness: float = Field(default=5.0, gt=0, le=1000, description="β of the softplus")
 
     def build(self, channels: int, num_classes: int) -> MLPProbe:
         return MLPProbe(channels, num_classes, hidden=self.hidden, sharpness=self.sharpness)
@@ -76,7 +76,7 @@ PROBES.register("mlp")(MLP)
 
 
 def autograd_relevance(probe: Probe, z: Tensor, classes: Tensor) -> Tensor:
-    """The same g by its definition, ∇_δ Σ_i A(z + δ1ᵀ)[i] at δ = 0: the reference, and the way for probes without a closed form."""
+    """The same g by its definition, ∇_δ Σ_i A(z + δ1ᵀ)[i] at δ = 0: the reference for the closed forms."""
     with torch.enable_grad():
         delta = z.new_zeros(z.shape[:2]).requires_grad_()
         score = probe(z.detach() + delta[:, :, None, None]).gather(1, classes).sum()

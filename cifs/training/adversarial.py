@@ -1,7 +1,7 @@
 """Adversarial training with ℓ_β: one loop, resumable to the step.
 
-Every random choice is a function of (seed, purpose, step), so a run that is killed and resumed makes the choices that one left
-alone would have made.
+Every random choice is a function of (seed, purpose, step), so a run that is killed and resumed makes the choices that
+one left alone would have made.
 """
 
 import json
@@ -48,23 +48,29 @@ class Run:
         spec = dataset(recipe.dataset)
         images = load_images(recipe.dataset, "train")
         if not 0 <= recipe.validation < len(images) - recipe.batch_size:
-            raise InvalidParameter(f"validation = {recipe.validation}: {recipe.dataset} has only {len(images)} training images")
+            raise InvalidParameter(
+                f"validation = {recipe.validation}: {recipe.dataset} has only {len(images)} training images"
+            )
         cut = len(images) - recipe.validation
         self.images, self.validation = images[:cut], images[cut:]
         self.steps_per_epoch = cut // recipe.batch_size
         self.steps = self.steps_per_epoch * recipe.epochs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(recipe.seed, INITIALISE).initial_seed() % 2**63)
-            self.model = build(
-                **{
-                    "num_classes": len(spec.classes),
-                    "in_channels": spec.image_shape[0],
-                    "image_size": spec.image_shape[1],
-                    "mean": list(spec.mean),
-                    "std": list(spec.std),
-                    **recipe.model,
-                }
-            ).to(self.device, memory_format=torch.channels_last)
+            self.model = (
+                build(
+                    **{
+                        "num_classes": len(spec.classes),
+                        "in_channels": spec.image_shape[0],
+                        "image_size": spec.image_shape[1],
+                        "mean": list(spec.mean),
+                        "std": list(spec.std),
+                        **recipe.model,
+                    }
+                )
+                .to(self.device)
+                .to(memory_format=torch.channels_last)
+            )
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
             lr=recipe.lr,
@@ -77,8 +83,6 @@ class Run:
         self.best: dict[str, Any] | None = None  # {"score", "epoch", "model"}
         self._resume()
 
-    # ---- the loop -------------------------------------------------------------------------------------------------------
-
     def train(
         self,
         *,
@@ -86,7 +90,7 @@ class Run:
         stop: Callable[[], bool] = lambda: False,
         save_every: int = 500,
     ) -> bool:
-        """Trains to the end, or until `stop` says so; the state is saved either way. Returns whether the end was reached."""
+        """Trains to the end or until `stop` says so; the state is saved either way. Returns whether it is the end."""
         started = time.monotonic() - self.seconds
         self.model.train()
         for x, y in self._batches():
@@ -160,8 +164,6 @@ class Run:
             epoch = self.best["epoch"]
         return self.model.eval(), epoch
 
-    # ---- what lies in the folder ----------------------------------------------------------------------------------------
-
     def save(self) -> None:
         state = {
             "model": self.model.state_dict(),
@@ -181,7 +183,9 @@ class Run:
             return
         written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
         if written != json.loads(json.dumps(self.recipe.as_dict())):
-            raise CheckpointError(f"{self.folder} holds a run of another recipe; give another folder, or remove this one")
+            raise CheckpointError(
+                f"{self.folder} holds a run of another recipe; give another folder, or remove this one"
+            )
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -25,25 +25,33 @@ class Recipe:
     title: str
     method: Literal["natural", "vanilla", "cas", "cifs"]
     dataset: str
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     model: dict[str, Any] = Field(description="arch and options, as cifs.models.build")
-    attack: dict[str, Any] | None = Field(None, description="the training attack {name, parameters}; none: natural training")
-    validation_attack: dict[str, Any] | None = Field(None, description="by which the best checkpoint is chosen; none: by natural accuracy")
-    beta: float = Field(2.0, ge=0, description="β of ℓ_β")
-    epochs: int = Field(12, ge=1)
-    batch_size: int = Field(128, ge=2)
-    lr: float = Field(0.1, gt=0, description="peak learning rate")
+    attack: dict[str, Any] | None = Field(
+        default=None, description="the training attack {name, parameters}; none: natural training"
+    )
+    validation_attack: dict[str, Any] | None = Field(
+        default=None, description="by which the best checkpoint is chosen; none: by natural accuracy"
+    )
+    beta: float = Field(default=2.0, ge=0, description="β of ℓ_β")
+    epochs: int = Field(default=12, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
     momentum: Share = 0.9
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["one_cycle", "multistep"] = "one_cycle"
-    warm_up: Share = Field(0.2, description="one_cycle: share of the run in which the rate rises")
-    milestones: tuple[Share, ...] = Field((0.625, 0.75), description="multistep: after which shares of the run it falls tenfold")
-    padding: int = Field(4, ge=0, description="random crop")
+    warm_up: Share = Field(default=0.2, description="one_cycle: share of the run in which the rate rises")
+    milestones: tuple[Share, ...] = Field(
+        default=(0.625, 0.75), description="multistep: after which shares of the run it falls tenfold"
+    )
+    padding: int = Field(default=4, ge=0, description="random crop")
     flip: bool = True
     precision: Literal["float32", "bf16"] = "bf16"
-    validation: int = Field(1000, ge=0, description="last images of the training split, kept out of training")
-    keep: Literal["best", "last"] = Field("best", description="which checkpoint is kept, the best on the validation images or the last")
+    validation: int = Field(default=1000, ge=0, description="last images of the training split, kept out of training")
+    keep: Literal["best", "last"] = Field(
+        default="best", description="which checkpoint is kept, the best on the validation images or the last"
+    )
 
     @cached_property
     def training_attack(self) -> Linf | None:
