@@ -28,7 +28,7 @@ class Inference:
 
     def __init__(self, queue_length: int) -> None:
         self.queue_length = queue_length
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._executor: ThreadPoolExecutor | None = None
         self._lock = Lock()
         self._admitted = 0  # running and waiting
         self._seconds = 1.0  # a computation, on average
@@ -62,7 +62,8 @@ class Inference:
             if self._admitted > self.queue_length:
                 raise self._full()
             self._admitted += 1
-        future = self._executor.submit(self._timed, work)
+            self._executor = self._executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+            future = self._executor.submit(self._timed, work)
         future.add_done_callback(self._leave)
         return future
 
@@ -84,7 +85,9 @@ class Inference:
 
     async def close(self) -> None:
         """Drops what waits, and waits for what runs."""
-        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
 
 
 async def _disconnected(request: Request) -> None:

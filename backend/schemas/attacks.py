@@ -17,7 +17,13 @@ class AttackRequest(BaseModel):
                     "model": "fmnist-resnet10-w16-natural",
                     "images": [{"dataset": "fashion_mnist_mini", "index": 0}],
                     "attack": {"name": "pgd", "eps": 0.1, "steps": 20},
-                }
+                },
+                {
+                    "model": "fmnist-resnet10-w16-cifs-softmax",
+                    "images": [{"dataset": "fashion_mnist_mini", "index": i} for i in range(2)],
+                    "attack": {"name": "cw", "eps": "8/255", "random_start": True, "seed": 1},
+                    "trajectory": True,
+                },
             ]
         },
     )

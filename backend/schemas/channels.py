@@ -13,6 +13,18 @@ from backend.schemas.images import ImageRef, Prediction
 Target = Literal["label", "prediction"] | int
 
 
+_PGD = {"name": "pgd", "eps": 0.1, "steps": 20}
+_ABOUT = {
+    "model": "fmnist-resnet10-w16-cifs-softmax",
+    "layer": "layer4.0",
+    "images": [{"dataset": "fashion_mnist_mini", "index": 0}],
+}
+
+
+def _examples(*bodies: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [_ABOUT | body for body in bodies]})
+
+
 class _LayerRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -23,6 +35,11 @@ class _LayerRequest(BaseModel):
 
 
 class ChannelsRequest(_LayerRequest):
+    model_config = _examples(
+        {"attack": _PGD, "target": "label"},
+        {"relevance": "assessed", "imgf": {"name": "softplus", "alpha": 5}},
+    )
+
     target: Target = Field(
         "label",
         description="the class relevance speaks of: the label, each input's own prediction, or a class index",
@@ -68,6 +85,8 @@ class ChannelsResponse(BaseModel):
 
 
 class MapsRequest(_LayerRequest):
+    model_config = _examples({"attack": _PGD, "channels": [0, 1]})
+
     channels: list[int] = Field(min_length=1, description="which channels", examples=[[0, 1]])
 
 
@@ -90,6 +109,8 @@ class MapsResponse(BaseModel):
 
 
 class InterveneRequest(_LayerRequest):
+    model_config = _examples({"mask": [0.0] + [1.0] * 127})
+
     mask: list[float] = Field(description="[C] multipliers put on the layer's channels", examples=[[1.0] * 128])
 
 

@@ -1,0 +1,130 @@
+"""The OpenAPI document, and what schemathesis finds when it holds the app to it."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+OPERATIONS = [
+    "GET /health",
+    "GET /models",
+    "GET /models/{id}",
+    "GET /models/{id}/channel-statistics",
+    "GET /models/{id}/robustness",
+    "GET /robustness",
+    "GET /datasets",
+    "GET /datasets/{name}/samples",
+    "GET /attacks",
+    "GET /imgfs",
+    "GET /relevances",
+    "GET /metrics",
+    "POST /attack",
+    "POST /channels",
+    "POST /channels/maps",
+    "POST /channels/intervene",
+]
+QUICK = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="session")
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def test_the_document_has_every_operation_of_the_contract(document: dict[str, Any]) -> None:
+    assert set(operations(document)) == set(OPERATIONS)
+
+
+def holds(client: TestClient, operation: str, mode: GenerationMode, **aimed: Any) -> None:
+    """Generated requests, with `aimed` put into their bodies, are answered as the document says and never by a 500."""
+    schema = schemathesis.openapi.from_asgi("/openapi.json", client.app)
+    method, path = operation.split()
+
+    @QUICK
+    @given(case=schema[path][method].as_strategy(generation_mode=mode))
+    def test(case: schemathesis.Case) -> None:
+        if aimed:
+            case.body = {**case.body, **aimed}
+        # Well-formed values may still name what is not there.
+        case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+    test()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_well_formed_requests_are_answered_as_documented(client: TestClient, operation: str) -> None:
+    holds(client, operation, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize(
+    "operation", [o for o in OPERATIONS if o.startswith("POST") or o.endswith(("samples", "statistics"))]
+)
+def test_malformed_requests_are_refused_as_documented(client: TestClient, operation: str) -> None:
+    holds(client, operation, GenerationMode.NEGATIVE)
+
+
+@pytest.mark.parametrize(
+    ("operation", "aimed"),
+    [
+        ("POST /attack", {}),
+        ("POST /channels", {"layer": "layer4.0"}),
+        ("POST /channels", {"layer": "stem", "attack": None, "target": "prediction"}),
+        ("POST /channels/maps", {"layer": "layer3.0", "attack": None}),
+        ("POST /channels/intervene", {"layer": "stem", "attack": None}),
+    ],
+)
+def test_requests_that_reach_a_model_are_answered_as_documented(
+    client: TestClient, operation: str, aimed: dict[str, Any]
+) -> None:
+    images = [{"dataset": "fashion_mnist_mini", "index": 0}]
+    holds(client, operation, GenerationMode.POSITIVE, model="tiny-cifs", images=images, **aimed)
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.startswith("POST")])
+def test_the_examples_of_every_request_are_answered(
+    client: TestClient, document: dict[str, Any], operation: str
+) -> None:
+    reference = operations(document)[operation]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    examples = document["components"]["schemas"][reference.split("/")[-1]]["examples"]
+    assert examples
+    for example in examples:
+        mask = {"mask": [1.0] * 32} if "mask" in example else {}  # as many as the tiny model has
+        response = client.post(operation.split()[1], json=example | {"model": "tiny-cifs"} | mask)
+        assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_error_is_documented_as_a_problem(document: dict[str, Any], operation: str) -> None:
+    responses = operations(document)[operation]["responses"]
+    problem = {**document["components"]["schemas"]["Problem"], "components": document["components"]}
+    for status, response in responses.items():
+        if status == "200":
+            continue
+        (content,) = response["content"].items()
+        assert content[0] == "application/problem+json"
+        assert content[1]["schema"] == {"$ref": "#/components/schemas/Problem"}
+        jsonschema.validate(content[1]["example"], problem)
+        assert content[1]["example"]["status"] == int(status)
+    if operation.startswith("POST"):
+        assert {"400", "404", "413", "422", "503"} <= set(responses)
+        assert "Retry-After" in responses["503"]["headers"]

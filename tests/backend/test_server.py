@@ -1,0 +1,103 @@
+"""The real server, in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SLOW = {
+    "model": "tiny-natural",
+    "images": [{"dataset": "fashion_mnist_mini", "index": i} for i in range(32)],
+    "attack": {"name": "pgd", "eps": 0.1, "steps": 100},
+}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def server(checkpoints: Path, log: Path, **settings: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """uvicorn with these settings: its address and its process, which is ended at the end of the block."""
+    port = free_port()
+    environment = os.environ | {"CIFS_CHECKPOINTS": str(checkpoints), "CIFS_DEVICE": "cpu"}
+    environment |= {f"CIFS_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "uvicorn", "--factory", "backend.app:create_app", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_it_answers(address, process, log)
+            yield address, process
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        try:
+            if httpx2.get(f"{address}/health").status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.1)
+        assert process.poll() is None, log.read_text()
+    raise AssertionError(log.read_text())
+
+
+@pytest.mark.slow
+def test_under_load_a_full_queue_is_503_with_retry_after_and_the_rest_is_served(
+    checkpoints: Path, tmp_path: Path
+) -> None:
+    with server(checkpoints, tmp_path / "log", queue_length=1) as (address, process):
+
+        def post(_: int) -> httpx2.Response:
+            return httpx2.post(f"{address}/attack", json=SLOW, timeout=120)
+
+        with ThreadPoolExecutor(8) as threads:
+            responses = threads.map(post, range(8))
+            time.sleep(0.5)
+            began = time.monotonic()
+            assert httpx2.get(f"{address}/health").status_code == 200  # the event loop is free
+            assert time.monotonic() - began < 2
+            responses = list(responses)
+        served = [r for r in responses if r.status_code == 200]
+        refused = [r for r in responses if r.status_code == 503]
+        assert len(served) + len(refused) == 8
+        assert 2 <= len(served) < 8
+        for response in refused:
+            assert response.headers["content-type"] == "application/problem+json"
+            assert 1 <= int(response.headers["retry-after"]) <= 60
+            assert "1 computations are waiting" in response.json()["detail"]
+        assert len({r.json()["results"][0]["image"]["npy"] for r in served}) == 1
+        assert httpx2.post(f"{address}/attack", json=SLOW, timeout=120).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    log = (tmp_path / "log").read_text()
+    assert "Application shutdown complete" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_clients_that_leave_while_they_wait_are_not_computed(checkpoints: Path, tmp_path: Path) -> None:
+    with server(checkpoints, tmp_path / "log", queue_length=8) as (address, _), ThreadPoolExecutor(1) as threads:
+        running = threads.submit(httpx2.post, f"{address}/attack", json=SLOW, timeout=120)
+        time.sleep(0.3)
+        for _ in range(5):
+            with pytest.raises(httpx2.TimeoutException):
+                httpx2.post(f"{address}/attack", json=SLOW, timeout=0.05)
+        time.sleep(0.3)
+        assert running.done() or httpx2.get(f"{address}/health").json()["queue_length"] == 0
+        assert running.result().status_code == 200
