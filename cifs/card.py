@@ -79,7 +79,7 @@ def _evaluation(entry: Entry) -> str:
         text += (
             "\n\nThe model hides a path from ordinary attacks, so attacks were tried with "
             f"{len(evaluation['sweep'])} settings in all (β_atk of the joint loss, and through the importance maps), "
-            "of which the strongest counts; PGD-100 takes the strongest setting of PGD-20. evaluation.json keeps the sweep."
+            "of which the strongest counts; PGD-100 takes the strongest of PGD-20. evaluation.json keeps the sweep."
         )
     return text + f"\n\nReproduce: `cifs evaluate {entry.id}`."
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifs.errors import InvalidParameter
 from cifs.losses import LOSSES, joint
-from cifs.models import CNN
+from cifs.models import CNN, trace
 from cifs.modes import eval_mode, frozen
 from cifs.precision import Precision, autocast, generator
 from cifs.registry import Registry, fraction, settings
@@ -107,7 +107,7 @@ Record = Callable[[Step], None]
 
 
 def perturb(
-    model: CNN,
+    model: nn.Module,
     x: Tensor,
     y: Tensor,
     attack: Linf,
@@ -132,7 +132,7 @@ def perturb(
     return x_adv
 
 
-def survives(model: CNN, x: Tensor, y: Tensor, attack: Linf, *, precision: Precision = "float32") -> Tensor:
+def survives(model: nn.Module, x: Tensor, y: Tensor, attack: Linf, *, precision: Precision = "float32") -> Tensor:
     """Whether each image withstands the attack, (N,) bool: no iterate of any restart fools the model, in float32.
 
     For when only success counts: an image is dropped from the batch as soon as it is fooled. Under bf16 the gradients
@@ -148,17 +148,17 @@ def survives(model: CNN, x: Tensor, y: Tensor, attack: Linf, *, precision: Preci
     return robust
 
 
-def goal_of(model: CNN, y: Tensor, attack: Linf) -> Tensor:
+def goal_of(model: nn.Module, y: Tensor, attack: Linf) -> Tensor:
     """The class the loss speaks of: the label, or the target."""
     if attack.target is None:
         return y
-    if attack.target >= model.num_classes:
+    if isinstance(model, CNN) and attack.target >= model.num_classes:
         raise InvalidParameter(f"target = {attack.target}: the model's classes are 0 to {model.num_classes - 1}")
     return torch.full_like(y, attack.target)
 
 
 @torch.no_grad()
-def fools(model: CNN, x: Tensor, goal: Tensor, attack: Linf) -> Tensor:
+def fools(model: nn.Module, x: Tensor, goal: Tensor, attack: Linf) -> Tensor:
     """Whether the attack has what it wants of these images, (N,) bool, in float32."""
     return _has_won(model(x), goal, attack)
 
@@ -168,7 +168,7 @@ def _has_won(logits: Tensor, goal: Tensor, attack: Linf) -> Tensor:
     return prediction != goal if attack.target is None else prediction == goal
 
 
-def _attacking(model: CNN, attack: Linf) -> ExitStack:
+def _attacking(model: nn.Module, attack: Linf) -> ExitStack:
     stack = ExitStack()
     stack.enter_context(eval_mode(model))
     stack.enter_context(frozen(model))
@@ -183,15 +183,17 @@ def _start(x: Tensor, attack: Linf, random: torch.Generator) -> Tensor:
     return (x + attack.eps * noise).clamp(0, 1)
 
 
-def _evaluate(model: CNN, x: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> tuple[Tensor, Tensor]:
+def _evaluate(model: nn.Module, x: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> tuple[Tensor, Tensor]:
     """loss (N,) and logits (N, K)"""
     with autocast(x.device, precision):
-        logits, layers = model.trace(x)
+        logits, layers = trace(model, x)
     raw_predictions = [selection.raw_prediction for selection in layers.values()]
     return joint(LOSSES[attack.loss], logits, raw_predictions, goal, attack.beta), logits.float()
 
 
-def _gradient(model: CNN, x: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> tuple[Tensor, Tensor, Tensor]:
+def _gradient(
+    model: nn.Module, x: Tensor, goal: Tensor, attack: Linf, precision: Precision
+) -> tuple[Tensor, Tensor, Tensor]:
     """∇_x ℓ (N, C, H, W), loss (N,), logits (N, K)"""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
@@ -208,7 +210,7 @@ def _step(x_adv: Tensor, gradient: Tensor, x: Tensor, attack: Linf) -> Tensor:
 
 
 def _ascend(
-    model: CNN, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision, record: Record | None
+    model: nn.Module, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision, record: Record | None
 ) -> Tensor:
     """The last or the best iterate from the start x_adv."""
     sign = 1 if attack.target is None else -1
@@ -233,7 +235,7 @@ def _ascend(
     return best if attack.keep == "best" else x_adv
 
 
-def _withstands(model: CNN, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> Tensor:
+def _withstands(model: nn.Module, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> Tensor:
     """(N,) bool: no iterate from the start x_adv fools the model. The batch shrinks as images fall."""
     robust = torch.ones_like(goal, dtype=torch.bool)
     left = torch.arange(len(goal), device=goal.device)  # indices of the images not yet fooled

@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifs.channels.activation import activation
 from cifs.channels.capture import capture
 from cifs.channels.relevance import Relevance
 from cifs.errors import InvalidParameter
-from cifs.models import CNN
+from cifs.models import trace
 from cifs.modes import eval_mode
 from cifs.selection import IMGF
 
@@ -25,7 +25,13 @@ class View(NamedTuple):
 
 
 def view(
-    model: CNN, layer: str, x: Tensor, *, relevance: Relevance, classes: Tensor | None = None, imgf: IMGF | None = None
+    model: nn.Module,
+    layer: str,
+    x: Tensor,
+    *,
+    relevance: Relevance,
+    classes: Tensor | None = None,
+    imgf: IMGF | None = None,
 ) -> View:
     """x (N, C₀, H₀, W₀) seen at a layer.
 
@@ -33,11 +39,11 @@ def view(
     where the layer is modified; with an `imgf` it is what that IMGF makes of the relevance, on any layer.
     """
     with torch.no_grad(), eval_mode(model), capture(model, layer) as captured:
-        logits, layers = model.trace(x)
+        logits, layers = trace(model, x)
     if classes is None:
         classes = logits.argmax(dim=1)
-    elif len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < model.num_classes:
-        raise InvalidParameter(f"class {classes.tolist()}: the model's classes are 0 to {model.num_classes - 1}")
+    elif len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
+        raise InvalidParameter(f"class {classes.tolist()}: the model's classes are 0 to {logits.shape[1] - 1}")
     g = relevance(model, layer, x, classes)
     importance = layers[layer].importance if layer in layers else None
     if imgf is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cifs.models.cnn import CNN, MODELS, Trace, layer_shapes
+from cifs.models.cnn import CNN, MODELS, Trace, layer_shapes, trace
 from cifs.models.resnet import ResNet
 from cifs.models.wide_resnet import WideResNet
 
@@ -12,4 +12,4 @@ def build(arch: str, **options: Any) -> CNN:
     return MODELS[arch](arch, **options)
 
 
-__all__ = ["CNN", "MODELS", "ResNet", "Trace", "WideResNet", "build", "layer_shapes"]
+__all__ = ["CNN", "MODELS", "ResNet", "Trace", "WideResNet", "build", "layer_shapes", "trace"]

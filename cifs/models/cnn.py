@@ -147,6 +147,11 @@ def _named(choice: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return parameters.pop("name"), parameters
 
 
+def trace(model: nn.Module, x: Tensor) -> Trace:
+    """The trace of a model of ours; of any other classifier its logits, for it has no modified layers."""
+    return model.trace(x) if isinstance(model, CNN) else Trace(model(x), {})
+
+
 @torch.no_grad()
 def layer_shapes(model: CNN) -> dict[str, tuple[int, int, int]]:
     """(C, H, W) of every named layer."""
