@@ -28,5 +28,11 @@ def _computed(settings: ClientSettings, method: str, path: str, body: str | None
     return send(settings, method, path, body)
 
 
+def forget() -> None:
+    """So that a retry asks anew, also where an answer came that nobody could read."""
+    _catalogue.clear()
+    _computed.clear()
+
+
 def connect() -> Lab:
     return Lab(ClientSettings.from_environment())

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from frontend.client import BackendBusy, BackendError
+from frontend.components.lab import forget
 
 
 @contextmanager
@@ -21,4 +22,4 @@ def show_problem(error: BackendError, place: str) -> None:
     st.error(f"**{error.title}**\n\n{error}", icon=":material/cloud_off:")
     if isinstance(error, BackendBusy) and error.retry_after:
         st.caption(f"It asks to be tried again in {error.retry_after} seconds.")
-    st.button("Retry", key=f"retry-{place}", icon=":material/refresh:")  # a click runs the page again
+    st.button("Retry", key=f"retry-{place}", icon=":material/refresh:", on_click=forget)  # and the page runs again

@@ -1,16 +1,16 @@
 """Four colours that mean the same on every chart, in the light and the dark theme.
 
-Chosen near the Okabe–Ito palette; a test simulates the three kinds of colour blindness and measures how far apart
-they stay, and their contrast on both backgrounds.
+A test simulates the three kinds of colour blindness and measures how far apart they stay, and their contrast on both
+backgrounds.
 """
 
-NATURAL = "#2E8BD6"
-ADVERSARIAL = "#DB5F12"
-PR = "#0E9F78"
-NR = "#BE6AA8"
+NATURAL = "#1464D7"
+ADVERSARIAL = "#B54008"
+PR = "#10A86D"
+NR = "#C74BA6"
 
 NEUTRAL = "#8A8F98"
-ATTACK_SHADES = ("#F3B88F", "#E8935A", "#DB5F12", "#B54A08", "#853402")  # of ADVERSARIAL, the weakest attack first
+ATTACK_SHADES = ("#F0B48F", "#E08A58", "#CC6227", "#B54008", "#7E2B05")  # of ADVERSARIAL, the weakest attack first
 SEQUENTIAL = "Cividis"  # feature maps: made for the colour-blind
 
 

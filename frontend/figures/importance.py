@@ -12,6 +12,9 @@ from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
 from frontend.figures.layout import compact
 
 
+THICKNESS = (4.0, 1.5)  # natural below adversarial: where the two agree, both are seen
+
+
 class ImportanceView(NamedTuple):
     """One input's channels, in the order of the natural relevance; each (C,)."""
 
@@ -62,12 +65,12 @@ def importance_label(info: ImportanceInfo) -> str:
 def curve_figure(info: ImportanceInfo) -> go.Figure:
     """m against g: each point a channel, so the points lie on the function's curve."""
     figure = go.Figure()
-    for view in info.views:
+    for view, thickness in zip(info.views, THICKNESS, strict=False):
         order = np.argsort(view.relevance)
         figure.add_scatter(
             x=view.relevance[order], y=view.importance[order], customdata=info.channels[order], name=view.name,
-            mode="lines+markers", line={"color": translucent(view.colour, 0.5), "width": 2},
-            marker={"color": view.colour, "size": 6},
+            mode="lines+markers", line={"color": translucent(view.colour, 0.5), "width": thickness},
+            marker={"color": view.colour, "size": 4 + thickness},
             hovertemplate="channel %{customdata}<br>g = %{x:.4g}, m = %{y:.4g}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
@@ -88,11 +91,11 @@ def road_figure(info: ImportanceInfo) -> go.Figure:
     titles = ("relevance g", f"importance {importance_label(info)}", "activation: before", "selected features: after")
     figure = make_subplots(rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=titles)
     ranks = np.arange(len(info.channels))
-    for view in info.views:
+    for view, thickness in zip(info.views, THICKNESS, strict=False):
         for row, values in enumerate((view.relevance, view.importance, view.activation, view.selected), start=1):
             figure.add_scatter(
                 x=ranks, y=values, customdata=info.channels, name=view.name, legendgroup=view.name, showlegend=row == 1,
-                mode="lines", line={"color": view.colour, "width": 1.6, "shape": "hvh"},
+                mode="lines", line={"color": view.colour, "width": thickness, "shape": "hvh"},
                 hovertemplate="channel %{customdata}: %{y:.4g}<extra>%{fullData.name}</extra>", row=row, col=1,
             )  # fmt: skip
     _mark_unchanged(figure, info, row=2, col=1)

@@ -17,14 +17,15 @@ class Belief(NamedTuple):
 
 
 class ProbabilityInfo(NamedTuple):
-    classes: list[str]  # the ones shown, the most likely (under any belief) first
+    classes: list[str]  # the ones shown: the first belief's likeliest, then by the largest probability under any
     beliefs: list[Belief]  # probabilities in the order of `classes`
     left_out: int
 
 
 def probability_info(classes: Sequence[str], beliefs: Sequence[Belief], *, most: int = 10) -> ProbabilityInfo:
     peak = [max(belief.probabilities[k] for belief in beliefs) for k in range(len(classes))]
-    shown = sorted(range(len(classes)), key=lambda k: -peak[k])[:most]
+    first = max(range(len(classes)), key=lambda k: beliefs[0].probabilities[k])
+    shown = sorted(range(len(classes)), key=lambda k: (k != first, -peak[k]))[:most]
     return ProbabilityInfo(
         classes=[classes[k] for k in shown],
         beliefs=[belief._replace(probabilities=[belief.probabilities[k] for k in shown]) for belief in beliefs],

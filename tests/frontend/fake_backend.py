@@ -153,7 +153,8 @@ def model_info(method: str) -> schemas.ModelInfo:
             "eps": None if method == "natural" else 0.1, "default_eps": 0.1, "parameters": 305_000,
             "classes": CLASSES, "image_shape": (1, 28, 28), "has_channel_statistics": True,
             "layers": [
-                {"name": name, "channels": c, "height": s, "width": s, "modified": name in modified} for name, c, s in LAYERS
+                {"name": name, "channels": c, "height": s, "width": s, "modified": name in modified}
+                for name, c, s in LAYERS
             ],
             "evaluation": {key: cell(a) for key, a in zip(KEYS, ACCURACIES[method], strict=True)},
         }
@@ -329,14 +330,16 @@ def attacked(request: schemas.AttackRequest, image: ImageRef) -> schemas.AttackR
     steps = int(request.attack.parameters.get("steps", 1))
     trajectory = [
         schemas.TrajectoryStep(
-            step=step, loss=0.1 + 3.0 * step / steps, **_without_name(prediction(final if step > steps // 3 else label, 0.9)),
+            step=step, loss=0.1 + 3.0 * step / steps,
+            **_without_name(prediction(final if step > steps // 3 else label, 0.9)),
         )
         for step in range(steps + 1)
     ]  # fmt: skip
     return schemas.AttackResult.model_validate(
         {
             "label": label, "natural": prediction(label, 0.98), "adversarial": prediction(final, 0.95),
-            "success": fooled, "linf": eps, "png_success": fooled, "trajectory": trajectory if request.trajectory else None,
+            "success": fooled, "linf": eps, "png_success": fooled,
+            "trajectory": trajectory if request.trajectory else None,
             "natural_image": encoded(natural), "image": encoded(np.clip(natural + change, 0, 1)),
             "perturbation": {"png": png(np.clip(0.5 + 5 * change, 0, 1)), "npy": npy(change), "magnification": 5.0},
         }

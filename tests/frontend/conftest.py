@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+
+from tests.frontend.fake_backend import FakeBackend, fake_backend
+
+
+@pytest.fixture(scope="session")
+def running_fake() -> Iterator[FakeBackend]:
+    with fake_backend() as running:
+        yield running
+
+
+@pytest.fixture
+def backend(running_fake: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
+    """The fake backend, healthy, and the dashboard pointed at it with an empty memory."""
+    monkeypatch.setenv("CIFS_BACKEND_URL", running_fake.url)
+    st.cache_data.clear()
+    running_fake.asked.clear()
+    yield running_fake
+    running_fake.faults.set(None)

@@ -1,0 +1,236 @@
+"""Every page against the fake backend: it shows what it should, reacts to clicks, and never shows a traceback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.frontend.fake_backend import FakeBackend, Fault
+
+FRONTEND = Path(__file__).parents[2] / "frontend"
+PAGES = ("channels", "imgf", "robustness")
+CHANNEL_VIEWS = ("every channel", "importance", "damp channels", "the attack, step by step")
+ROBUSTNESS_VIEWS = ("table", "bars", "channels by class", "the paper's numbers")
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def open_page(name: str, **address: str) -> AppTest:
+    page = AppTest.from_file(str(FRONTEND / "app_pages" / f"{name}.py"), default_timeout=30)
+    for key, value in address.items():
+        page.query_params[key] = value
+    return page.run()
+
+
+def charts(page: AppTest) -> dict[str, Any]:
+    """Plotly figures on the page, by the key of the element."""
+    return {key_of(chart): json.loads(chart.proto.spec) for chart in page.get("plotly_chart")}
+
+
+def key_of(chart: Any) -> str:
+    return chart.proto.id.rsplit("-", 1)[-1] if chart.proto.id else ""
+
+
+def texts(page: AppTest) -> str:
+    kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.success, page.toast)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def fine(page: AppTest) -> AppTest:
+    assert not page.exception
+    return page
+
+
+def address(page: AppTest, key: str) -> str | None:
+    values = page.query_params.get(key)
+    return values[0] if isinstance(values, list) else values
+
+
+def test_the_app_opens_on_the_channels_of_the_natural_model() -> None:
+    page = fine(AppTest.from_file(str(FRONTEND / "app.py"), default_timeout=30).run())
+    assert page.title[0].value == "Why is this network fooled?"
+    assert "Fooled." in page.error[0].value
+    assert "Trouser" in page.error[0].value
+    assert len(charts(page)) == 3  # probabilities, channels, maps
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_without_complaint(name: str) -> None:
+    page = fine(open_page(name))
+    assert not [button for button in page.button if button.label == "Retry"]
+
+
+@pytest.mark.parametrize("view", CHANNEL_VIEWS)
+@pytest.mark.parametrize("method", ["natural", "cifs"])
+def test_every_view_of_the_channels_opens(view: str, method: str) -> None:
+    page = fine(open_page("channels", view=view, model=f"fmnist-resnet10-w16-{method}"))
+    assert charts(page)
+
+
+@pytest.mark.parametrize("view", ROBUSTNESS_VIEWS)
+def test_every_view_of_robustness_opens(view: str) -> None:
+    fine(open_page("robustness", show=view))
+
+
+def test_the_first_attack_suits_the_model(backend: FakeBackend) -> None:
+    open_page("channels")
+    asked = [body["attack"] for path, body in backend.asked if path == "/attack"]
+    assert asked[0]["name"] == "pgd"
+    assert (asked[0]["eps"], asked[0]["steps"]) == (0.1, 20)
+
+
+def test_a_new_attack_is_made_by_the_button_and_kept_in_the_address(backend: FakeBackend) -> None:
+    page = open_page("channels")
+    eps = next(field for field in page.text_input if field.label == "Eps")
+    eps.set_value("2/255")
+    attack_button(page).click()
+    fine(page.run())
+    assert backend.asked[-1][1]["attack"]["eps"] == "2/255"
+    assert address(page, "attack.eps") == "2/255"
+    assert "Not fooled." in page.success[0].value
+
+
+def attack_button(page: AppTest) -> Any:
+    return next(button for button in page.button if button.label == "Attack")
+
+
+def test_a_wrong_value_in_the_form_is_explained_and_the_old_attack_stays(backend: FakeBackend) -> None:
+    page = open_page("channels")
+    next(field for field in page.text_input if field.label == "Eps").set_value("8/0")
+    attack_button(page).click()
+    fine(page.run())
+    assert "fraction such as" in texts(page)
+    assert backend.asked[-1][1]["attack"]["eps"] == 0.1
+
+
+def test_another_attack_has_a_form_of_its_own(backend: FakeBackend) -> None:
+    page = open_page("channels")
+    page.selectbox(key="attack-name").select("fgsm").run()
+    assert "Steps" not in [field.label for field in page.number_input]
+    attack_button(page).click()
+    fine(page.run())
+    assert backend.asked[-1][1]["attack"]["name"] == "fgsm"
+    assert address(page, "attack") == "fgsm"
+
+
+def test_an_image_of_the_gallery_is_a_click_away(backend: FakeBackend) -> None:
+    page = open_page("channels")
+    page.button(key="image-3").click()
+    fine(page.run())
+    assert address(page, "index") == "3"
+    assert backend.asked[-1][1]["images"] == [{"dataset": "fashion_mnist_mini", "index": 3, "split": "test"}]
+
+
+def test_the_gallery_can_be_filtered_by_class() -> None:
+    page = open_page("channels")
+    page.selectbox(key="class-fashion_mnist_mini").select("Bag").run()
+    fine(page)
+    shown = [button.key for button in page.button if str(button.key).startswith("image-")]
+    assert shown == [f"image-{index}" for index in (1, 11, 21, 31, 41, 51)]
+
+
+def test_a_channel_can_be_picked_and_its_maps_are_asked_for(backend: FakeBackend) -> None:
+    page = open_page("channels")
+    page.selectbox(key="channel").select(5).run()
+    fine(page)
+    assert backend.asked[-1][0] == "/channels/maps"
+    assert backend.asked[-1][1]["channels"] == [5]
+    assert address(page, "channel") == "5"
+
+
+def test_a_stale_address_falls_back_and_heals() -> None:
+    page = fine(open_page("channels", model="gone", layer="layer9", index="999", attack="nope", view="?", channel="x"))
+    assert len(page.toast) == 6
+    assert (address(page, "layer"), address(page, "index"), address(page, "attack")) == ("layer4.0", "0", "pgd")
+    page.run()
+    assert not page.toast
+
+
+def test_an_address_reproduces_the_page(backend: FakeBackend) -> None:
+    link = {
+        "model": "fmnist-resnet10-w16-vanilla",
+        "layer": "layer3.0",
+        "index": "7",
+        "attack.eps": "4/255",
+        "target": "3",
+    }
+    fine(open_page("channels", **link))
+    asked = next(body for path, body in backend.asked if path == "/channels")
+    assert (asked["model"], asked["layer"], asked["images"][0]["index"]) == (link["model"], "layer3.0", 7)
+    assert (asked["attack"]["eps"], asked["target"]) == ("4/255", 3)
+
+
+def test_damping_sends_a_mask_and_shows_both_beliefs(backend: FakeBackend) -> None:
+    page = open_page("channels", view="damp channels")
+    page.slider(key="damping").set_value(0.5).run()
+    fine(page)
+    path, body = backend.asked[-1]
+    assert path == "/channels/intervene"
+    assert set(body["mask"]) == {0.5, 1.0}
+    assert "adversarial image" in texts(page)
+
+
+def test_a_plain_layer_says_that_it_has_no_importance() -> None:
+    assert "plain layer" in texts(open_page("channels", view="importance"))
+
+
+def test_the_what_if_imgf_is_sent_with_its_sliders(backend: FakeBackend) -> None:
+    page = open_page("imgf", imgf="softplus")
+    page.select_slider[0].set_value(50.0).run()
+    fine(page)
+    assert backend.asked[-1][1]["imgf"] == {"name": "softplus", "alpha": 50.0}
+    assert address(page, "imgf.alpha") == "50.0"
+
+
+def test_a_cifs_layer_starts_with_its_own_imgf(backend: FakeBackend) -> None:
+    fine(open_page("imgf", model="fmnist-resnet10-w16-cifs"))
+    assert "imgf" not in backend.asked[-1][1]
+
+
+def test_the_strongest_attack_is_underlined_and_three_downloads_are_offered() -> None:
+    page = fine(open_page("robustness"))
+    html = page.get("html")[0].proto.body
+    assert "<u>71.01</u>" in html
+    assert [button.label for button in page.get("download_button")] == ["CSV", "Markdown", "LaTeX"]
+
+
+FAULTS: dict[Fault, str] = {
+    "busy": "queue is full",
+    "refuse": "at most 1",
+    "fail": "HTTP status 500",
+    "garbage": "not what the contract says",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_backend_in_trouble_is_a_message_and_a_retry(backend: FakeBackend, name: str, fault: Fault) -> None:
+    backend.faults.set(fault)
+    page = fine(open_page(name))
+    assert FAULTS[fault] in texts(page)
+    backend.faults.set(None)
+    next(button for button in page.button if button.label == "Retry").click()
+    fine(page.run())
+    assert FAULTS[fault] not in texts(page)
+
+
+@pytest.mark.parametrize("path", ["/attack", "/channels", "/channels/maps", "/datasets", "/attacks", "/models"])
+def test_one_endpoint_in_trouble_leaves_the_rest_of_the_page(backend: FakeBackend, path: str) -> None:
+    backend.faults.set("refuse", path)
+    page = fine(open_page("channels"))
+    assert "at most 1" in texts(page)
+    assert [button for button in page.button if button.label == "Retry"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_backend_that_is_down_is_a_message(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIFS_BACKEND_URL", "http://127.0.0.1:9")
+    assert "Nothing answers at http://127.0.0.1:9" in texts(fine(open_page(name)))
+
+
+def test_a_backend_that_is_slow_is_a_message(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIFS_BACKEND_TIMEOUT", "0.3")
+    backend.faults.set("slow")
+    assert "within 0.3 seconds" in texts(fine(open_page("channels")))
