@@ -29,7 +29,7 @@ from cifs.precision import Precision
 from cifs.registry import configure
 from cifs.training import Progress as TrainingProgress
 from cifs.training import Run, load_recipe, recipe_names
-from cifs.zoo import Info, Zoo
+from cifs.zoo import Entry, Info, Zoo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -172,21 +172,30 @@ def recipes() -> None:
 
 
 @command
-def models(checkpoints: Checkpoints = DEFAULT_ZOO) -> None:
-    """The models of the zoo and what was measured of them (accuracy, %)."""
+def models(
+    markdown: Annotated[bool, typer.Option("--markdown", help="a Markdown table, strongest attack underlined")] = False,
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+) -> None:
+    """The models of the zoo and what was measured of them (accuracy, %); the strongest attack is underlined."""
     zoo = Zoo(checkpoints)
-    table = Table("model", "title", "data set", "n", *(column.title for column in COLUMNS.values()))
-    for model_id in zoo.ids():
-        entry = zoo.entry(model_id)
-        evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
-        cells = evaluation["cells"]
-        shown = (f"{100 * cells[key]['accuracy']:.2f}" if key in cells else "–" for key in COLUMNS)
-        marked = (
-            f"[underline]{text}[/]" if key == evaluation["strongest"] else text
-            for key, text in zip(COLUMNS, shown, strict=True)
-        )
-        table.add_row(model_id, entry.info.title, entry.info.dataset, str(evaluation["n"]), *marked)
+    head = ["model", "title", "n", *(column.title for column in COLUMNS.values())]
+    rows = [_model_row(zoo.entry(model_id), "<u>{}</u>" if markdown else "[underline]{}[/]") for model_id in zoo.ids()]
+    if markdown:
+        for row in (head, ["---"] * len(head), *rows):
+            typer.echo(f"| {' | '.join(row)} |")
+        return
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
+
+
+def _model_row(entry: Entry, underlined: str) -> list[str]:
+    evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
+    cells = evaluation["cells"]
+    shown = {key: f"{100 * cells[key]['accuracy']:.2f}" if key in cells else "–" for key in COLUMNS}
+    marked = [underlined.format(text) if key == evaluation["strongest"] else text for key, text in shown.items()]
+    return [entry.id, entry.info.title, str(evaluation["n"]), *marked]
 
 
 @command

@@ -62,9 +62,7 @@ def parse_fraction(value: Any) -> Any:
     try:
         return float(numerator) / float(denominator)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(
-            f"{value!r} is no fraction: write a number such as 0.1, or a fraction such as '8/255'"
-        ) from None
+        raise ValueError("no fraction; write a number such as 0.1, or a fraction such as '8/255'") from None
 
 
 def fraction(*, ge: float, le: float) -> tuple[Any, Any]:
@@ -90,7 +88,8 @@ def _explain(registry: Registry[Any], cls: type, name: str, error: Any) -> str:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         allowed = ", ".join(json_schema(cls).get("properties", {})) or "none"
         return f"{registry.kind} {name!r} has no parameter {field!r}; it takes: {allowed}"
-    return f"{registry.kind} {name!r}: {field} = {error['input']!r}: {error['msg']}"
+    reason = error.get("ctx", {}).get("error") or error["msg"]  # a validator's own words, without pydantic's prefix
+    return f"{registry.kind} {name!r}: {field} = {error['input']!r}: {reason}"
 
 
 def json_schema(cls: type) -> dict[str, Any]:
