@@ -11,7 +11,6 @@ from backend.schemas import ChannelsResult, ChannelView
 from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
 from frontend.figures.layout import compact
 
-
 THICKNESS = (4.0, 1.5)  # natural below adversarial: where the two agree, both are seen
 
 

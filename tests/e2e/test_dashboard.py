@@ -1,0 +1,202 @@
+"""The dashboard in a real browser, on the real backend and the embedded natural model.
+
+With CIFS_SCREENSHOTS=1 the pictures of the README are taken on the way.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+MODEL = "fmnist-resnet10-w16-natural"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+)  # fmt: skip
+CHART = ".st-key-channel-chart .js-plotly-plot"
+PATIENCE = 60_000  # milliseconds
+
+
+def browser_path() -> str:
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.fail(
+            "no browser: install Debian's package chromium, or say where one is with CHROMIUM=/path/to/chromium"
+        )
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(log: Path, health: str, *command: str, **environment: str) -> Iterator[None]:
+    """`python -m <command>`, running until the block ends; ready once `health` answers."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        )  # fmt: skip
+        try:
+            wait_until_healthy(process, health, log)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_until_healthy(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(health, timeout=5, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    pytest.fail(f"{health} did not come up:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    logs = tmp_path_factory.mktemp("logs")
+    api_port, page_port = str(free_port()), str(free_port())
+    api, url = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{page_port}"
+    uvicorn = ("uvicorn", "--host", "127.0.0.1", "--port", api_port, "--factory", "backend.app:create_app")
+    streamlit = ("streamlit", "run", "--server.port", page_port, "--server.fileWatcherType", "none", "frontend/app.py")
+    with (
+        serving(logs / "backend.log", f"{api}/health", *uvicorn),
+        serving(logs / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
+    ):
+        yield url
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
+        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme="light")
+        opened.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield opened
+        browser.close()
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    if os.environ.get("CIFS_SCREENSHOTS") != "1":
+        return tmp_path
+    folder = ROOT / "docs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def settle(page: Page) -> None:
+    """Wait until the page computes no more."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_test_id("stSpinner")).to_have_count(0)
+
+
+def curves(page: Page) -> dict[str, list[float]]:
+    """What the channel chart draws, by name."""
+    page.wait_for_selector(CHART)
+    read = f"Array.from(document.querySelector('{CHART}')._fullData, t => [t.name, Array.from(t.y)])"
+    return dict(page.evaluate(read))
+
+
+def assert_healthy(page: Page) -> None:
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_text("Traceback")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+
+
+def photograph(page: Page, path: Path, *, height: int) -> None:
+    """The whole page: Streamlit scrolls inside, so the window has to be tall enough."""
+    page.set_viewport_size({"width": 1440, "height": height})
+    settle(page)
+    page.wait_for_timeout(1500)  # charts redraw after a resize
+    page.screenshot(path=path)
+
+
+def test_an_attack_flips_the_prediction_and_moves_the_channels(dashboard: str, page: Page, screenshots: Path) -> None:
+    page.goto(f"{dashboard}/?model={MODEL}&index=0&attack.eps=0")
+    expect(page.get_by_text("Not fooled.")).to_be_visible()
+    settle(page)
+    before = curves(page)
+    assert len(before["natural"]) == 128
+    assert before["adversarial"] == pytest.approx(before["natural"], abs=1e-4)  # ε = 0: nothing happened
+
+    page.get_by_role("textbox", name="Eps").fill("0.1")
+    page.get_by_role("button", name="Attack", exact=True).click()
+    expect(page.get_by_text("Fooled.", exact=True)).to_be_visible()
+    settle(page)
+    after = curves(page)
+    assert after["natural"] == pytest.approx(before["natural"], abs=1e-4)
+    assert max(abs(a - n) for a, n in zip(after["adversarial"], after["natural"], strict=True)) > 0.1
+    assert "attack.eps" not in page.url  # 0.1 is the model's usual budget
+    assert_healthy(page)
+    photograph(page, screenshots / "channels.png", height=1750)
+
+
+def test_a_click_on_the_chart_picks_a_channel(dashboard: str, page: Page) -> None:
+    page.goto(f"{dashboard}/?model={MODEL}&index=0")
+    settle(page)
+    page.wait_for_selector(CHART)
+    most_relevant = page.evaluate(f"document.querySelector('{CHART}')._fullData[0].customdata[0]")
+    area = page.locator(f"{CHART} .nsewdrag").last  # the relevance strip: every channel has a bar there
+    box = area.bounding_box()
+    assert box is not None
+    area.click(position={"x": box["width"] / 128 * 0.8, "y": box["height"] * 0.3})
+    page.wait_for_url(f"**channel={most_relevant}*")
+    settle(page)
+    expect(page.get_by_text(f"Where channel {most_relevant} fires.")).to_be_visible()
+    assert_healthy(page)
+
+
+def test_the_other_pages_open_from_the_navigation(dashboard: str, page: Page, screenshots: Path) -> None:
+    page.goto(f"{dashboard}/?model={MODEL}&index=1")
+    settle(page)
+    page.get_by_role("link", name="IMGF").click()
+    expect(page.get_by_role("heading", name="From relevance to importance")).to_be_visible()
+    settle(page)
+    page.wait_for_url("**index=1*")  # the choice came along
+    page.wait_for_selector(".st-key-road .js-plotly-plot")
+    assert_healthy(page)
+    photograph(page, screenshots / "imgf.png", height=1380)
+
+    page.get_by_role("link", name="Robustness").click()
+    expect(page.get_by_role("heading", name="How robust is it, really?")).to_be_visible()
+    settle(page)
+    expect(page.locator("table.robustness u").first).to_be_visible()
+    assert_healthy(page)
+    photograph(page, screenshots / "robustness.png", height=900)
+
+
+def test_a_backend_that_is_gone_is_explained(tmp_path: Path, page: Page) -> None:
+    port = str(free_port())
+    url, nobody = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
+    streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
+    with serving(tmp_path / "log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=nobody):
+        page.goto(url)
+        expect(page.get_by_text(f"Nothing answers at {nobody}")).to_be_visible()
+        expect(page.get_by_role("button", name="Retry")).to_be_visible()
+        expect(page.get_by_test_id("stException")).to_have_count(0)
