@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
-from backend.inference import Inference
+from backend.inference import Inference, StillWanted
 from backend.lab import Lab
 from backend.schemas import ModelInfo
 from backend.settings import Settings
+
+Runner = Callable[[Callable[[StillWanted], Any]], Awaitable[Any]]
 
 
 def get_lab(request: Request) -> Lab:
@@ -29,7 +31,7 @@ def get_settings(lab: LabDep) -> Settings:
     return lab.settings
 
 
-def get_runner(request: Request, inference: InferenceDep) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+def get_runner(request: Request, inference: InferenceDep) -> Runner:
     """Runs a computation in the queue, as long as the client waits for it."""
     return lambda work: inference.run(work, request)
 
@@ -42,5 +44,5 @@ def get_model_info(model_id: ModelId, lab: LabDep) -> ModelInfo:
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
-RunDep = Annotated[Callable[[Callable[[], Any]], Awaitable[Any]], Depends(get_runner)]
+RunDep = Annotated[Runner, Depends(get_runner)]
 ModelDep = Annotated[ModelInfo, Depends(get_model_info)]

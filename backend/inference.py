@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from threading import Lock
+from functools import partial
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -18,12 +19,14 @@ from fastapi import Request
 from backend.errors import CLIENT_CLOSED_REQUEST, Refusal
 
 T = TypeVar("T")
+StillWanted = Callable[[], None]  # ends the computation by an exception when nobody waits for its result any more
 
 
 class Inference:
     """Runs one computation at a time; at most `queue_length` wait.
 
-    A request whose client leaves before its computation has started is never computed, and gives its place free.
+    A request whose client leaves before its computation has started is never computed, and gives its place free. A
+    computation that is running ends at its next `still_wanted()`.
     """
 
     def __init__(self, queue_length: int) -> None:
@@ -37,9 +40,10 @@ class Inference:
     def waiting(self) -> int:
         return max(self._admitted - 1, 0)
 
-    async def run(self, work: Callable[[], T], request: Request) -> T:
-        """The result of `work()`. Raises Refusal (503) when the queue is full."""
-        future: asyncio.Future[Any] = asyncio.wrap_future(self._submit(work))
+    async def run(self, work: Callable[[StillWanted], T], request: Request) -> T:
+        """The result of `work(still_wanted)`. Raises Refusal (503) when the queue is full."""
+        left = Event()
+        future: asyncio.Future[Any] = asyncio.wrap_future(self._submit(partial(work, partial(_still_wanted, left))))
         gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({future, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -52,6 +56,7 @@ class Inference:
                 raise Refusal(503, "the server is shutting down", headers={"Retry-After": "10"}) from None
             raise
         finally:
+            left.set()
             future.cancel()
             gone.cancel()
             with suppress(asyncio.CancelledError):
@@ -88,6 +93,11 @@ class Inference:
         executor, self._executor = self._executor, None
         if executor is not None:
             await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
+
+
+def _still_wanted(left: Event) -> None:
+    if left.is_set():
+        raise Refusal(CLIENT_CLOSED_REQUEST, "the client closed the connection")
 
 
 async def _disconnected(request: Request) -> None:

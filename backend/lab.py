@@ -179,5 +179,5 @@ def _readable(kind: str, names: Iterable[str], describe: Callable[[str], T]) -> 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.empty(0, device=name).device  # fails here, at the start, for a device that is not there

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from backend import resolve
 from backend.dependencies import LabDep, RunDep
 from backend.errors import responses
 from backend.images import eight_bits, encoded, perturbation
+from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions
@@ -29,16 +31,24 @@ async def attack(body: AttackRequest, lab: LabDep, run: RunDep) -> AttackRespons
     """
     model = await resolve.model(body.model, lab)
     settings = resolve.attack(body.attack, resolve.image_count(body.images, lab.settings), model, lab.settings)
-    response: AttackResponse = await run(lambda: attacked(body, model, settings, lab))
+    response: AttackResponse = await run(partial(attacked, body, model, settings, lab))
     return response
 
 
-def attacked(body: AttackRequest, model: ModelInfo, attack: Linf, lab: Lab) -> AttackResponse:
+def attacked(
+    body: AttackRequest, model: ModelInfo, attack: Linf, lab: Lab, still_wanted: StillWanted
+) -> AttackResponse:
     start = time.perf_counter()
     x, y = resolve.inputs(body.images, model, lab)
     cnn = lab.model(model.id)
     steps: list[Step] = []
-    x_adv = perturb(cnn, x, y, attack, record=steps.append if body.trajectory else None)
+
+    def record(step: Step) -> None:
+        still_wanted()
+        if body.trajectory:
+            steps.append(step)
+
+    x_adv = perturb(cnn, x, y, attack, record=record)
     results = _results(cnn, x, x_adv, y, attack, model.classes)
     if body.trajectory:
         for i, trajectory in enumerate(_trajectories(steps)):

@@ -1,6 +1,7 @@
 """`POST /channels`, `/channels/maps`, `/channels/intervene`: natural and adversarial images, by the same code."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from backend import resolve
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid, responses
+from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions, resolved
@@ -72,11 +74,14 @@ class Sight(NamedTuple):
     adversarial: Any | None
 
 
-def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look) -> list[Sight]:
+def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, still_wanted: StillWanted) -> list[Sight]:
     """What `look` sees of every image and, under attack, of the adversarial one."""
     x, y = resolve.inputs(body.images, scene.model, lab)
     cnn = lab.model(scene.model.id)
-    adversarial = [None] * len(x) if scene.attack is None else look(cnn, perturb(cnn, x, y, scene.attack), y)
+    adversarial: Sequence[Any] = [None] * len(x)
+    if scene.attack is not None:
+        x_adv = perturb(cnn, x, y, scene.attack, record=lambda step: still_wanted())
+        adversarial = look(cnn, x_adv, y)
     return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), adversarial, strict=True)]
 
 
@@ -93,7 +98,7 @@ async def channels(body: ChannelsRequest, lab: LabDep, run: RunDep) -> ChannelsR
         classes = _classes(body.target, y)
         return _views(view(cnn, scene.layer.name, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
 
-    sights = await run(lambda: look_at(body, scene, lab, look))
+    sights = await run(partial(look_at, body, scene, lab, look))
     return ChannelsResponse(
         model=scene.model.id,
         layer=scene.layer.name,
@@ -150,7 +155,7 @@ async def maps(body: MapsRequest, lab: LabDep, run: RunDep) -> MapsResponse:
             cnn(x)
         return numbers(captured.features[:, chosen], "the feature map")
 
-    sights = await run(lambda: look_at(body, scene, lab, look))
+    sights = await run(partial(look_at, body, scene, lab, look))
     return MapsResponse(
         model=scene.model.id,
         layer=scene.layer.name,
@@ -186,7 +191,7 @@ async def intervention(body: InterveneRequest, lab: LabDep, run: RunDep) -> Inte
             after = predictions(cnn(x), scene.model.classes)
         return [Intervention(before=b, after=a) for b, a in zip(before, after, strict=True)]
 
-    sights = await run(lambda: look_at(body, scene, lab, look))
+    sights = await run(partial(look_at, body, scene, lab, look))
     return InterveneResponse(
         model=scene.model.id,
         layer=scene.layer.name,

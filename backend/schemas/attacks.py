@@ -11,6 +11,7 @@ from backend.schemas.images import EncodedImage, ImageRef, Prediction
 class AttackRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {

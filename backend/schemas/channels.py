@@ -22,11 +22,11 @@ _ABOUT = {
 
 
 def _examples(*bodies: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [_ABOUT | body for body in bodies]})
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_ABOUT | body for body in bodies]})
 
 
 class _LayerRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = Field(examples=["fmnist-resnet10-w16-natural"])
     layer: str = Field(examples=["layer4.0"])

@@ -10,7 +10,7 @@ Split = Literal["train", "test"]
 class DatasetImage(BaseModel):
     """One image of a data set the backend knows, by its index in the split."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     dataset: str = Field(examples=["fashion_mnist_mini"])
     index: int = Field(ge=0, examples=[0])
@@ -20,7 +20,7 @@ class DatasetImage(BaseModel):
 class UploadedImage(BaseModel):
     """A PNG or JPEG of any size, base64; resized to what the model takes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     png: str = Field(min_length=1, description="base64 of a PNG or JPEG file")
     label: int | None = Field(None, ge=0, description="class index; the natural prediction stands in when absent")

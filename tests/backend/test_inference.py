@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -9,7 +10,7 @@ import pytest
 from fastapi import Request
 
 from backend.errors import Refusal
-from backend.inference import Inference
+from backend.inference import Inference, StillWanted
 
 
 def request(left: asyncio.Event | None = None) -> Request:
@@ -23,13 +24,17 @@ def request(left: asyncio.Event | None = None) -> Request:
     return Request({"type": "http"}, receive)
 
 
+def nothing(still_wanted: StillWanted) -> None:
+    pass
+
+
 class Blocker:
     """A computation that runs until it is told to end."""
 
     def __init__(self) -> None:
         self.started, self.end = threading.Event(), threading.Event()
 
-    def __call__(self) -> str:
+    def __call__(self, still_wanted: StillWanted) -> str:
         self.started.set()
         assert self.end.wait(10)
         return "blocked"
@@ -62,9 +67,9 @@ def run(test: Callable[[Inference], Awaitable[None]], queue_length: int = 2) -> 
 
 def test_results_and_errors_come_back_from_another_thread() -> None:
     async def test(inference: Inference) -> None:
-        assert await inference.run(threading.get_ident, request()) != threading.get_ident()
+        assert await inference.run(lambda _: threading.get_ident(), request()) != threading.get_ident()
         with pytest.raises(ZeroDivisionError):
-            await inference.run(lambda: 1 // 0, request())
+            await inference.run(lambda _: 1 // 0, request())
 
     run(test)
 
@@ -74,7 +79,7 @@ def test_computations_run_one_at_a_time_in_the_order_they_came() -> None:
 
     async def test(inference: Inference) -> None:
         async with busy(inference) as blocker:
-            tasks = [asyncio.create_task(inference.run(lambda i=i: order.append(i), request())) for i in range(2)]
+            tasks = [asyncio.create_task(inference.run(lambda _, i=i: order.append(i), request())) for i in range(2)]
             await asyncio.sleep(0.05)
             assert order == []
             blocker.end.set()
@@ -87,17 +92,17 @@ def test_computations_run_one_at_a_time_in_the_order_they_came() -> None:
 def test_a_full_queue_refuses_with_503_and_says_when_to_come_back() -> None:
     async def test(inference: Inference) -> None:
         async with busy(inference) as blocker:
-            waiting = [asyncio.create_task(inference.run(int, request())) for _ in range(2)]
+            waiting = [asyncio.create_task(inference.run(nothing, request())) for _ in range(2)]
             await asyncio.sleep(0.05)
             assert inference.waiting == 2
             with pytest.raises(Refusal) as caught:
-                await inference.run(int, request())
+                await inference.run(nothing, request())
             assert caught.value.status_code == 503
             assert caught.value.headers is not None
             assert 1 <= int(caught.value.headers["Retry-After"]) <= 60
             assert "2 computations are waiting" in caught.value.detail
             blocker.end.set()
-            assert await asyncio.gather(*waiting) == [0, 0]
+            assert await asyncio.gather(*waiting) == [None, None]
 
     run(test)
 
@@ -108,14 +113,14 @@ def test_a_client_that_leaves_while_waiting_is_not_computed_and_frees_its_place(
     async def test(inference: Inference) -> None:
         async with busy(inference):
             left = asyncio.Event()
-            task = asyncio.create_task(inference.run(lambda: ran.append("left"), request(left)))
+            task = asyncio.create_task(inference.run(lambda _: ran.append("left"), request(left)))
             await asyncio.sleep(0.05)
             assert inference.waiting == 1
             left.set()
             with pytest.raises(Refusal):
                 await task
             assert inference.waiting == 0
-        await inference.run(lambda: ran.append("stayed"), request())
+        await inference.run(lambda _: ran.append("stayed"), request())
 
     run(test)
     assert ran == ["stayed"]
@@ -126,7 +131,7 @@ def test_a_cancelled_request_that_waits_is_not_computed() -> None:
 
     async def test(inference: Inference) -> None:
         async with busy(inference):
-            task = asyncio.create_task(inference.run(lambda: ran.append("cancelled"), request()))
+            task = asyncio.create_task(inference.run(lambda _: ran.append("cancelled"), request()))
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -146,7 +151,32 @@ def test_a_client_that_leaves_a_running_computation_does_not_wait_for_it() -> No
         with pytest.raises(Refusal):
             await asyncio.wait_for(task, 5)
         blocker.end.set()
-        assert await inference.run(lambda: "next", request()) == "next"
+        assert await inference.run(lambda _: "next", request()) == "next"
+
+    run(test)
+
+
+def test_a_computation_whose_client_left_ends_when_it_next_asks() -> None:
+    ended = threading.Event()
+
+    def endless(still_wanted: StillWanted) -> None:
+        try:
+            while True:
+                still_wanted()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    async def test(inference: Inference) -> None:
+        left = asyncio.Event()
+        task = asyncio.create_task(inference.run(endless, request(left)))
+        await asyncio.sleep(0.05)
+        assert not ended.is_set()
+        left.set()
+        with pytest.raises(Refusal):
+            await task
+        assert await asyncio.to_thread(ended.wait, 5)
+        await inference.run(nothing, request())
 
     run(test)
 
@@ -154,7 +184,7 @@ def test_a_client_that_leaves_a_running_computation_does_not_wait_for_it() -> No
 def test_closing_ends_what_runs_and_refuses_what_waits() -> None:
     async def test(inference: Inference) -> None:
         async with busy(inference) as blocker:
-            task = asyncio.create_task(inference.run(int, request()))
+            task = asyncio.create_task(inference.run(nothing, request()))
             await asyncio.sleep(0.05)
             closing = asyncio.create_task(inference.close())
             with pytest.raises(Refusal) as caught:
