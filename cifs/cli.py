@@ -21,8 +21,8 @@ from cifs.attacks import ATTACKS, PGD, perturb
 from cifs.card import write_card
 from cifs.channels import RELEVANCES, channel_statistics, view
 from cifs.data import dataset, load_images
-from cifs.errors import CIFSError, InvalidParameter
-from cifs.evaluation import COLUMNS, Evaluation, digest
+from cifs.errors import CheckpointError, CIFSError, InvalidParameter
+from cifs.evaluation import COLUMNS, Evaluation, digest, mcnemar, unpack
 from cifs.evaluation import Progress as EvaluationProgress
 from cifs.files import write_json
 from cifs.precision import Precision
@@ -276,6 +276,32 @@ def evaluate(
 
 
 @command
+def compare(
+    first: Annotated[str, typer.Argument(help="id in the zoo")],
+    second: Annotated[str, typer.Argument(help="id in the zoo, evaluated on the same images")],
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+) -> None:
+    """Is one model really more robust? McNemar's exact test on the same images, column by column."""
+    evaluations = [_evaluated(Zoo(checkpoints).entry(model)) for model in (first, second)]
+    a, b = evaluations
+    if any(a[key] != b[key] for key in ("dataset", "split", "n", "eps")):
+        raise InvalidParameter(f"{first} and {second} were not evaluated on the same images with the same ε")
+    table = Table("", f"{first} %", f"{second} %", "difference", "only first", "only second", "p (McNemar)")
+    for key in (key for key in COLUMNS if key in a["cells"] and key in b["cells"]):
+        cells = [evaluation["cells"][key] for evaluation in evaluations]
+        paired = mcnemar(*(unpack(cell["robust"], a["n"]) for cell in cells))
+        accuracies = [100 * cell["accuracy"] for cell in cells]
+        table.add_row(
+            COLUMNS[key].title,
+            *(f"{accuracy:.2f}" for accuracy in accuracies),
+            f"{accuracies[0] - accuracies[1]:+.2f}",
+            *(str(count) for count in paired[:2]),
+            f"{paired.p_value:.2g}",
+        )
+    console.print(table)
+
+
+@command
 def statistics(
     model: Annotated[str, typer.Argument(help="id in the zoo")],
     n: Annotated[int | None, typer.Option(help="first n test images only", min=1)] = None,
@@ -376,6 +402,12 @@ def serve(
     import uvicorn  # only here: the library needs no server
 
     uvicorn.run("backend.app:create_app", factory=True, host=host, port=port)
+
+
+def _evaluated(entry: Entry) -> dict[str, Any]:
+    if (evaluation := entry.evaluation()) is None:
+        raise CheckpointError(f"{entry.id} has not been evaluated; `cifs evaluate {entry.id}` does it")
+    return evaluation
 
 
 def _budget(eps: str | None, data: str) -> float:

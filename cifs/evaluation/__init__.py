@@ -2,6 +2,7 @@
 
 from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
+from cifs.evaluation.paired import Paired, mcnemar
 from cifs.evaluation.table import BETAS, COLUMNS, Column, settings_to_try
 
 __all__ = [
@@ -9,8 +10,10 @@ __all__ = [
     "COLUMNS",
     "Column",
     "Evaluation",
+    "Paired",
     "Progress",
     "digest",
+    "mcnemar",
     "pack",
     "settings_to_try",
     "unpack",
