@@ -1,7 +1,8 @@
 """The application: `uvicorn --factory backend.app:create_app`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,7 +12,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
-from backend import errors
+from backend import errors, openapi
 from backend.inference import Inference
 from backend.lab import Lab
 from backend.requests import BodyLimit
@@ -36,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
-    app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
+    app.openapi = partial(_document, app.openapi)  # type: ignore[method-assign]
     return app
 
 
@@ -58,5 +59,5 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     metrics.instrument(app).expose(app, tags=["service"], response_class=PlainTextResponse)
 
 
-def _documented(openapi: Any) -> Any:
-    return lambda: errors.document(openapi())
+def _document(generate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return openapi.document(generate())

@@ -153,37 +153,3 @@ def install(app: FastAPI) -> None:
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
-
-
-EXAMPLES = {
-    400: ("The body cannot be read", "There was an error parsing the body"),
-    404: ("Unknown model or data set", "unknown model 'resnet'; choose from: fmnist-resnet10-w16-natural"),
-    413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
-    422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
-    500: ("The server's fault", UNREADABLE),
-    503: ("The queue is full", "16 computations are waiting already, as many as this server lets wait; retry in 3 s"),
-}
-
-
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of an operation's errors."""
-    return {status: _response(status) for status in statuses}
-
-
-def _response(status: int) -> dict[str, Any]:
-    description, detail = EXAMPLES[status]
-    example = {"type": "about:blank", "title": TITLES[status], "status": status, "detail": detail, "errors": []}
-    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
-    response: dict[str, Any] = {"description": description, "content": {ProblemResponse.media_type: content}}
-    if status == 503:
-        retry_after = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}
-        response["headers"] = {"Retry-After": retry_after}
-    return response
-
-
-def document(schema: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with the schema of Problem, which `responses` refers to."""
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
-    components.update(problem.pop("$defs"), Problem=problem)
-    return schema

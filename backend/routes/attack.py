@@ -10,10 +10,10 @@ from torch import Tensor
 
 from backend import resolve
 from backend.dependencies import LabDep, RunDep
-from backend.errors import responses
 from backend.images import eight_bits, encoded, perturbation
 from backend.inference import StillWanted
 from backend.lab import Lab
+from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions
 from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, TrajectoryStep

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from backend.dependencies import InferenceDep, LabDep, ModelDep, SettingsDep
-from backend.errors import invalid, responses
+from backend.errors import invalid
 from backend.images import png
 from backend.lab import Lab
+from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.schemas import DatasetInfo, Described, Health, ModelInfo, Sample, Samples
 from backend.schemas.images import Split

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from backend import resolve
 from backend.dependencies import LabDep, RunDep
-from backend.errors import invalid, responses
+from backend.errors import invalid
 from backend.inference import StillWanted
 from backend.lab import Lab
+from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions, resolved
 from backend.schemas import (

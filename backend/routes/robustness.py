@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from backend import measured, resolve
 from backend.dependencies import LabDep, ModelDep
-from backend.errors import responses
+from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.schemas import ChannelStatistics, RobustnessRow, RobustnessTable
 

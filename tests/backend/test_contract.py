@@ -128,3 +128,9 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any], operat
     if operation.startswith("POST"):
         assert {"400", "404", "413", "422", "503"} <= set(responses)
         assert "Retry-After" in responses["503"]["headers"]
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o != "GET /metrics"])
+def test_every_answer_has_an_example_of_its_schema(document: dict[str, Any], operation: str) -> None:
+    content = operations(document)[operation]["responses"]["200"]["content"]["application/json"]
+    jsonschema.validate(content["example"], {**content["schema"], "components": document["components"]})
