@@ -43,7 +43,7 @@ def printed(table: RobustnessTable, corner: str = "Model") -> PrintedTable:
 def _entry(cell: Cell | None, *, strongest: bool) -> Entry | None:
     if cell is None:
         return None
-    return Entry(f"{100 * cell.accuracy:.2f}", f"{100 * cell.low:.1f}–{100 * cell.high:.1f}", strongest)
+    return Entry(f"{100 * cell.accuracy:.2f}", f"{100 * cell.low:.2f}–{100 * cell.high:.2f}", strongest)
 
 
 def printed_paper(corner: str, columns: Sequence[str], results: Mapping[str, Sequence[float]]) -> PrintedTable:

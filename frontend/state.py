@@ -92,8 +92,8 @@ def choose(
     """`widget` (st.selectbox, st.segmented_control, …) over options, its value kept under `key`."""
     resolved = resolve(key, recall(key), options, default)
     notify([resolved.notice])
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = resolved.value
+    now = st.session_state.get(key)
+    st.session_state[key] = now if now in options else resolved.value  # said anew: on another page it is another widget
     value = widget(label, options, key=key, **looks)
     keep(key, value)
     return value

@@ -24,7 +24,9 @@ def show_importance(lab: Lab, scene: Scene) -> None:
 
 def show_road(info: ImportanceInfo, response: ChannelsResponse) -> None:
     owner = "the model's own" if response.importance_source == "model" else "the what-if"
-    unit = "C · m is shown, so that 1 means unchanged on average" if info.factor != 1 else "1 means unchanged"
+    unit = "1 means unchanged"
+    if info.factor != 1:
+        unit = "C · m is shown: 1 means unchanged on average. The m share a fixed sum, so each image has its own curve"
     curve, road = st.columns([4, 5], gap="medium")
     with curve:
         st.subheader("m = IMGF(g)")

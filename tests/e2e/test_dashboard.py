@@ -27,7 +27,7 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
 CHART = ".st-key-channel-chart .js-plotly-plot"
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 30_000  # milliseconds
 
 
 def browser_path() -> str:
@@ -154,7 +154,9 @@ def test_an_attack_flips_the_prediction_and_moves_the_channels(dashboard: str, p
     assert max(abs(a - n) for a, n in zip(after["adversarial"], after["natural"], strict=True)) > 0.1
     assert "attack.eps" not in page.url  # 0.1 is the model's usual budget
     assert_healthy(page)
-    photograph(page, screenshots / "channels.png", height=1750)
+    page.goto(f"{dashboard}/?model={MODEL}&index=0")
+    page.wait_for_selector(".st-key-maps .js-plotly-plot")
+    photograph(page, screenshots / "channels.png", height=2120)
 
 
 def test_a_click_on_the_chart_picks_a_channel(dashboard: str, page: Page) -> None:
@@ -173,15 +175,16 @@ def test_a_click_on_the_chart_picks_a_channel(dashboard: str, page: Page) -> Non
 
 
 def test_the_other_pages_open_from_the_navigation(dashboard: str, page: Page, screenshots: Path) -> None:
-    page.goto(f"{dashboard}/?model={MODEL}&index=1")
+    page.goto(f"{dashboard}/?model={MODEL}&index=1&layer=layer3.0")
     settle(page)
     page.get_by_role("link", name="IMGF").click()
     expect(page.get_by_role("heading", name="From relevance to importance")).to_be_visible()
     settle(page)
-    page.wait_for_url("**index=1*")  # the choice came along
+    page.wait_for_url("**layer=layer3.0*index=1*")  # the choices came along
+    expect(page.locator(".st-key-layer input")).to_have_value("layer3.0: 64 × 7×7")
     page.wait_for_selector(".st-key-road .js-plotly-plot")
     assert_healthy(page)
-    photograph(page, screenshots / "imgf.png", height=1380)
+    photograph(page, screenshots / "imgf.png", height=1480)
 
     page.get_by_role("link", name="Robustness").click()
     expect(page.get_by_role("heading", name="How robust is it, really?")).to_be_visible()

@@ -28,7 +28,7 @@ def test_html_escapes_titles_and_underlines_the_strongest(table: RobustnessTable
     html = to_html(printed(table))
     assert "A_&lt;b&gt;" in html
     assert "C&amp;W" in html
-    assert "<u>50.00</u><small>49.0–51.0</small>" in html
+    assert "<u>50.00</u><small>49.00–51.00</small>" in html
     assert "<u>90.00</u>" not in html
 
 
@@ -36,14 +36,14 @@ def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> No
     assert to_markdown(printed(table)).splitlines() == [
         "| Model | Natural | C&W |",
         "| --- | ---: | ---: |",
-        "| A_<b> | 90.00 (89.0–91.0) | <u>50.00</u> (49.0–51.0) |",
+        "| A_<b> | 90.00 (89.00–91.00) | <u>50.00</u> (49.00–51.00) |",
     ]
 
 
 def test_latex_escapes_what_latex_reads(table: RobustnessTable) -> None:
     latex = to_latex(printed(table))
     assert r"Model & Natural & C\&W \\" in latex
-    assert r"A\_<b> & 90.00 {\scriptsize (89.0--91.0)} & \underline{50.00} {\scriptsize (49.0--51.0)} \\" in latex
+    assert r"A\_<b> & 90.00 {\scriptsize (89.00--91.00)} & \underline{50.00} {\scriptsize (49.00--51.00)} \\" in latex
 
 
 def test_csv_gives_fractions_one_line_a_measurement(table: RobustnessTable) -> None:

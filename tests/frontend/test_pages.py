@@ -56,6 +56,16 @@ def test_the_app_opens_on_the_channels_of_the_natural_model() -> None:
     assert len(charts(page)) == 3  # probabilities, channels, maps
 
 
+def test_choices_come_along_to_another_page(backend: FakeBackend) -> None:
+    page = AppTest.from_file(str(FRONTEND / "app.py"), default_timeout=30).run()
+    page.selectbox(key="layer").select("layer2.0").run()
+    page.switch_page("app_pages/imgf.py").run()
+    fine(page)
+    assert page.title[0].value == "From relevance to importance"
+    assert page.selectbox(key="layer").value == "layer2.0"
+    assert backend.asked[-1][1]["layer"] == "layer2.0"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_opens_without_complaint(name: str) -> None:
     page = fine(open_page(name))
