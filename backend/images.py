@@ -33,7 +33,7 @@ def decode_upload(text: str, shape: tuple[int, int, int], settings: Settings, *,
     _limit_pixels(picture, settings.max_pixels, location)
     try:
         _open(data, location).verify()
-        upright = ImageOps.exif_transpose(_flatten(picture))
+        upright = _flatten(ImageOps.exif_transpose(picture))
     except Exception as error:  # PIL raises a dozen kinds for damaged files
         raise invalid(location, f"a damaged image file: {error}") from error
     channels, height, width = shape

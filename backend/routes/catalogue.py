@@ -91,7 +91,9 @@ def page(lab: Lab, name: str, split: Split, label: int | None, offset: int, limi
 
 def _sample(index: int, images: Images, classes: Sequence[str]) -> Sample:
     x, y = images.batch(slice(index, index + 1))
-    return Sample(index=index, label=int(y), class_name=classes[int(y)], png=png(x[0]))
+    label = int(y)
+    name = classes[label] if label < len(classes) else f"class {label}"  # of a user's own file
+    return Sample(index=index, label=label, class_name=name, png=png(x[0]))
 
 
 @router.get("/attacks", tags=["choices"])

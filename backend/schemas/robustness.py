@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Cell(BaseModel):
     """A measured accuracy. Fractions in [0, 1], not per cent."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     accuracy: float
     low: float = Field(description="lower end of the 95 % Wilson interval")

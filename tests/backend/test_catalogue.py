@@ -100,6 +100,34 @@ def test_a_data_set_that_is_not_here_is_no_reason_to_download_it(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_users_own_data_is_served_and_a_malformed_file_takes_nothing_down(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIFS_DATA", str(tmp_path))
+    images, labels = np.zeros((3, 8, 8, 3), np.uint8), np.array([0, 1, 1])
+    np.savez(
+        tmp_path / "my_data.npz",
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels + 1,  # a class that no training image has
+    )
+    (tmp_path / "broken.npz").write_bytes(b"nothing")
+    with serve() as client:
+        names = {d["name"]: d for d in client.get("/datasets").json()}
+        page = client.get("/datasets/my_data/samples").json()
+        broken = client.get("/datasets/broken/samples")
+        image = {"dataset": "my_data", "index": 0}
+        misfit = client.post("/attack", json=ATTACK | {"model": "tiny-cifs", "images": [image]})
+    assert names["my_data"]["image_shape"] == [3, 8, 8]
+    assert "broken" not in names
+    assert [sample["class_name"] for sample in page["samples"]] == ["class 1", "class 2", "class 2"]
+    assert broken.status_code == 500
+    assert str(tmp_path) not in broken.text
+    assert misfit.status_code == 422
+    assert "(3, 8, 8)" in misfit.json()["detail"]
+
+
 @pytest.mark.parametrize(("path", "registry"), [("/attacks", ATTACKS), ("/imgfs", IMGFS), ("/relevances", RELEVANCES)])
 def test_everything_registered_has_a_schema_to_build_a_form_from(client: TestClient, path: str, registry: dict) -> None:
     described = client.get(path).json()

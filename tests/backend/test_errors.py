@@ -34,7 +34,7 @@ def huge_png() -> str:
 
 
 def problem(response: Any, status: int) -> Problem:
-    assert response.status_code == status, response.text
+    assert response.status_code == status, response.text[:500]
     assert response.headers["content-type"] == "application/problem+json"
     found = Problem.model_validate(response.json())
     assert found.status == status

@@ -75,12 +75,13 @@ def test_transparent_pixels_become_black() -> None:
     assert decode(base64_of(Image.new("RGBA", (28, 28), (255, 255, 255, 0)))).max() == 0
 
 
-def test_the_exif_orientation_is_applied() -> None:
-    picture = Image.new("L", (28, 28))
-    picture.paste(255, (0, 0, 28, 14))  # the upper half is white
+@pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG")])
+def test_the_exif_orientation_is_applied(mode: str, kind: str) -> None:
+    picture = Image.new(mode, (28, 28), "black")
+    picture.paste("white", (0, 0, 28, 14))  # the upper half
     exif = Image.Exif()
     exif[0x0112] = 3  # to be turned by 180°
-    x = decode(base64_of(picture, "JPEG", exif=exif, quality=100))
+    x = decode(base64_of(picture, kind, exif=exif))
     assert x[0, :10].mean() < 0.1
     assert x[0, -10:].mean() > 0.9
 
