@@ -27,6 +27,11 @@ def page(lab: Lab) -> None:
     )
     scene = pick_scene(lab)
     if scene is not None:
+        show_scene(lab, scene)
+
+
+def show_scene(lab: Lab, scene: Scene) -> None:
+    with readable_errors("attack"):
         show_attack(lab, scene)
         show_view(lab, scene)
 

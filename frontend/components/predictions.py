@@ -6,7 +6,6 @@ from backend.schemas import AttackResult, Prediction
 from frontend.components.asking import ask_attack, attack_title
 from frontend.components.images import decode, enlarge
 from frontend.components.lab import Lab
-from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene
 from frontend.figures.colours import ADVERSARIAL, NATURAL
 from frontend.figures.predictions import Belief, probability_figure, probability_info
@@ -14,14 +13,13 @@ from frontend.figures.trajectory import trajectory_figure, trajectory_info
 
 
 def show_attack(lab: Lab, scene: Scene) -> None:
-    with readable_errors("attack"):
-        result = ask_attack(lab, scene).results[0]
-        _verdict(scene, result)
-        pictures, beliefs = st.columns([5, 4], gap="medium")
-        with pictures:
-            _pictures(result)
-        with beliefs:
-            _beliefs(scene, result)
+    result = ask_attack(lab, scene).results[0]
+    _verdict(scene, result)
+    pictures, beliefs = st.columns([5, 4], gap="medium")
+    with pictures:
+        _pictures(result)
+    with beliefs:
+        _beliefs(scene, result)
 
 
 def show_twins(lab: Lab, scene: Scene) -> None:
