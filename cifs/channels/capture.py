@@ -52,7 +52,7 @@ def capture(model: nn.Module, layer: str) -> Iterator[Captured]:
 
     def keep(z: Tensor) -> Tensor:
         captured.features = z
-        return z
+        return z.clone()  # a layer above may work in place, as ReLU(inplace=True)
 
     with editing(model, layer, keep):
         yield captured

@@ -11,7 +11,7 @@ from cifs.errors import InvalidParameter
 from cifs.models import CNN
 from cifs.modes import eval_mode, frozen
 from cifs.registry import Registry, settings
-from cifs.selection import top_k
+from cifs.selection import attached_importance, top_k
 
 
 class Relevance(Protocol):
@@ -35,11 +35,13 @@ class True_:
 
         def cut(z: Tensor) -> Tensor:  # the graph starts here: nothing below is differentiated
             leaf.append(z.detach().requires_grad_())
-            return leaf[0]
+            return leaf[-1].clone()  # a layer above may work in place, as ReLU(inplace=True)
 
-        with eval_mode(model), frozen(model), editing(model, layer, cut), torch.enable_grad():
-            score = model(x).gather(1, classes[:, None]).sum()
-            return torch.autograd.grad(score, leaf[0])[0].sum(dim=(2, 3))
+        # The importance maps above are a part of f, so they are attached.
+        with eval_mode(model), frozen(model), attached_importance(model), editing(model, layer, cut):
+            with torch.enable_grad():
+                score = model(x).gather(1, classes[:, None]).sum()
+            return torch.autograd.grad(score, leaf[-1])[0].sum(dim=(2, 3))  # of the last pass, as `capture`
 
 
 @RELEVANCES.register("assessed")

@@ -8,6 +8,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from cifs.errors import InvalidParameter, UnknownName
+from cifs.modes import eval_mode
 from cifs.registry import Registry, configure
 from cifs.selection import CAS, CIFS, IMGFS, PROBES, LinearProbe, Selection
 
@@ -161,10 +162,8 @@ def layer_shapes(model: CNN) -> dict[str, tuple[int, int, int]]:
         shapes[name] = tuple(z.shape[1:])  # type: ignore[assignment]
         return z
 
-    training = model.training
-    model.eval()
-    model.run(torch.zeros(1, *model.image_shape, device=model.mean.device), note)
-    model.train(training)
+    with eval_mode(model):
+        model.run(torch.zeros(1, *model.image_shape, device=model.mean.device), note)
     return shapes
 
 
