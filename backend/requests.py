@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.errors import ProblemResponse, Refusal, shown
 
+MAX_MEMBERS = 64  # of one JSON object
+
 
 class BodyLimit:
     """ASGI middleware: refuses a body longer than `limit` bytes without reading it to the end.
@@ -53,7 +55,9 @@ class StrictRequest(Request):
     """Python's json reads NaN, Infinity and 1e999, which JSON has no numbers for."""
 
     async def json(self) -> Any:
-        return json.loads(await self.body(), parse_constant=_refuse, parse_float=_finite)
+        return json.loads(
+            await self.body(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_few_members
+        )
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -64,6 +68,14 @@ def _refuse(constant: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _refuse(text)
+
+
+def _few_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A million unknown names would each become an error to report."""
+    if len(members) > MAX_MEMBERS:
+        message = f"a JSON object with {len(members)} members; allowed: up to {MAX_MEMBERS}"
+        raise Refusal(422, message, location="body")
+    return dict(members)
 
 
 class StrictRoute(APIRoute):

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     max_map_values: Count = Field(1_000_000, description="numbers in one response of feature maps")
     max_page: Count = Field(200, description="samples in one page of a data set")
 
-    max_body_bytes: Count = Field(32 * 2**20, description="a whole request")
+    max_body_bytes: Count = Field(16 * 2**20, description="a whole request")
     max_upload_bytes: Count = Field(8 * 2**20, description="one uploaded image, as a file")
     max_pixels: Count = Field(20_000_000, description="one uploaded image, width × height")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.schemas.catalogue import Choice
-from backend.schemas.images import ImageRef, Prediction
+from backend.schemas.images import LONGEST_LIST, ImageRef, Prediction
 
 Target = Literal["label", "prediction"] | int
 
@@ -30,7 +30,12 @@ class _LayerRequest(BaseModel):
 
     model: str = Field(examples=["fmnist-resnet10-w16-natural"])
     layer: str = Field(examples=["layer4.0"])
-    images: list[ImageRef] = Field(min_length=1, examples=[[{"dataset": "fashion_mnist_mini", "index": 0}]])
+    images: list[ImageRef] = Field(
+        min_length=1,
+        max_length=LONGEST_LIST,
+        fail_fast=True,
+        examples=[[{"dataset": "fashion_mnist_mini", "index": 0}]],
+    )
     attack: Choice | None = Field(None, examples=[{"name": "pgd", "eps": 0.1, "steps": 20}])
 
 
@@ -87,7 +92,9 @@ class ChannelsResponse(BaseModel):
 class MapsRequest(_LayerRequest):
     model_config = _examples({"attack": _PGD, "channels": [0, 1]})
 
-    channels: list[int] = Field(min_length=1, description="which channels", examples=[[0, 1]])
+    channels: list[int] = Field(
+        min_length=1, max_length=LONGEST_LIST, fail_fast=True, description="which channels", examples=[[0, 1]]
+    )
 
 
 class ChannelMaps(BaseModel):
@@ -111,7 +118,12 @@ class MapsResponse(BaseModel):
 class InterveneRequest(_LayerRequest):
     model_config = _examples({"mask": [0.0] + [1.0] * 127})
 
-    mask: list[float] = Field(description="[C] multipliers put on the layer's channels", examples=[[1.0] * 128])
+    mask: list[float] = Field(
+        max_length=LONGEST_LIST,
+        fail_fast=True,
+        description="[C] multipliers put on the layer's channels",
+        examples=[[1.0] * 128],
+    )
 
 
 class Intervention(BaseModel):

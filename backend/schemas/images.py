@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+LONGEST_LIST = 16_384  # entries of a list in a request; what a request may ask of a server is bounded below that
 Split = Literal["train", "test"]
 
 
