@@ -67,8 +67,12 @@ def to_html(table: PrintedTable) -> str:
 def _html(entry: Entry | None) -> str:
     if entry is None:
         return "–"
-    accuracy = f"<u>{entry.accuracy}</u>" if entry.strongest else entry.accuracy
-    return f"{accuracy}<small>{escape(entry.interval)}</small>" if entry.interval else accuracy
+    interval = f"<small>{escape(entry.interval)}</small>" if entry.interval else ""
+    return _underlined(entry) + interval
+
+
+def _underlined(entry: Entry) -> str:
+    return f"<u>{entry.accuracy}</u>" if entry.strongest else entry.accuracy
 
 
 def to_markdown(table: PrintedTable) -> str:
@@ -84,8 +88,7 @@ def _bars(*cells: str) -> str:
 def _markdown(entry: Entry | None) -> str:
     if entry is None:
         return "–"
-    accuracy = f"<u>{entry.accuracy}</u>" if entry.strongest else entry.accuracy
-    return f"{accuracy} ({entry.interval})" if entry.interval else accuracy
+    return f"{_underlined(entry)} ({entry.interval})" if entry.interval else _underlined(entry)
 
 
 def to_latex(table: PrintedTable) -> str:

@@ -45,7 +45,7 @@ def show_table(lab: Lab) -> None:
         st.info("No model has been evaluated yet.", icon=":material/inventory_2:")
         return
     draw(printed(table))
-    st.caption("Small print: 95 % Wilson intervals. " + sizes(table))
+    st.caption("Below each accuracy its 95 % Wilson interval. " + sizes(table))
     downloads(table)
     details(table)
 

@@ -59,12 +59,17 @@ def _pictures(result: AttackResult) -> None:
     )
     for column, (name, png, caption) in zip(st.columns(3), shown, strict=True):
         column.image(enlarge(png), caption=caption, width="stretch", alt=f"{name} image")
-    kept = "still succeeds" if result.png_success else "no longer succeeds"
-    st.caption(f"No pixel moved by more than {result.linf:.4g} (of 1). Rounded to an 8-bit PNG, the attack {kept}.")
+    st.caption(f"No pixel moved by more than {result.linf:.4g} (of 1). {_rounding(result)}")
     st.download_button(
         "The exact image (.npy)", decode(result.image.npy), "adversarial.npy", type="tertiary",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
+
+
+def _rounding(result: AttackResult) -> str:
+    if not result.success:
+        return ""
+    return f"Rounded to an 8-bit PNG, the image still fools: {'yes' if result.png_success else 'no'}."
 
 
 def _beliefs(scene: Scene, result: AttackResult) -> None:

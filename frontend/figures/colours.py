@@ -4,13 +4,13 @@ A test simulates the three kinds of colour blindness and measures how far apart 
 backgrounds.
 """
 
-NATURAL = "#1464D7"
-ADVERSARIAL = "#B54008"
-PR = "#10A86D"
-NR = "#C74BA6"
+NATURAL = "#085CE5"
+ADVERSARIAL = "#F1590C"
+PR = "#0FA86B"
+NR = "#C52CA5"
 
 NEUTRAL = "#8A8F98"
-ATTACK_SHADES = ("#F0B48F", "#E08A58", "#CC6227", "#B54008", "#7E2B05")  # of ADVERSARIAL, the weakest attack first
+ATTACK_SHADES = ("#FAC4A6", "#F79462", "#F1590C", "#C24506", "#8A2F02")  # of ADVERSARIAL, the weakest attack first
 SEQUENTIAL = "Cividis"  # feature maps: made for the colour-blind
 
 
