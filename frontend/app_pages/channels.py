@@ -11,6 +11,16 @@ from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
 from frontend.components.selection import show_importance
 
+WORDS = """
+- **channel**: one of a layer's detectors. It looks for one pattern everywhere in the image; where it finds it, its
+  *feature map* is bright.
+- **activation** *a*: a channel's mean over its map, how strongly it fires.
+- **relevance** *g*: how the score of a class moves when the channel is raised a little everywhere.
+- **PR**, positively relevant: *g* > 0, the channel speaks for the class. **NR**, negatively relevant: *g* ≤ 0.
+- **importance** *m*: what CIFS multiplies a channel by, so that NR channels are held back. **IMGF** is the function
+  that makes it from relevance, *m* = IMGF(*g*).
+- **ε**: how far an attack may move each pixel (0 is black, 1 is white).
+"""
 VIEWS = {
     "every channel": show_channels,
     "importance": show_importance,
@@ -25,9 +35,15 @@ def page(lab: Lab) -> None:
         "An attack moves each pixel by at most ε, too little to change what *we* see. "
         "Watch how it changes what the *channels* of one layer see."
     )
+    explain_words()
     scene = pick_scene(lab)
     if scene is not None:
         show_scene(lab, scene)
+
+
+def explain_words() -> None:
+    with st.popover("The words", icon=":material/dictionary:", type="tertiary"):
+        st.markdown(WORDS)
 
 
 def show_scene(lab: Lab, scene: Scene) -> None:

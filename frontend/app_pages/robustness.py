@@ -87,7 +87,8 @@ def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
         st.plotly_chart(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt="accuracies of the sweep")
     settings = {titles.get(key, key): cell.settings for key, cell in row.cells.items() if cell.settings}
     if settings:
-        st.dataframe([{"column": name} | values for name, values in settings.items()], hide_index=True)
+        shown = [{"column": name} | {k: str(v) for k, v in values.items()} for name, values in settings.items()]
+        st.dataframe(shown, hide_index=True)
 
 
 def show_bars(lab: Lab) -> None:

@@ -91,6 +91,9 @@ def _upload(model: ModelInfo) -> UploadedImage | None:
         return None
     options = [None, *range(len(model.classes))]
     label = st.selectbox(
-        "What it shows", options, format_func=lambda k: "let the model say" if k is None else model.classes[k]
+        "What it shows",
+        options,
+        key="upload-label",
+        format_func=lambda k: "let the model say" if k is None else model.classes[k],
     )
     return UploadedImage(png=encode(file.getvalue()), label=label)

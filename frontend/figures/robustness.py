@@ -91,7 +91,7 @@ def _symbol(point: SweepPoint) -> str:
 
 def sweep_label(cell: Cell) -> str:
     settings = cell.settings or {}
-    label = f"β = {settings['beta']:g}" if isinstance(settings.get("beta"), int | float) else "no β"
+    label = f"β = {float(settings['beta']):g}".replace("inf", "∞") if "beta" in settings else "no β"  # JSON says "inf"
     return f"{label}, through the map" if settings.get("through_mask") else label
 
 

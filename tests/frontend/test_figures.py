@@ -128,8 +128,8 @@ def cell(accuracy: float) -> Cell:
     return Cell(accuracy=accuracy, low=accuracy - 0.01, high=accuracy + 0.02, n=100)
 
 
-def swept(beta: float) -> SweepEntry:
-    found = cell(0.4 + beta / 10).model_copy(update={"settings": {"beta": beta}})
+def swept(beta: float | str) -> SweepEntry:
+    found = cell(0.6 if beta else 0.4).model_copy(update={"settings": {"beta": beta}})
     return SweepEntry(**found.model_dump(), column="pgd20", counted=not beta)
 
 
@@ -137,7 +137,7 @@ def row(**changes: object) -> RobustnessRow:
     usual = {
         "model": "m", "title": "M", "method": "cifs", "dataset": "d", "arch": "a", "width": 1, "eps": 0.1,
         "split": "test", "n": 100, "cells": {"natural": cell(0.9), "pgd20": cell(0.4)}, "strongest": "pgd20",
-        "sweep": [swept(0), swept(2)], "notes": [],
+        "sweep": [swept(0), swept(2.0), swept("inf")], "notes": [],
     }  # fmt: skip
     return RobustnessRow.model_validate(usual | changes)
 
@@ -157,8 +157,12 @@ def test_bars_are_per_cent_with_their_intervals_and_gaps_where_nothing_was_measu
 
 def test_the_sweep_marks_the_setting_that_counts() -> None:
     points = sweep_info(row())
-    assert [(point.label, point.counted) for point in points] == [("β = 0", True), ("β = 2", False)]
-    assert list(sweep_figure(points, {"pgd20": "PGD-20"}).data[0].marker.symbol) == ["circle", "circle-open"]
+    assert [(point.label, point.counted) for point in points] == [("β = 0", True), ("β = 2", False), ("β = ∞", False)]
+    assert list(sweep_figure(points, {"pgd20": "PGD-20"}).data[0].marker.symbol) == [
+        "circle",
+        "circle-open",
+        "circle-open",
+    ]
 
 
 def test_masks_follow_relevance() -> None:

@@ -1,5 +1,6 @@
 """Every page against the fake backend: it shows what it should, reacts to clicks, and never shows a traceback."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.frontend.fake_backend import FakeBackend, Fault
+from tests.frontend.fake_backend import FakeBackend, Fault, pixels, png
 
 FRONTEND = Path(__file__).parents[2] / "frontend"
 PAGES = ("channels", "imgf", "robustness")
@@ -139,6 +140,15 @@ def test_the_gallery_can_be_filtered_by_class() -> None:
     fine(page)
     shown = [button.key for button in page.button if str(button.key).startswith("image-")]
     assert shown == [f"image-{index}" for index in (1, 11, 21, 31, 41, 51)]
+
+
+def test_an_upload_takes_the_place_of_the_gallerys_image(backend: FakeBackend) -> None:
+    page = open_page("channels", dataset="upload")
+    file = base64.b64decode(png(pixels(5)))
+    page.file_uploader(key="upload-file").upload("mine.png", file, "image/png").run()
+    page.selectbox(key="upload-label").select(4).run()
+    fine(page)
+    assert backend.asked[-1][1]["images"] == [{"png": png(pixels(5)), "label": 4}]
 
 
 def test_a_channel_can_be_picked_and_its_maps_are_asked_for(backend: FakeBackend) -> None:
