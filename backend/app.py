@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
@@ -30,7 +31,8 @@ which value was wrong and what is allowed."""
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The app with these settings; by default those of the environment."""
     settings = settings or Settings()
-    app = FastAPI(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    # FastAPI, with the documentation's scripts served from here: the lab works with no network.
+    app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
     for module in (catalogue, attack, channels, robustness):

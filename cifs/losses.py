@@ -47,6 +47,5 @@ def joint(loss: Loss, logits: Tensor, raw_predictions: Sequence[Tensor], labels:
         return loss(logits, labels)
     probes = sum(loss(p.float(), labels) for p in raw_predictions) / len(raw_predictions)
     assert isinstance(probes, Tensor)
-    if isinf(beta):
-        return probes
-    return (loss(logits, labels) + beta * probes) / (1 + beta)
+    share = 1.0 if isinf(beta) else beta / (1 + beta)  # not β·probes, which overflows for a large β
+    return (1 - share) * loss(logits, labels) + share * probes

@@ -89,7 +89,13 @@ def _explain(registry: Registry[Any], cls: type, name: str, error: Any) -> str:
         allowed = ", ".join(json_schema(cls).get("properties", {})) or "none"
         return f"{registry.kind} {name!r} has no parameter {field!r}; it takes: {allowed}"
     reason = error.get("ctx", {}).get("error") or error["msg"]  # a validator's own words, without pydantic's prefix
-    return f"{registry.kind} {name!r}: {field} = {error['input']!r}: {reason}"
+    return f"{registry.kind} {name!r}: {field} = {_short(error['input'])}: {reason}"
+
+
+def _short(value: Any, most: int = 100) -> str:
+    """A value as it is shown in a message: a huge one would hide what is allowed."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def json_schema(cls: type) -> dict[str, Any]:

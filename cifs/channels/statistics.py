@@ -89,7 +89,8 @@ class ChannelStatistics:
     def load(cls, path: Path) -> "ChannelStatistics":
         """Raises CheckpointError for a corrupt or foreign file."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here, for np.load leaves a corrupt file open.
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             return cls(counts=arrays.pop("counts"), **json.loads(str(arrays.pop("about"))), arrays=arrays)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:

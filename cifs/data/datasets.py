@@ -134,7 +134,8 @@ def _read_npz(path: Path, split: Split) -> Images:
     """MedMNIST layout: uint8 {split}_images (N, H, W) or (N, H, W, C), {split}_labels (N,) or (N, 1). No pickle."""
     keys = f"{split}_images", f"{split}_labels"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, for np.load leaves a corrupt file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if missing := [key for key in keys if key not in file]:
                 raise DataError(f"{path.name} has no {' and no '.join(missing)}; it has {', '.join(file.files)}")
             images, labels = (file[key] for key in keys)

@@ -1,7 +1,7 @@
 """Adversarial training with ℓ_β: one loop, resumable to the step.
 
 Every random choice is a function of (seed, purpose, step), so a run that is killed and resumed makes the choices that
-one left alone would have made.
+one left alone would have made. Choices are made for the whole batch, so several processes make those of one.
 """
 
 import json
@@ -22,7 +22,10 @@ from cifs.losses import cross_entropy, joint
 from cifs.models import CNN, build
 from cifs.modes import eval_mode
 from cifs.precision import autocast, device_of, generator
-from cifs.training.recipe import Recipe
+from cifs.training.ranks import ALONE, Ranks, synchronise_batch_norm
+from cifs.training.recipe import Recipe, parse_recipe
+from cifs.training.start import starting_point
+from cifs.zoo import Zoo
 
 SHUFFLE, AUGMENT, ATTACK, INITIALISE = range(4)  # purposes of random numbers
 
@@ -37,15 +40,22 @@ class Progress:
 
 @dataclass
 class Run:
-    """A training run in a folder: state.pt (to resume from), metrics.jsonl, recipe.json."""
+    """A training run in a folder: state.pt (to resume from), metrics.jsonl, recipe.json.
+
+    With several processes all read the folder, and the first alone writes. The zoo is where `recipe.init` is found.
+    """
 
     recipe: Recipe
     folder: Path
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    ranks: Ranks = ALONE
+    zoo: Zoo = field(default_factory=lambda: Zoo(Path("checkpoints")))
 
     def __post_init__(self) -> None:
         recipe = self.recipe
+        self.ranks.check(recipe.batch_size)
         spec = dataset(recipe.dataset)
+        start = None if recipe.init is None else starting_point(recipe.init, self.zoo)
         images = load_images(recipe.dataset, "train")
         if not 0 <= recipe.validation < len(images) - recipe.batch_size:
             raise InvalidParameter(
@@ -65,12 +75,17 @@ class Run:
                         "image_size": spec.image_shape[1],
                         "mean": list(spec.mean),
                         "std": list(spec.std),
+                        **({} if start is None else start.normalisation),
                         **recipe.model,
                     }
                 )
                 .to(self.device)
                 .to(memory_format=torch.channels_last)
             )
+        if start is not None:
+            start.give_to(self.model)
+        if self.ranks.size > 1:
+            synchronise_batch_norm(self.model, self.device)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
             lr=recipe.lr,
@@ -90,26 +105,32 @@ class Run:
         stop: Callable[[], bool] = lambda: False,
         save_every: int = 500,
     ) -> bool:
-        """Trains to the end or until `stop` says so; the state is saved either way. Returns whether it is the end."""
+        """Trains to the end or until `stop` says so; the state is saved either way. Returns whether it is the end.
+
+        With several processes the first alone reports, and any of them can stop all.
+        """
         started = time.monotonic() - self.seconds
         self.model.train()
         for x, y in self._batches():
             metrics = self._train_on(x, y)
             self.step += 1
             epoch = (self.step - 1) // self.steps_per_epoch + 1
-            if self.step % self.steps_per_epoch == 0:
+            if self.step % self.steps_per_epoch == 0 and self.ranks.first:
                 metrics |= self._validate(epoch)
             self.seconds = time.monotonic() - started
-            self._log({"step": self.step, "epoch": epoch, **metrics})
-            report(Progress(self.step, self.steps, epoch, metrics))
-            stopping = stop()
-            if stopping or self.step % save_every == 0 or self.step % self.steps_per_epoch == 0:
+            if self.ranks.first:
+                self._log({"step": self.step, "epoch": epoch, **metrics})
+                report(Progress(self.step, self.steps, epoch, metrics))
+            stopping = self.ranks.any(stop())
+            due = stopping or self.step % save_every == 0 or self.step % self.steps_per_epoch == 0
+            if due and self.ranks.first:
                 self.save()
             if stopping:
                 break
         return self.step == self.steps
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's share of every batch that is left."""
         recipe = self.recipe
         while self.step < self.steps:
             epoch, batch = divmod(self.step, self.steps_per_epoch)
@@ -119,12 +140,14 @@ class Run:
                 random = generator(recipe.seed, AUGMENT, self.step)
                 x = random_crop(x, recipe.padding, random)
                 x = random_flip(x, random) if recipe.flip else x
+                x, y = self.ranks.share(x), self.ranks.share(y)
                 yield x.to(self.device, memory_format=torch.channels_last), y.to(self.device)
 
     def _train_on(self, x: Tensor, y: Tensor) -> dict[str, float]:
         recipe = self.recipe
         if recipe.training_attack is not None:
             random = generator(recipe.seed, ATTACK, self.step)
+            torch.rand(self.ranks.rank * len(x), *x.shape[1:], generator=random)  # noise of the shares before this one
             x = perturb(self.model, x, y, recipe.training_attack, precision=recipe.precision, random=random)
         lr = recipe.lr_at(self.step / self.steps)
         for group in self.optimizer.param_groups:
@@ -134,9 +157,11 @@ class Run:
         raw_predictions = [selection.raw_prediction for selection in layers.values()]
         loss = joint(cross_entropy, logits, raw_predictions, y, recipe.beta).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (recipe.loss_scale * loss).backward()
+        self.ranks.average([p.grad for p in self.model.parameters() if p.grad is not None])
         self.optimizer.step()
-        accuracy = (logits.argmax(dim=1) == y).float().mean()
+        loss, accuracy = loss.detach(), (logits.argmax(dim=1) == y).float().mean()
+        self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
 
     def _validate(self, epoch: int) -> dict[str, float]:
@@ -179,10 +204,11 @@ class Run:
     def _resume(self) -> None:
         path = self.folder / "state.pt"
         if not path.exists():
-            (self.folder / "metrics.jsonl").unlink(missing_ok=True)
+            if self.ranks.first:
+                (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return
         written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
-        if written != json.loads(json.dumps(self.recipe.as_dict())):
+        if parse_recipe("of the run", written) != self.recipe:  # keys that are newer than the run have their defaults
             raise CheckpointError(
                 f"{self.folder} holds a run of another recipe; give another folder, or remove this one"
             )
@@ -190,7 +216,8 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self._forget_steps_after(self.step)
+        if self.ranks.first:
+            self._forget_steps_after(self.step)
 
     def _forget_steps_after(self, step: int) -> None:
         """Steps that were logged but not saved will be made, and logged, again."""

@@ -34,6 +34,17 @@ class Recipe:
         default=None, description="by which the best checkpoint is chosen; none: by natural accuracy"
     )
     beta: float = Field(default=2.0, ge=0, description="β of ℓ_β")
+    loss_scale: float = Field(
+        default=1.0,
+        gt=0,
+        description="ℓ_β times this is what is minimised. The authors of CIFS (at β = 2) and of CAS minimise "
+        "CE + β·mean CE(probe), which is (1 + β)·ℓ_β: beside weight decay and a fixed lr that matters",
+    )
+    init: str | None = Field(
+        default=None,
+        description="id of a zoo model, or a folder like one of the zoo's: weights of the same name and shape are "
+        "the start, and its mean and std are kept unless the recipe states others",
+    )
     epochs: int = Field(default=12, ge=1)
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=0.1, gt=0, description="peak learning rate")
@@ -87,7 +98,8 @@ def recipe_names() -> tuple[str, ...]:
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of this name, or of a .toml file, with overrides such as "epochs=2" or "attack.steps=3".
 
-    A recipe may extend another (`extends = "cpu/…"`). Raises UnknownName or InvalidParameter.
+    A recipe may extend another (`extends = "cpu/…"`), or several, of which the later go over the earlier.
+    Raises UnknownName or InvalidParameter.
     """
     values = _read(name)
     for override in overrides:
@@ -101,6 +113,11 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
             if not isinstance(table, dict):
                 raise InvalidParameter(f"override {override!r}: {part!r} is no table")
         table[last] = _toml_value(text)
+    return parse_recipe(name, values)
+
+
+def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
+    """Raises UnknownName or InvalidParameter."""
     try:
         recipe = TypeAdapter(Recipe).validate_python(values)
     except ValidationError as error:
@@ -117,7 +134,9 @@ def _toml_value(text: str) -> Any:
         return text  # a bare word is a string
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read(name: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
+    if name in below:
+        raise InvalidParameter(f"recipe {name!r} extends itself: {' → '.join((*below, name))}")
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if not name.endswith(".toml") and name not in recipe_names():
         raise UnknownName("recipe", name, recipe_names())
@@ -125,14 +144,18 @@ def _read(name: str) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InvalidParameter(f"recipe {name!r} cannot be read: {error}") from error
-    parent = values.pop("extends", None)
-    return values if parent is None else _merged(_read(parent), values)
+    parents = values.pop("extends", [])
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        merged = _merged(merged, _read(parent, (*below, name)))
+    return _merged(merged, values)
 
 
 def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, table by table."""
+    """`above` over `below`, table by table; a table that names another choice leaves the parameters of the former."""
     merged = dict(below)
     for key, value in above.items():
-        both_tables = isinstance(value, dict) and isinstance(below.get(key), dict)
-        merged[key] = _merged(below[key], value) if both_tables else value
+        under = below.get(key)
+        goes_on = isinstance(value, dict) and isinstance(under, dict) and value.get("name") in (None, under.get("name"))
+        merged[key] = _merged(under, value) if goes_on else value
     return merged
