@@ -53,7 +53,7 @@ def pick_imgf(lab: Lab, scene: Scene) -> Choice | None:
 
 def show_imgf(lab: Lab, scene: Scene, imgf: Choice | None) -> None:
     response = ask_channels(lab, scene, imgf)
-    info = importance_info(response.results[0], response.imgf)
+    info = importance_info(response)
     if info is None:
         st.info("The backend gave no importance for this layer.")
         return

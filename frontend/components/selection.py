@@ -8,10 +8,20 @@ from frontend.components.lab import Lab
 from frontend.components.scene import Scene
 from frontend.figures.importance import ImportanceInfo, curve_figure, importance_info, road_figure
 
+UNCHANGED = {
+    True: "C · m is shown: 1 means unchanged on average. The m share a fixed sum, so each image has its own curve.",
+    False: "1 means unchanged.",
+}
+WHAT_IF = "Each point is a channel; together they draw the curve of the what-if IMGF."
+OWN = (
+    "Each point is a channel. The model makes m from the relevance its own probe assesses, without knowing the label; "
+    "the more the points rise together with the relevance shown here, the better that assessment is."
+)
+
 
 def show_importance(lab: Lab, scene: Scene) -> None:
     response = ask_channels(lab, scene)
-    info = importance_info(response.results[0], response.imgf)
+    info = importance_info(response)
     if info is None:
         st.info(
             f"{scene.layer.name} of this model is a plain layer: all its channels pass unchanged. Choose a CIFS model "
@@ -23,14 +33,10 @@ def show_importance(lab: Lab, scene: Scene) -> None:
 
 
 def show_road(info: ImportanceInfo, response: ChannelsResponse) -> None:
-    owner = "the model's own" if response.importance_source == "model" else "the what-if"
-    unit = "1 means unchanged"
-    if info.factor != 1:
-        unit = "C · m is shown: 1 means unchanged on average. The m share a fixed sum, so each image has its own curve"
     curve, road = st.columns([4, 5], gap="medium")
     with curve:
-        st.subheader("m = IMGF(g)")
-        st.caption(f"Each point is a channel; together they draw the curve of {owner} IMGF. {unit}.")
+        st.subheader("m = IMGF(g)" if info.function_of_shown else "m against g")
+        st.caption(f"{WHAT_IF if info.function_of_shown else OWN} {UNCHANGED[info.factor != 1]}")
         st.plotly_chart(curve_figure(info), key="curve", alt="importance against relevance")
         if response.imgf:
             st.caption(", ".join(f"{name}: {value}" for name, value in response.imgf.items()))

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend.schemas import ChannelsResult, ChannelView
+from backend.schemas import ChannelsResponse, ChannelView
 from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
 from frontend.figures.layout import compact
 
@@ -28,18 +28,20 @@ class ImportanceView(NamedTuple):
 class ImportanceInfo(NamedTuple):
     channels: np.ndarray  # (C,) channel at each rank, the highest natural relevance first
     factor: float  # C for softmax, whose m_i sum to 1, so that 1 means unchanged on average; else 1
+    function_of_shown: bool  # m = IMGF(g) of the very g shown; a model's own m comes from relevance it assesses itself
     views: list[ImportanceView]
 
 
-def importance_info(result: ChannelsResult, imgf: Mapping[str, Any] | None) -> ImportanceInfo | None:
-    """None where the answer holds no importance."""
+def importance_info(response: ChannelsResponse) -> ImportanceInfo | None:
+    """Of the first image; None where the answer holds no importance."""
+    result = response.results[0]
     if result.natural.importance is None:
         return None
     order = np.argsort(-np.asarray(result.natural.relevance), kind="stable")
-    factor = importance_factor(imgf, len(order))
+    factor = importance_factor(response.imgf, len(order))
     named = (("natural", NATURAL, result.natural), ("adversarial", ADVERSARIAL, result.adversarial))
     views = [_view(name, colour, view, order, factor) for name, colour, view in named if view is not None]
-    return ImportanceInfo(order, factor, views)
+    return ImportanceInfo(order, factor, response.importance_source == "request", views)
 
 
 def importance_factor(imgf: Mapping[str, Any] | None, channels: int) -> float:
@@ -62,13 +64,14 @@ def importance_label(info: ImportanceInfo) -> str:
 
 
 def curve_figure(info: ImportanceInfo) -> go.Figure:
-    """m against g: each point a channel, so the points lie on the function's curve."""
+    """m against g, each point a channel; joined to the function's curve where m is a function of the g shown."""
     figure = go.Figure()
     for view, thickness in zip(info.views, THICKNESS, strict=False):
         order = np.argsort(view.relevance)
         figure.add_scatter(
             x=view.relevance[order], y=view.importance[order], customdata=info.channels[order], name=view.name,
-            mode="lines+markers", line={"color": translucent(view.colour, 0.5), "width": thickness},
+            mode="lines+markers" if info.function_of_shown else "markers",
+            line={"color": translucent(view.colour, 0.5), "width": thickness},
             marker={"color": view.colour, "size": 4 + thickness},
             hovertemplate="channel %{customdata}<br>g = %{x:.4g}, m = %{y:.4g}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
@@ -87,7 +90,8 @@ def _mark_unchanged(figure: go.Figure, info: ImportanceInfo, **where: int) -> No
 
 def road_figure(info: ImportanceInfo) -> go.Figure:
     """The three stations of the road, channel by channel: relevance, importance, activation before and after."""
-    titles = ("relevance g", f"importance {importance_label(info)}", "activation: before", "selected features: after")
+    after = "selected features: after" if info.factor == 1 else "selected features: after, times C"
+    titles = ("relevance g", f"importance {importance_label(info)}", "activation: before", after)
     figure = make_subplots(rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=titles)
     ranks = np.arange(len(info.channels))
     for view, thickness in zip(info.views, THICKNESS, strict=False):

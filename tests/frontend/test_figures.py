@@ -6,7 +6,7 @@ import pytest
 from backend.schemas import (
     Cell,
     ChannelMaps,
-    ChannelsResult,
+    ChannelsResponse,
     Column,
     RobustnessRow,
     RobustnessTable,
@@ -90,17 +90,22 @@ def test_a_silent_channel_has_a_scale_too() -> None:
     assert len(maps_figure(info).data) == 1
 
 
-def channels_result(importance: list[float] | None) -> ChannelsResult:
+def channels_response(importance: list[float] | None, imgf: str, source: str = "request") -> ChannelsResponse:
     view = {
         "prediction": 0, "class_name": "a", "probabilities": [1.0], "target": 0, "activation": NATURAL, "relevance": G,
         "importance": importance, "selected": None if importance is None else np.multiply(importance, NATURAL).tolist(),
     }  # fmt: skip
-    return ChannelsResult.model_validate({"label": 0, "natural": view, "adversarial": view})
+    return ChannelsResponse.model_validate(
+        {
+            "model": "m", "layer": "l", "relevance": {"name": "true"}, "imgf": {"name": imgf}, "attack": None,
+            "importance_source": source, "results": [{"label": 0, "natural": view, "adversarial": view}],
+        }
+    )  # fmt: skip
 
 
 def test_softmax_importance_is_shown_so_that_one_means_unchanged_on_average() -> None:
     m = (np.exp(G) / np.exp(G).sum()).tolist()
-    info = importance_info(channels_result(m), {"name": "softmax"})
+    info = importance_info(channels_response(m, "softmax"))
     assert info is not None
     assert info.views[0].importance.mean() == pytest.approx(1.0)
     assert info.views[0].selected == pytest.approx(info.views[0].importance * info.views[0].activation)
@@ -113,15 +118,24 @@ def test_other_importance_is_shown_as_it_is() -> None:
 
 
 def test_the_curve_and_the_road_hold_every_channel_of_both_inputs() -> None:
-    info = importance_info(channels_result([0.1, 0.2, 0.3, 0.4]), {"name": "sigmoid"})
+    info = importance_info(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid"))
     assert info is not None
     assert list(curve_figure(info).data[0].x) == sorted(G)
     assert len(road_figure(info).data) == 8
     assert list(road_figure(info).data[0].y) == sorted(G, reverse=True)
 
 
+def test_only_a_what_if_importance_is_joined_to_a_curve() -> None:
+    modes = {}
+    for source in ("request", "model"):
+        info = importance_info(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid", source))
+        assert info is not None
+        modes[source] = curve_figure(info).data[0].mode
+    assert modes == {"request": "lines+markers", "model": "markers"}
+
+
 def test_a_plain_layer_has_no_importance_to_show() -> None:
-    assert importance_info(channels_result(None), None) is None
+    assert importance_info(channels_response(None, "softmax")) is None
 
 
 def cell(accuracy: float) -> Cell:
