@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cifs.attacks import perturb, survives
 from cifs.data import Images, dataset, load_images, random_crop, random_flip
-from cifs.errors import CheckpointError, InvalidParameter
+from cifs.errors import CheckpointError, CIFSError, InvalidParameter
 from cifs.files import replacing, write_json
 from cifs.losses import cross_entropy, joint
 from cifs.models import CNN, build
@@ -208,7 +208,7 @@ class Run:
                 (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return
         written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
-        if parse_recipe("of the run", written) != self.recipe:  # keys that are newer than the run have their defaults
+        if not _same(written, self.recipe):
             raise CheckpointError(
                 f"{self.folder} holds a run of another recipe; give another folder, or remove this one"
             )
@@ -231,6 +231,15 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
+
+
+def _same(written: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether recipe.json says this recipe; a key that is newer than the file has its default."""
+    try:
+        before = parse_recipe("recipe.json", written)
+    except CIFSError:
+        return False
+    return json.loads(json.dumps(before.as_dict())) == json.loads(json.dumps(recipe.as_dict()))
 
 
 @torch.no_grad()

@@ -156,6 +156,8 @@ def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         under = below.get(key)
-        goes_on = isinstance(value, dict) and isinstance(under, dict) and value.get("name") in (None, under.get("name"))
-        merged[key] = _merged(under, value) if goes_on else value
+        if isinstance(under, dict) and isinstance(value, dict) and value.get("name") in (None, under.get("name")):
+            merged[key] = _merged(under, value)
+        else:
+            merged[key] = value
     return merged

@@ -1,0 +1,50 @@
+"""Where training starts from when not from random weights: a model of the zoo, plain or modified."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cifs.errors import CheckpointError, UnknownName
+from cifs.models import CNN
+from cifs.zoo import Entry, Zoo
+
+
+@dataclass(frozen=True)
+class Start:
+    entry: Entry
+
+    @property
+    def normalisation(self) -> dict[str, Any]:
+        """Its mean and std: weights are of use only behind the normalisation they were trained with."""
+        return {key: self.entry.config[key] for key in ("mean", "std") if self.entry.config.get(key) is not None}
+
+    def give_to(self, model: CNN) -> None:
+        """Weights of the same name and shape go to `model`; the others (say, of new probes) keep what they have.
+
+        Raises CheckpointError where nothing but heads and statistics would fit.
+        """
+        own = model.state_dict()
+        given = {k: v for k, v in self.entry.load().state_dict().items() if k in own and v.shape == own[k].shape}
+        if not any(weight.ndim == 4 for weight in given.values()):
+            raise CheckpointError(
+                f"init = {self.entry.id!r}: no convolution of this {_kind(self.entry.config)} has the name and shape "
+                f"of one of {_kind(model.config)}; start from the same architecture and width"
+            )
+        model.load_state_dict(given, strict=False)
+
+
+def starting_point(init: str, zoo: Zoo) -> Start:
+    """By id, or by the path of a folder. Raises UnknownName or CheckpointError."""
+    if init not in zoo.ids() and (Path(init) / "config.json").exists():
+        return Start(Zoo(Path(init).resolve().parent).entry(Path(init).resolve().name))
+    try:
+        return Start(zoo.entry(init))
+    except UnknownName as error:
+        raise CheckpointError(
+            f"init = {init!r} is neither a model of {zoo.root} ({', '.join(error.choices) or 'none there'}) nor a "
+            "folder with a config.json; train or import it first"
+        ) from None
+
+
+def _kind(config: Any) -> str:
+    return f"{config['arch']} of width {config['width']}"
