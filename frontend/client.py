@@ -75,10 +75,12 @@ class ClientSettings:
 
     @classmethod
     def from_environment(cls) -> "ClientSettings":
-        return cls(
-            base_url=os.environ.get("CIFS_BACKEND_URL", cls.base_url).rstrip("/"),
-            timeout=float(os.environ.get("CIFS_BACKEND_TIMEOUT", cls.timeout)),
-        )
+        given = os.environ.get("CIFS_BACKEND_TIMEOUT", str(cls.timeout))
+        try:
+            timeout = float(given)
+        except ValueError:
+            raise BackendError(f"CIFS_BACKEND_TIMEOUT is {given!r}; it has to be a number of seconds.") from None
+        return cls(base_url=os.environ.get("CIFS_BACKEND_URL", cls.base_url).rstrip("/"), timeout=timeout)
 
 
 class Client:

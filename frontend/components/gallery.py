@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from backend.schemas import DatasetImage, DatasetInfo, ImageRef, ModelInfo, Sample, UploadedImage
 from frontend import state
@@ -56,7 +57,9 @@ def _chosen(dataset: DatasetInfo) -> DatasetImage:
     return DatasetImage(dataset=dataset.name, index=resolved.value)
 
 
-def _gallery(lab: Lab, dataset: DatasetInfo, image: DatasetImage, filtering, paging) -> None:  # type: ignore[no-untyped-def]
+def _gallery(
+    lab: Lab, dataset: DatasetInfo, image: DatasetImage, filtering: DeltaGenerator, paging: DeltaGenerator
+) -> None:
     with filtering:
         wanted = st.selectbox("Class", [ALL, *dataset.classes], key=f"class-{dataset.name}")
     label = None if wanted == ALL else dataset.classes.index(wanted)

@@ -11,7 +11,7 @@ from backend.schemas import ChannelsResponse, ChannelView
 from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
 from frontend.figures.layout import compact
 
-THICKNESS = (4.0, 1.5)  # natural below adversarial: where the two agree, both are seen
+THICKNESS = (3.0, 1.5)  # natural below adversarial: where the two agree, both are seen
 
 
 class ImportanceView(NamedTuple):

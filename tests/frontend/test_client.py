@@ -94,6 +94,12 @@ def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert ClientSettings.from_environment() == ClientSettings("http://elsewhere:9", 7.0)
 
 
+def test_a_timeout_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIFS_BACKEND_TIMEOUT", "soon")
+    with pytest.raises(BackendError, match="'soon'; it has to be a number"):
+        ClientSettings.from_environment()
+
+
 def test_every_field_that_was_wrong_is_named() -> None:
     problem = b'{"title": "t", "status": 422, "detail": "2 errors", "errors": [{"location": "a.b", "message": "m"}]}'
     assert problem_message(problem, 422) == "2 errors\n\na.b: m"
