@@ -28,7 +28,7 @@ from cifs.files import write_json
 from cifs.precision import Precision
 from cifs.registry import configure
 from cifs.training import Progress as TrainingProgress
-from cifs.training import Run, load_recipe, recipe_names
+from cifs.training import Run, joined, load_recipe, recipe_names
 from cifs.zoo import Entry, Info, Zoo
 
 app = typer.Typer(
@@ -59,7 +59,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def progress_bar(*columns: TextColumn) -> Iterator[Progress]:
+def progress_bar(*columns: TextColumn, shown: bool = True) -> Iterator[Progress]:
     """A bar on a terminal; in a log file nothing but what the caller prints."""
     with Progress(
         TextColumn("{task.description}"),
@@ -70,7 +70,7 @@ def progress_bar(*columns: TextColumn) -> Iterator[Progress]:
         TimeRemainingColumn(),
         *columns,
         console=errors,
-        disable=not errors.is_terminal,
+        disable=not (shown and errors.is_terminal),
     ) as bar:
         yield bar
 
@@ -112,31 +112,22 @@ def train(
     checkpoints: Checkpoints = DEFAULT_ZOO,
     device: Device = "cpu",
 ) -> None:
-    """Train by a recipe; resume where a killed run of the same recipe stopped."""
+    """Train by a recipe; resume where a killed run of the same recipe stopped.
+
+    By several processes: torchrun --nproc-per-node 2 -m cifs.cli train … (CPUs; or, with --device cuda, a GPU each).
+    """
     overrides = set_ or []
     plan = load_recipe(recipe, overrides)
     name = model_id or Path(recipe).stem
-    run = Run(plan, runs / name, torch.device(device))
-    if run.step:
-        console.print(f"resuming {name} at step {run.step} of {run.steps}")
-    began = time.monotonic()
-    first = run.step
-    with progress_bar(TextColumn("loss {task.fields[loss]:.3f}")) as bar, stopping_on_signal() as stop:
-        task = bar.add_task(name, total=run.steps, completed=run.step, loss=float("nan"))
-
-        def report(progress: TrainingProgress) -> None:
-            bar.update(task, completed=progress.step, loss=progress.metrics["loss"])
-            if "validation_natural" in progress.metrics or (not errors.is_terminal and progress.step % 50 == 0):
-                left = (time.monotonic() - began) / (progress.step - first) * (progress.steps - progress.step)
-                figures = "  ".join(f"{key} {value:.4f}" for key, value in progress.metrics.items())
-                console.print(
-                    f"epoch {progress.epoch}  step {progress.step}/{progress.steps}  {figures}  "
-                    f"{left / 60:.1f} min left"
-                )
-
-        if not run.train(report=report, stop=stop):
+    zoo = Zoo(checkpoints)
+    with joined(device) as (ranks, own_device):
+        console.quiet = not ranks.first
+        run = Run(plan, runs / name, own_device, ranks, zoo)
+        if not _trained(run, name):
             console.print(f"stopped at step {run.step} of {run.steps}; the same command goes on from there")
             raise typer.Exit(130)
+    if not ranks.first:
+        return
     model, epoch = run.finished_model()
     info = Info(
         title=plan.title,
@@ -151,14 +142,40 @@ def train(
             "kept": f"{plan.keep} checkpoint" + (", chosen on the validation images" if plan.keep == "best" else ""),
             "validation_score": run.best["score"] if run.best else None,
             "seconds": round(run.seconds),
+            "processes": ranks.size,
             "threads": torch.get_num_threads(),
             "device": device,
             "versions": {"cifs": __version__, "torch": str(torch.__version__)},
         },
     )
-    entry = Zoo(checkpoints).save(name, model, info)
+    entry = zoo.save(name, model, info)
     write_card(entry)
     console.print(f"saved {entry.folder} (epoch {epoch})")
+
+
+def _trained(run: Run, name: str) -> bool:
+    """Trains with a bar on a terminal, lines in a log; Ctrl-C stops in order. Returns whether it is the end."""
+    if run.step:
+        console.print(f"resuming {name} at step {run.step} of {run.steps}")
+    began = time.monotonic()
+    first = run.step
+    with (
+        progress_bar(TextColumn("loss {task.fields[loss]:.3f}"), shown=run.ranks.first) as bar,
+        stopping_on_signal() as stop,
+    ):
+        task = bar.add_task(name, total=run.steps, completed=run.step, loss=float("nan"))
+
+        def report(progress: TrainingProgress) -> None:
+            bar.update(task, completed=progress.step, loss=progress.metrics["loss"])
+            if "validation_natural" in progress.metrics or (not errors.is_terminal and progress.step % 50 == 0):
+                left = (time.monotonic() - began) / (progress.step - first) * (progress.steps - progress.step)
+                figures = "  ".join(f"{key} {value:.4f}" for key, value in progress.metrics.items())
+                console.print(
+                    f"epoch {progress.epoch}  step {progress.step}/{progress.steps}  {figures}  "
+                    f"{left / 60:.1f} min left"
+                )
+
+        return run.train(report=report, stop=stop)
 
 
 @command
