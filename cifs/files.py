@@ -3,10 +3,15 @@
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+# What numpy and zipfile raise on a .npz that is missing, damaged, foreign or would need unpickling.
+UNREADABLE_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
 @contextmanager

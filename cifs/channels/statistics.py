@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from cifs.channels.relevance import RELEVANCES
 from cifs.channels.view import view
 from cifs.data import Images
 from cifs.errors import CheckpointError, UnknownName
-from cifs.files import replacing
+from cifs.files import UNREADABLE_NPZ, replacing
 from cifs.models import CNN
 from cifs.precision import Precision, device_of
 
@@ -93,7 +92,7 @@ class ChannelStatistics:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             return cls(counts=arrays.pop("counts"), **json.loads(str(arrays.pop("about"))), arrays=arrays)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except UNREADABLE_NPZ as error:
             raise CheckpointError(
                 f"{path.parent.name}/{path.name} is missing or no channel statistics ({error})"
             ) from error

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cifs.errors import DataError, UnknownName
+from cifs.files import UNREADABLE_NPZ
 from cifs.registry import Registry
 
 Split = Literal["train", "test"]
@@ -75,12 +75,13 @@ def dataset(name: str) -> Dataset:
         raise UnknownName("data set", name, dataset_names())
     train = _read_npz(_local_path(name), "train")
     x = train.images[:10_000].float() / 255
-    with np.load(_local_path(name), allow_pickle=False) as file:
-        named = tuple(str(c) for c in file["class_names"]) if "class_names" in file else ()
+    named, seen = _class_names(_local_path(name)), int(train.labels.max()) + 1
+    if named and len(named) < seen:
+        raise DataError(f"{name}.npz has {len(named)} class_names, but labels up to {seen - 1}")
     return Dataset(
         name=name,
         title=name,
-        classes=named or tuple(f"class {c}" for c in range(int(train.labels.max()) + 1)),
+        classes=named or tuple(f"class {c}" for c in range(seen)),
         image_shape=tuple(x.shape[1:]),  # type: ignore[arg-type]
         eps=8 / 255,
         mean=tuple(x.mean(dim=(0, 2, 3)).tolist()),
@@ -109,6 +110,8 @@ def load_images(name: str, split: Split) -> Images:
         images = _read_npz(_local_path(name), split)
         if images.images.shape[1:] != spec.image_shape:
             raise DataError(f"{name}.npz holds images of {tuple(images.images.shape[1:])}, expected {spec.image_shape}")
+        if (largest := int(images.labels.max())) >= len(spec.classes):
+            raise DataError(f"{name}.npz has {split} label {largest}, expected 0 to {len(spec.classes) - 1}")
         return images
     if (found := spec.find(split)) is not None:
         return found
@@ -139,7 +142,7 @@ def _read_npz(path: Path, split: Split) -> Images:
             if missing := [key for key in keys if key not in file]:
                 raise DataError(f"{path.name} has no {' and no '.join(missing)}; it has {', '.join(file.files)}")
             images, labels = (file[key] for key in keys)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except UNREADABLE_NPZ as error:
         raise DataError(f"{path.name} is no readable .npz: {error}") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise DataError(
@@ -147,11 +150,22 @@ def _read_npz(path: Path, split: Split) -> Images:
         )
     if images.ndim == 4 and images.shape[3] not in (1, 3):
         raise DataError(f"{path.name}: {keys[0]} has {images.shape[3]} channels, expected 1 or 3")
-    if labels.size != len(images) or not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
+    if len(images) == 0:
+        raise DataError(f"{path.name}: {keys[0]} holds no image")
+    if labels.size != len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise DataError(
             f"{path.name}: {keys[1]} is {labels.dtype} {labels.shape}, expected {len(images)} class indices"
         )
     return from_arrays(images, labels)
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """The optional array `class_names`; () without one."""
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return tuple(str(name) for name in file["class_names"]) if "class_names" in file else ()
+    except UNREADABLE_NPZ as error:
+        raise DataError(f"{path.name}: class_names is no array of strings: {error}") from error
 
 
 def from_arrays(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Images:
