@@ -25,8 +25,19 @@ def liven(model: nn.Module, seed: int = 0, scale: float = 1.0) -> None:
             module.weight.data.copy_(0.7 + 0.6 * torch.rand(shape, generator=random))
             module.bias.data.copy_(0.3 * torch.randn(shape, generator=random))
         elif isinstance(module, nn.Linear) and "probe" in name:
-            module.weight.data.copy_(scale * torch.randn(module.weight.shape, generator=random) / module.in_features**0.5)
+            module.weight.data.copy_(
+                scale * torch.randn(module.weight.shape, generator=random) / module.in_features**0.5
+            )
             module.bias.data.copy_(scale * torch.randn(module.bias.shape, generator=random))
+
+
+@torch.no_grad()
+def balance(model: CNN) -> None:
+    """Shifts the biases of probes and head so that different images get different predictions, and small steps change them."""
+    x = torch.rand(64, *model.image_shape, generator=torch.Generator().manual_seed(1))
+    for layer in model.modified:
+        model.selector(layer).probe.output.bias -= model.trace(x).layers[layer].raw_prediction.mean(dim=0)
+    model.fc.bias -= model(x).mean(dim=0)
 
 
 def tiny(method: str = "plain", *, arch: str = "resnet10", size: int = 8, seed: int = 0, **options: Any) -> CNN:
@@ -38,7 +49,8 @@ def tiny(method: str = "plain", *, arch: str = "resnet10", size: int = 8, seed: 
             defaults["imgf"] = {"name": "softmax", "per_channel": True}
         model = build(arch, **{**defaults, **options})
     liven(model, seed)
-    return model.eval()
+    balance(model.eval())
+    return model
 
 
 def images(n: int = 4, *, size: int = 8, channels: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:

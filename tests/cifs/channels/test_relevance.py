@@ -76,12 +76,13 @@ def test_true_relevance_equals_finite_differences_at_every_layer(arch: str) -> N
 
 @pytest.mark.parametrize("method", ["cas", "cifs"])
 def test_true_relevance_goes_through_the_importance_maps(method: str) -> None:
-    """f includes the maps of the layers above; they are made in float32, so the differences are coarse."""
+    """f includes the maps of the layers above; they are made in float32, so the differences are coarse (the step must not
+    change the classes assessed, where f jumps)."""
     imgf = {"name": "softplus"} if method == "cifs" else None
     model, (x, y) = tiny(method, imgf=imgf).double(), images(2)
     x = x.double()
-    for layer in ("layer3.0", "layer4.0"):  # no ReLU is so near its kink that the step crosses it
-        found, expected = true(model, layer, x, y), finite_differences(model, layer, x, y, h=1e-3)
+    for layer in ("layer3.0", "layer4.0"):
+        found, expected = true(model, layer, x, y), finite_differences(model, layer, x, y, h=1e-4)
         assert (found - expected).norm() < 0.01 * expected.norm()
 
 

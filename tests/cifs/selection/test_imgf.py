@@ -43,7 +43,9 @@ def parameters(name: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({key: kinds[schema["type"]] for key, schema in properties(name).items()})
 
 
-relevances = st.lists(st.lists(st.floats(-30, 30, width=32), min_size=4, max_size=4), min_size=1, max_size=3).map(torch.tensor)
+relevances = st.lists(st.lists(st.floats(-30, 30, width=32), min_size=4, max_size=4), min_size=1, max_size=3).map(
+    torch.tensor
+)
 CASE = given(data=st.data(), g=relevances)
 
 

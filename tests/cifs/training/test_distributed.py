@@ -94,10 +94,11 @@ def test_two_processes_make_the_run_of_one(recipe: str, data: Path) -> None:
     for run in (one, two, stopped):
         assert [line["step"] for line in run] == list(range(1, STEPS + 1))  # every step once, by one process
     # Batch norm sees the whole batch in both, so what differs is the order in which floats are summed. It starts at
-    # rounding error; the sign in FGSM makes a whole step of a gradient that is all but zero, so it grows a little.
-    assert [line["loss"] for line in two[:2]] == pytest.approx([line["loss"] for line in one[:2]], rel=1e-4)
+    # rounding error (1e-7 was seen, in every step); the sign in FGSM can turn a gradient that is all but zero into a
+    # whole step, so there is room for it to grow.
+    assert [line["loss"] for line in two[:2]] == pytest.approx([line["loss"] for line in one[:2]], rel=1e-5)
     for key in ("loss", "lr"):
-        assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=0.02)
+        assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-2)
     assert one[0]["loss"] > 1.2 * one[-1]["loss"]  # it learned: the curves do not agree by standing still
     # Stopped and resumed is the same, exactly.
     assert [line["loss"] for line in stopped] == [line["loss"] for line in two]
