@@ -127,6 +127,7 @@ class Run:
                 self.save()
             if stopping:
                 break
+        self.ranks.wait()  # for the first to have saved
         return self.step == self.steps
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -65,6 +65,10 @@ class Ranks:
         dist.all_reduce(votes)
         return bool(votes)
 
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.any(False)
+
 
 ALONE = Ranks()
 
