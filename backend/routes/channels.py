@@ -133,7 +133,9 @@ def _importance(imgf: Any, scene: Scene) -> dict[str, Any]:
 
 
 def _views(seen: View, model: ModelInfo) -> list[ChannelView]:
-    by_channel = {name: getattr(seen, name) for name in ("activation", "relevance", "importance", "selected")}
+    by_channel = {
+        name: getattr(seen, name) for name in ("activation", "relevance", "assessed", "importance", "selected")
+    }
     rows = {name: numbers(values, name) for name, values in by_channel.items() if values is not None}
     return [
         ChannelView(**prediction.model_dump(), target=target, **{name: of_image[i] for name, of_image in rows.items()})

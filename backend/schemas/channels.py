@@ -65,6 +65,9 @@ class ChannelView(Prediction):
     target: int = Field(description="the class the relevance speaks of")
     activation: list[float] = Field(description="[C] mean over positions of z_i")
     relevance: list[float] = Field(description="[C] g")
+    assessed: list[float] | None = Field(
+        None, description="[C] the relevance a modified layer assesses itself, which the model's own m is made of"
+    )
     importance: list[float] | None = Field(
         None, description="[C] m; null where the layer is plain and no imgf was given"
     )

@@ -20,6 +20,7 @@ class View(NamedTuple):
     activation: Tensor  # a (N, C)
     classes: Tensor  # the class relevance speaks of (N,)
     relevance: Tensor  # g (N, C)
+    assessed: Tensor | None  # at modified layers: the relevance g^l that CIFS or CAS itself assessed (N, C)
     importance: Tensor | None  # m (N, C)
     selected: Tensor | None  # mean over positions of m ⊙ z (N, C)
 
@@ -45,9 +46,9 @@ def view(
     elif len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
         raise InvalidParameter(f"class {classes.tolist()}: the model's classes are 0 to {logits.shape[1] - 1}")
     g = relevance(model, layer, x, classes)
-    importance = layers[layer].importance if layer in layers else None
-    if imgf is not None:
-        importance = imgf(g)
+    own = layers.get(layer)
+    assessed = None if own is None else own.relevance
+    importance = imgf(g) if imgf is not None else None if own is None else own.importance
     a = activation(captured.features)
     selected = None if importance is None else importance * a
-    return View(logits, captured.features, a, classes, g, importance, selected)
+    return View(logits, captured.features, a, classes, g, assessed, importance, selected)

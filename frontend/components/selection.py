@@ -14,8 +14,8 @@ UNCHANGED = {
 }
 WHAT_IF = "Each point is a channel; together they draw the curve of the what-if IMGF."
 OWN = (
-    "Each point is a channel. The model makes m from the relevance its own probe assesses, without knowing the label; "
-    "the more the points rise together with the relevance shown here, the better that assessment is."
+    "Each point is a channel; together they draw the curve of the model's own IMGF. Its g is what the layer's probe "
+    "assesses from the input alone, so it may speak for another class once the input is attacked."
 )
 
 
@@ -35,8 +35,8 @@ def show_importance(lab: Lab, scene: Scene) -> None:
 def show_road(info: ImportanceInfo, response: ChannelsResponse) -> None:
     curve, road = st.columns([4, 5], gap="medium")
     with curve:
-        st.subheader("m = IMGF(g)" if info.function_of_shown else "m against g")
-        st.caption(f"{WHAT_IF if info.function_of_shown else OWN} {UNCHANGED[info.factor != 1]}")
+        st.subheader("m = IMGF(g)")
+        st.caption(f"{OWN if info.own else WHAT_IF} {UNCHANGED[info.factor != 1]}")
         st.plotly_chart(curve_figure(info), key="curve", alt="importance against relevance")
         if response.imgf:
             st.caption(", ".join(f"{name}: {value}" for name, value in response.imgf.items()))

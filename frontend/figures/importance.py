@@ -28,7 +28,7 @@ class ImportanceView(NamedTuple):
 class ImportanceInfo(NamedTuple):
     channels: np.ndarray  # (C,) channel at each rank, the highest natural relevance first
     factor: float  # C for softmax, whose m_i sum to 1, so that 1 means unchanged on average; else 1
-    function_of_shown: bool  # m = IMGF(g) of the very g shown; a model's own m comes from relevance it assesses itself
+    own: bool  # the model's own m, of the relevance its probe assessed; else a what-if IMGF of the relevance asked for
     views: list[ImportanceView]
 
 
@@ -37,11 +37,17 @@ def importance_info(response: ChannelsResponse) -> ImportanceInfo | None:
     result = response.results[0]
     if result.natural.importance is None:
         return None
-    order = np.argsort(-np.asarray(result.natural.relevance), kind="stable")
+    own = response.importance_source == "model"
+    order = np.argsort(-_relevance(result.natural, own), kind="stable")
     factor = importance_factor(response.imgf, len(order))
     named = (("natural", NATURAL, result.natural), ("adversarial", ADVERSARIAL, result.adversarial))
-    views = [_view(name, colour, view, order, factor) for name, colour, view in named if view is not None]
-    return ImportanceInfo(order, factor, response.importance_source == "request", views)
+    views = [_view(name, colour, view, own, order, factor) for name, colour, view in named if view is not None]
+    return ImportanceInfo(order, factor, own, views)
+
+
+def _relevance(view: ChannelView, own: bool) -> np.ndarray:
+    """The g that m was made of: what the model itself assessed, or what was asked for."""
+    return np.asarray(view.assessed if own and view.assessed is not None else view.relevance, dtype=float)
 
 
 def importance_factor(imgf: Mapping[str, Any] | None, channels: int) -> float:
@@ -49,12 +55,12 @@ def importance_factor(imgf: Mapping[str, Any] | None, channels: int) -> float:
     return float(channels) if sums_to_one else 1.0
 
 
-def _view(name: str, colour: str, view: ChannelView, order: np.ndarray, factor: float) -> ImportanceView:
+def _view(name: str, colour: str, view: ChannelView, own: bool, order: np.ndarray, factor: float) -> ImportanceView:
     importance = np.asarray(view.importance, dtype=float)
     activation = np.asarray(view.activation, dtype=float)
     selected = importance * activation if view.selected is None else np.asarray(view.selected, dtype=float)
     return ImportanceView(
-        name, colour, np.asarray(view.relevance, dtype=float)[order], factor * importance[order], activation[order],
+        name, colour, _relevance(view, own)[order], factor * importance[order], activation[order],
         factor * selected[order],
     )  # fmt: skip
 
@@ -64,13 +70,13 @@ def importance_label(info: ImportanceInfo) -> str:
 
 
 def curve_figure(info: ImportanceInfo) -> go.Figure:
-    """m against g, each point a channel; joined to the function's curve where m is a function of the g shown."""
+    """m against g, each point a channel, joined to the function's curve."""
     figure = go.Figure()
     for view, thickness in zip(info.views, THICKNESS, strict=False):
         order = np.argsort(view.relevance)
         figure.add_scatter(
             x=view.relevance[order], y=view.importance[order], customdata=info.channels[order], name=view.name,
-            mode="lines+markers" if info.function_of_shown else "markers",
+            mode="lines+markers",
             line={"color": translucent(view.colour, 0.5), "width": thickness},
             marker={"color": view.colour, "size": 4 + thickness},
             hovertemplate="channel %{customdata}<br>g = %{x:.4g}, m = %{y:.4g}<extra>%{fullData.name}</extra>",

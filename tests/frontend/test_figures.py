@@ -90,10 +90,14 @@ def test_a_silent_channel_has_a_scale_too() -> None:
     assert len(maps_figure(info).data) == 1
 
 
+ASSESSED = [0.5, -0.25, 0.75, 0.0]
+
+
 def channels_response(importance: list[float] | None, imgf: str, source: str = "request") -> ChannelsResponse:
+    selected = None if importance is None else np.multiply(importance, NATURAL).tolist()
     view = {
         "prediction": 0, "class_name": "a", "probabilities": [1.0], "target": 0, "activation": NATURAL, "relevance": G,
-        "importance": importance, "selected": None if importance is None else np.multiply(importance, NATURAL).tolist(),
+        "assessed": ASSESSED, "importance": importance, "selected": selected,
     }  # fmt: skip
     return ChannelsResponse.model_validate(
         {
@@ -125,13 +129,11 @@ def test_the_curve_and_the_road_hold_every_channel_of_both_inputs() -> None:
     assert list(road_figure(info).data[0].y) == sorted(G, reverse=True)
 
 
-def test_only_a_what_if_importance_is_joined_to_a_curve() -> None:
-    modes = {}
-    for source in ("request", "model"):
+def test_the_model_s_own_importance_is_drawn_against_the_relevance_it_assessed_itself() -> None:
+    for source, shown in (("request", G), ("model", ASSESSED)):
         info = importance_info(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid", source))
         assert info is not None
-        modes[source] = curve_figure(info).data[0].mode
-    assert modes == {"request": "lines+markers", "model": "markers"}
+        assert list(curve_figure(info).data[0].x) == sorted(shown)
 
 
 def test_a_plain_layer_has_no_importance_to_show() -> None:
