@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -208,12 +209,17 @@ class Run:
             if self.ranks.first:
                 (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return
-        written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
+        try:
+            written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(
+                f"{self.folder}: recipe.json or state.pt is missing or damaged; remove this folder to start again"
+            ) from error
         if not _same(written, self.recipe):
             raise CheckpointError(
                 f"{self.folder} holds a run of another recipe; give another folder, or remove this one"
             )
-        state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
@@ -240,7 +246,7 @@ def _same(written: dict[str, Any], recipe: Recipe) -> bool:
         before = parse_recipe("recipe.json", written)
     except CIFSError:
         return False
-    return json.loads(json.dumps(before.as_dict())) == json.loads(json.dumps(recipe.as_dict()))
+    return before.as_dict() == recipe.as_dict()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Recipes: training runs as data (TOML files under cifs/recipes), overridable key by key."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -81,13 +82,17 @@ class Recipe:
         return self.lr * 0.5 * (1 + cos(pi * (progress - self.warm_up) / (1 - self.warm_up + 1e-9)))
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON-safe: β = ∞ is "Infinity", which is read back as a number."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=str)
+        return values
 
 
 def _attack(choice: Mapping[str, Any] | None) -> Linf | None:
     if choice is None:
         return None
     parameters = dict(choice)
+    if "name" not in parameters:
+        raise InvalidParameter(f"attack {parameters}: its name is missing, for example name = 'pgd'")
     return configure(ATTACKS, parameters.pop("name"), parameters)
 
 
