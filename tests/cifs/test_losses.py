@@ -67,7 +67,9 @@ def test_an_images_gradient_does_not_depend_on_the_others(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["margin", "dlr"])
 @given(batch=batches)
-def test_margins_are_positive_exactly_where_the_prediction_is_wrong(name: str, batch: list[tuple[list[float], int]]) -> None:
+def test_margins_are_positive_exactly_where_the_prediction_is_wrong(
+    name: str, batch: list[tuple[list[float], int]]
+) -> None:
     logits, labels = tensors(batch)
     assert ((LOSSES[name](logits, labels) > 0) == (logits.argmax(dim=1) != labels)).all()
 

@@ -18,7 +18,7 @@ from cifs.models import CNN
 from cifs.models.cnn import Select
 from cifs.precision import generator
 from cifs.registry import configure, json_schema
-from tests.cifs.tiny import K, METHODS, images, tiny
+from tests.cifs.tiny import METHODS, K, images, tiny
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports use what numpy and torch deprecate
@@ -174,7 +174,9 @@ def models() -> dict[str, CNN]:
 @ATTACK
 @given(data=st.data())
 @settings(max_examples=30)
-def test_what_comes_back_is_inside_the_ball_and_the_pixel_range(name: str, data: st.DataObject, models: dict[str, CNN]) -> None:
+def test_what_comes_back_is_inside_the_ball_and_the_pixel_range(
+    name: str, data: st.DataObject, models: dict[str, CNN]
+) -> None:
     attack = configure(ATTACKS, name, data.draw(any_settings(name)))
     model = models[data.draw(st.sampled_from(METHODS))]
     x, y = images(3, seed=data.draw(st.integers(0, 99)))
@@ -202,13 +204,21 @@ def test_an_attack_raises_the_loss(name: str, models: dict[str, CNN]) -> None:
 def test_another_seed_gives_another_random_start(name: str) -> None:
     model = tiny()
     x, y = images(3)
-    a, b = (perturb(model, x, y, configure(ATTACKS, name, {"random_start": True, "eps": 0.2, "step_size": 0, "seed": s})) for s in (0, 1))
+    a, b = (
+        perturb(model, x, y, configure(ATTACKS, name, {"random_start": True, "eps": 0.2, "step_size": 0, "seed": s}))
+        for s in (0, 1)
+    )
     assert not torch.equal(a, b)
 
 
 def test_a_random_start_is_uniform_in_the_ball() -> None:
     x = torch.full((4, 3, 64, 64), 0.5)
-    moved = perturb(tiny(size=64), x, torch.zeros(4, dtype=torch.long), PGD(eps=0.2, step_size=0, steps=1, random_start=True)) - x
+    moved = (
+        perturb(
+            tiny(size=64), x, torch.zeros(4, dtype=torch.long), PGD(eps=0.2, step_size=0, steps=1, random_start=True)
+        )
+        - x
+    )
     assert abs(float(moved.mean())) < 0.002
     assert float(moved.std()) == pytest.approx(0.2 / math.sqrt(3), rel=0.01)
     assert 0.199 < float(moved.max()) <= 0.2 + 1e-6
@@ -217,11 +227,15 @@ def test_a_random_start_is_uniform_in_the_ball() -> None:
 @pytest.mark.parametrize("name", ["pgd", "cw"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("target", [0, 5])
-def test_a_targeted_attack_raises_the_targets_probability(name: str, method: str, target: int, models: dict[str, CNN]) -> None:
+def test_a_targeted_attack_raises_the_targets_probability(
+    name: str, method: str, target: int, models: dict[str, CNN]
+) -> None:
     # Where the classes assessed change, the map jumps and the last iterate may be worse than the start: keep the best.
     keep = "last" if method == "plain" else "best"
     model, (x, y) = models[method], images(8)
-    x_adv = perturb(model, x, y, configure(ATTACKS, name, {"eps": 0.1, "target": target, "beta": 0, "loss": "ce", "keep": keep}))
+    x_adv = perturb(
+        model, x, y, configure(ATTACKS, name, {"eps": 0.1, "target": target, "beta": 0, "loss": "ce", "keep": keep})
+    )
     with torch.no_grad():
         before, after = (model(z).softmax(dim=1)[:, target] for z in (x, x_adv))
     assert (after >= before - 1e-7).all()
@@ -244,11 +258,15 @@ def test_beta_turns_the_loss_from_the_prediction_to_the_probes(method: str, mode
 
 def test_through_the_mask_differs_where_an_mlp_probe_makes_the_map_depend_on_features(models: dict[str, CNN]) -> None:
     x, y = correct(models["cifs"], 4)
-    plain, through = (perturb(models["cifs"], x, y, PGD(eps=0.1, steps=3, beta=0, through_mask=m)) for m in (False, True))
+    plain, through = (
+        perturb(models["cifs"], x, y, PGD(eps=0.1, steps=3, beta=0, through_mask=m)) for m in (False, True)
+    )
     assert not torch.equal(plain, through)
     assert not any(models["cifs"].selector(layer).attached for layer in models["cifs"].modified)
     x, y = correct(models["cas"], 4)
-    plain, through = (perturb(models["cas"], x, y, PGD(eps=0.1, steps=3, beta=0, through_mask=m)) for m in (False, True))
+    plain, through = (
+        perturb(models["cas"], x, y, PGD(eps=0.1, steps=3, beta=0, through_mask=m)) for m in (False, True)
+    )
     assert torch.equal(plain, through)
 
 
@@ -389,7 +407,9 @@ def brute_force(model: CNN, x: Tensor, y: Tensor, attack: Linf) -> Tensor:
     ],
     ids=repr,
 )
-def test_an_image_survives_where_brute_force_finds_no_iterate_that_fools(method: str, attack: Linf, models: dict[str, CNN]) -> None:
+def test_an_image_survives_where_brute_force_finds_no_iterate_that_fools(
+    method: str, attack: Linf, models: dict[str, CNN]
+) -> None:
     model = models[method]
     x, y = correct(model, 48)
     y[:4] = (y[:4] + 1) % K  # and some it is wrong about from the start
@@ -514,5 +534,11 @@ def test_resolved_settings_configure_the_same_attack_again(name: str) -> None:
 
 def test_the_papers_attacks_are_the_defaults() -> None:
     assert (FGSM().steps, FGSM(eps=0.1).alpha) == (1, 0.1)
-    assert (PGD(eps=0.1).steps, PGD(eps=0.1).alpha, PGD().loss, PGD().beta, PGD().random_start) == (20, 0.01, "ce", 2.0, False)
+    assert (PGD(eps=0.1).steps, PGD(eps=0.1).alpha, PGD().loss, PGD().beta, PGD().random_start) == (
+        20,
+        0.01,
+        "ce",
+        2.0,
+        False,
+    )
     assert (CW(eps=0.1).steps, CW(eps=0.1).alpha, CW().loss) == (30, 0.01, "margin")

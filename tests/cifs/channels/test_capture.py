@@ -11,7 +11,7 @@ from torch import nn
 
 from cifs.channels import capture, editing, intervene, layer_names
 from cifs.errors import InvalidParameter, UnknownName
-from tests.cifs.tiny import K, METHODS, images, tiny
+from tests.cifs.tiny import METHODS, K, images, tiny
 
 Attach = Callable[[nn.Module, str], AbstractContextManager[Any]]
 ATTACHED: dict[str, Attach] = {

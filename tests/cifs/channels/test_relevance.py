@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cifs.channels import RELEVANCES, capture, editing
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.models import CNN
-from tests.cifs.tiny import K, METHODS, images, tiny
+from tests.cifs.tiny import METHODS, K, images, tiny
 
 true = RELEVANCES["true"]()
 OURS = pytest.mark.parametrize(
@@ -110,7 +110,9 @@ def test_relevance_times_activation_is_captums_gradient_x_activation(resnet18: n
     with torch.no_grad(), capture(resnet18, layer) as captured:
         resnet18(x)
     assert (captured.features != 0).all()
-    torch.testing.assert_close(true(resnet18, layer, x, y), (product / captured.features).sum(dim=(2, 3)), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        true(resnet18, layer, x, y), (product / captured.features).sum(dim=(2, 3)), atol=1e-4, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("layer", ["bn1", "layer1.0.bn1", "layer1.0.bn2"])

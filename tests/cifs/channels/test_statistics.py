@@ -61,7 +61,9 @@ def test_class_means_do_not_lose_small_values_among_many_large_ones() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 5, 23])
-def test_channel_statistics_are_the_same_in_one_batch_or_many(model: CNN, statistics: ChannelStatistics, size: int) -> None:
+def test_channel_statistics_are_the_same_in_one_batch_or_many(
+    model: CNN, statistics: ChannelStatistics, size: int
+) -> None:
     reported: list[int] = []
     parts = (labelled()[index] for index in torch.arange(24).split(size))
     found = channel_statistics(model, parts, ATTACK, dataset="tiny", split="test", report=reported.append)

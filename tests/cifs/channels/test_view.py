@@ -69,7 +69,9 @@ def test_a_view_needs_no_model_of_ours() -> None:
     x, y = images(2, size=32)
     seen = view(foreign, "layer4.1", x, relevance=true, classes=y)
     torch.testing.assert_close(seen.relevance, foreign.fc.weight[y])
-    torch.testing.assert_close(seen.activation @ foreign.fc.weight.T + foreign.fc.bias, seen.logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        seen.activation @ foreign.fc.weight.T + foreign.fc.bias, seen.logits, atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("label", [-1, 10])

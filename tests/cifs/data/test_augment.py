@@ -44,7 +44,10 @@ def test_without_padding_nothing_is_cropped() -> None:
 def test_flips_equal_a_loop_over_images_with_the_same_random_numbers() -> None:
     x = torch.rand(50, 3, 4, 8)
     mirrored = (torch.rand(50, generator=seeded(3)) < 0.5).tolist()
-    expected = [torch.stack([image[:, :, 7 - s] for s in range(8)], dim=2) if m else image for image, m in zip(x, mirrored, strict=True)]
+    expected = [
+        torch.stack([image[:, :, 7 - s] for s in range(8)], dim=2) if m else image
+        for image, m in zip(x, mirrored, strict=True)
+    ]
     assert torch.equal(random_flip(x, seeded(3)), torch.stack(expected))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.models import CNN, MODELS, build, layer_shapes, trace
 from cifs.zoo import Info, Zoo
-from tests.cifs.tiny import K, METHODS, SMALLEST, images, tiny
+from tests.cifs.tiny import METHODS, SMALLEST, K, images, tiny
 
 EVERY_ARCH = pytest.mark.parametrize("arch", MODELS)
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,210 @@
+"""The robustness table: what is counted, what is kept, what is not measured again."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifs.attacks import ATTACKS, PGD, survives
+from cifs.data import Images
+from cifs.errors import UnknownName
+from cifs.evaluation import BETAS, COLUMNS, Evaluation, Progress, digest, pack, settings_to_try, unpack, wilson
+from cifs.models import CNN
+from cifs.registry import configure
+from tests.cifs.tiny import METHODS, images, tiny
+
+EPS = 0.03
+FEW = ("natural", "fgsm", "pgd20", "worst")
+
+
+def labelled(model: CNN, n: int = 24) -> Images:
+    """Images the model is right about, but for some."""
+    x, _ = images(n, seed=3)
+    x = (x * 255).byte()
+    with torch.no_grad():
+        y = model(x.float() / 255).argmax(dim=1)
+    y[:3] = (y[:3] + 1) % 10
+    return Images(x, y)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def model(request: pytest.FixtureRequest) -> CNN:
+    return tiny(request.param)
+
+
+@pytest.fixture(scope="module")
+def result(model: CNN) -> dict[str, Any]:
+    return Evaluation(model, labelled(model), EPS, {"model": "tiny"}, precision="float32", batch_size=7).run(FEW)
+
+
+@given(st.lists(st.booleans(), max_size=70))
+def test_outcomes_come_back_from_their_hexadecimal(robust: list[bool]) -> None:
+    text = pack(torch.tensor(robust, dtype=torch.bool))
+    assert len(text) == 2 * ((len(robust) + 7) // 8)
+    assert unpack(text, len(robust)).tolist() == robust
+
+
+def test_the_first_image_is_the_highest_bit() -> None:
+    assert pack(torch.tensor([True] + 7 * [False] + [False, True])) == "8040"
+
+
+def test_a_digest_is_the_sha256_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"weights")
+    assert digest(tmp_path / "w") == hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.mark.parametrize("key", COLUMNS)
+def test_every_column_is_the_papers_attack_at_this_eps(key: str) -> None:
+    attack = COLUMNS[key].attack
+    steps = {"fgsm": 1, "pgd20": 20, "cw": 30, "pgd100": 100}
+    if attack is None:
+        assert key in ("natural", "worst")
+        return
+    settings = attack(0.1).resolved()
+    assert settings["eps"] == 0.1
+    if key in steps:
+        assert settings["steps"] == steps[key]
+        assert settings["step_size"] == pytest.approx(0.1 if key == "fgsm" else 0.01)
+        assert settings["loss"] == ("margin" if key == "cw" else "ce")
+        assert not settings["random_start"]
+
+
+def test_every_beta_is_swept_where_there_are_probes_and_the_mask_where_it_matters() -> None:
+    assert settings_to_try(tiny(), PGD()) == [PGD()]
+    cas, cifs = settings_to_try(tiny("cas"), PGD()), settings_to_try(tiny("cifs"), PGD())
+    assert {attack.beta for attack in cas} == set(BETAS) == {0.0, 0.5, 1.0, 2.0, 10.0, 100.0, float("inf")}
+    assert not any(attack.through_mask for attack in cas)
+    assert cifs[: len(cas)] == cas
+    assert {(attack.beta, attack.through_mask) for attack in cifs[len(cas) :]} == {(2.0, True), (0.0, True)}
+
+
+def test_natural_accuracy_is_the_share_of_right_predictions(model: CNN, result: dict[str, Any]) -> None:
+    cell = result["cells"]["natural"]
+    assert (cell["correct"], cell["n"], result["n"]) == (21, 24, 24)
+    assert cell["accuracy"] == 21 / 24
+    assert (cell["low"], cell["high"]) == wilson(21, 24)
+    assert unpack(cell["robust"], 24).tolist() == 3 * [False] + 21 * [True]
+    assert cell["settings"] is None
+
+
+def test_a_cell_is_what_its_settings_leave_standing(model: CNN, result: dict[str, Any]) -> None:
+    x, y = labelled(model).batch(slice(None))
+    for key in ("fgsm", "pgd20"):
+        cell = result["cells"][key]
+        settings = dict(cell["settings"])
+        robust = survives(model, x, y, configure(ATTACKS, settings.pop("name"), settings))
+        assert unpack(cell["robust"], 24).tolist() == robust.tolist()
+        assert cell["correct"] == int(robust.sum())
+        assert (cell["low"], cell["high"]) == wilson(cell["correct"], 24)
+
+
+def test_the_strongest_of_the_sweep_counts(model: CNN, result: dict[str, Any]) -> None:
+    for key in ("fgsm", "pgd20"):
+        swept = [entry for entry in result["sweep"] if entry["column"] == key]
+        expected = len(settings_to_try(model, PGD()))
+        assert len(swept) == (expected if expected > 1 else 0)
+        if swept:
+            assert result["cells"][key]["accuracy"] == min(entry["accuracy"] for entry in swept)
+            (counted,) = (entry for entry in swept if entry["counted"])
+            assert counted["settings"] == result["cells"][key]["settings"]
+            assert not any("robust" in entry for entry in swept)
+    assert result["cells"][result["strongest"]]["accuracy"] == min(
+        result["cells"][key]["accuracy"] for key in ("fgsm", "pgd20")
+    )
+
+
+def test_the_worst_case_is_what_withstands_everything_that_was_tried(model: CNN, result: dict[str, Any]) -> None:
+    x, y = labelled(model).batch(slice(None))
+    with torch.no_grad():
+        standing = model(x).argmax(dim=1) == y
+    for key in ("fgsm", "pgd20"):
+        attack = COLUMNS[key].attack
+        assert attack is not None
+        for settings in settings_to_try(model, attack(EPS)):
+            standing &= survives(model, x, y, settings)
+    worst = result["cells"]["worst"]
+    assert unpack(worst["robust"], 24).tolist() == standing.tolist()
+    assert all(worst["accuracy"] <= cell["accuracy"] for cell in result["cells"].values())
+    assert 0 < worst["accuracy"] < result["cells"]["natural"]["accuracy"]
+
+
+def test_pgd100_takes_the_strongest_setting_of_pgd20() -> None:
+    model = tiny("cifs")
+    found = Evaluation(model, labelled(model, 4), EPS, {}, precision="float32").run(("pgd20", "pgd100"))
+    swept = [entry for entry in found["sweep"] if entry["column"] == "pgd100"]
+    assert len(swept) == 1
+    for parameter in ("beta", "through_mask"):
+        assert found["cells"]["pgd100"]["settings"][parameter] == found["cells"]["pgd20"]["settings"][parameter]
+
+
+def test_a_result_says_what_it_is_of_and_is_json(result: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert result["model"] == "tiny"
+    assert result["eps"] == EPS
+    assert "float32" in result["criterion"]
+    assert list(result["cells"]) == [key for key in COLUMNS if key in FEW]
+
+
+def test_an_unknown_column_is_answered_with_the_known_ones(model: CNN) -> None:
+    with pytest.raises(UnknownName, match="'pgd7'.*pgd20"):
+        Evaluation(model, labelled(model), EPS, {}).run(("pgd7",))
+
+
+# ---- partial results ------------------------------------------------------------------------------------------------
+
+
+def measured(
+    model: CNN, partial: Path | None, stop_after: int | None = None, **changed: Any
+) -> tuple[list[str], dict[str, Any] | None]:
+    """The settings that were measured now, and the result unless it was stopped."""
+    seen: list[str] = []
+
+    class Stopped(Exception):
+        pass
+
+    def report(progress: Progress) -> None:
+        if len(seen) == stop_after:
+            raise Stopped
+        if progress.images == progress.total:
+            seen.append(f"{progress.column} {progress.settings}")
+
+    options = {"eps": EPS, "about": {"weights": "a"}, "precision": "float32", "batch_size": 10} | changed
+    try:
+        return seen, Evaluation(model, labelled(model), partial=partial, report=report, **options).run(FEW)
+    except Stopped:
+        return seen, None
+
+
+def without_time(result: dict[str, Any] | None) -> Any:
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(v) for key, v in value.items() if key != "seconds"}
+        return [clean(v) for v in value] if isinstance(value, list) else value
+
+    assert result is not None
+    return clean(result)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 5])
+def test_what_was_measured_before_a_stop_is_not_measured_again(stop_after: int, tmp_path: Path) -> None:
+    model, partial = tiny("cifs"), tmp_path / "partial.json"
+    everything, whole = measured(model, None)
+    before, stopped = measured(model, partial, stop_after)
+    assert stopped is None
+    after, resumed = measured(model, partial)
+    assert before + after == everything
+    assert without_time(resumed) == without_time(whole)
+    assert measured(model, partial)[0] == []
+
+
+@pytest.mark.parametrize("changed", [{"eps": 0.05}, {"about": {"weights": "b"}}, {"precision": "bf16"}])
+def test_partial_results_of_something_else_are_not_taken(changed: dict[str, Any], tmp_path: Path) -> None:
+    model, partial = tiny(), tmp_path / "partial.json"
+    measured(model, partial)
+    assert measured(model, partial)[0] == []
+    assert len(measured(model, partial, **changed)[0]) == 3

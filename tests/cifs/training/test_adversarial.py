@@ -1,0 +1,292 @@
+"""Training: a run that was killed equals one left alone, bit for bit; a step is the textbook's; validation images stay out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cifs.data import load_images
+from cifs.errors import CheckpointError, InvalidParameter
+from cifs.training import Recipe, Run
+from tests.cifs.tiny import npz
+
+from .conftest import STEPS
+
+Load = Callable[..., Recipe]
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step: int) -> Callable[..., None]:
+    def report(progress: Any) -> None:
+        if progress.step == step:
+            raise Killed
+
+    return report
+
+
+def flat(value: Any) -> list[Any]:
+    """Every leaf of a state, tensors as lists."""
+    if isinstance(value, Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return [(key, flat(v)) for key, v in value.items() if key != "seconds"]
+    return [flat(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def outcome(folder: Path) -> tuple[Any, str]:
+    """All of state.pt but the wall time, and metrics.jsonl."""
+    return flat(torch.load(folder / "state.pt", weights_only=True)), (folder / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 6, 9])
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_run_interrupted_at_any_step_and_resumed_equals_one_left_alone(
+    how: str, step: int, recipe: Load, tmp_path: Path
+) -> None:
+    plan = recipe()
+    alone = Run(plan, tmp_path / "alone")
+    assert alone.steps == STEPS
+    assert alone.train()
+
+    run = Run(plan, tmp_path / how)
+    if how == "stopped":
+        assert not run.train(stop=lambda: run.step == step)
+    else:  # after the step was logged and before it was saved
+        with pytest.raises(Killed):
+            run.train(report=kill_at(step), save_every=2)
+    resumed = Run(plan, tmp_path / how)
+    saved = [s for s in range(step + (how == "stopped")) if s % 2 == 0 or s % 5 == 0]
+    assert resumed.step == (step if how == "stopped" else saved[-1])
+    assert resumed.train(save_every=2)
+
+    assert outcome(tmp_path / how) == outcome(tmp_path / "alone")
+    weights = (r.finished_model()[0].state_dict() for r in (alone, resumed))
+    assert flat(next(weights)) == flat(next(weights))
+
+
+def test_a_half_written_line_of_the_log_is_forgotten(recipe: Load, tmp_path: Path) -> None:
+    run = Run(recipe(), tmp_path)
+    run.train(stop=lambda: run.step == 2)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "epoch": 1, "lo')
+    Run(recipe(), tmp_path).train()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, STEPS + 1))
+
+
+def test_a_finished_run_has_nothing_left_to_do(recipe: Load, tmp_path: Path) -> None:
+    assert Run(recipe(), tmp_path).train()
+    before = outcome(tmp_path)
+    assert Run(recipe(), tmp_path).train()
+    assert outcome(tmp_path) == before
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(recipe: Load, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        Run(recipe(f"seed={seed}"), tmp_path / name).train()
+    metrics = {name: outcome(tmp_path / name)[1] for name in "abc"}
+    assert metrics["a"] == metrics["b"] != metrics["c"]
+
+
+def test_a_run_leaves_the_global_random_state_alone(recipe: Load, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    Run(recipe("epochs=1"), tmp_path).train()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> None:
+    """SGD with momentum and decay on the joint loss, written out. All images are one image, so the order does not matter."""
+    random = np.random.default_rng(1)
+    image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)  # its last layer has more than one position
+    npz(data, train_images=np.stack([image] * 9), train_labels=np.ones(9, int))
+    load_images.cache_clear()
+    overrides = [
+        "batch_size=4",
+        "validation=0",
+        "flip=false",
+        "padding=0",
+        "precision=float32",
+        "warm_up=0",
+        "nesterov=true",
+        "weight_decay=0.01",
+    ]
+    plan = recipe(*overrides, "attack.random_start=false", "beta=3")
+    run = Run(plan, tmp_path)
+    twin = Run(plan, tmp_path / "twin").model.train()
+    assert run.train()
+
+    x = torch.from_numpy(image).permute(2, 0, 1)[None].float().div(255).repeat(4, 1, 1, 1)
+    y = torch.ones(4, dtype=torch.long)
+
+    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
+        logits, layers = twin.trace(images, labels)
+        probes = [F.cross_entropy(s.raw_prediction, y) for s in layers.values()]
+        return F.cross_entropy(logits, y) / 4 + 3 / 4 * sum(probes) / 2
+
+    momentum = {name: torch.zeros_like(p) for name, p in twin.named_parameters()}
+    for step in range(4):
+        lr = 0.05 * 0.5 * (1 + np.cos(np.pi * step / 4))
+        x_adv = x
+        for _ in range(2):  # PGD in eval mode, β = 2 by default: written out for this model's two probes
+            twin.eval()
+            x_adv = x_adv.detach().requires_grad_()
+            logits, layers = twin.trace(x_adv)
+            probes = [F.cross_entropy(s.raw_prediction, y) for s in layers.values()]
+            (F.cross_entropy(logits, y) / 3 + 2 / 3 * sum(probes) / 2).backward()
+            x_adv = x_adv + 0.8 / 255 * x_adv.grad.sign()
+            x_adv = (x + (x_adv - x).clamp(-8 / 255, 8 / 255)).clamp(0, 1).detach()
+        twin.train().zero_grad()
+        loss_of(x_adv, y).backward()
+        for name, p in twin.named_parameters():
+            if p.grad is not None:
+                gradient = p.grad + 0.01 * p.data
+                momentum[name] = 0.9 * momentum[name] + gradient if step else gradient.clone()
+                p.data -= lr * (gradient + 0.9 * momentum[name])
+    for (name, mine), its in zip(twin.state_dict().items(), run.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(its, mine, atol=1e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_validation_images_are_never_trained_on(data: Path, recipe: Load, tmp_path: Path) -> None:
+    """Other validation images, the same weights. (The normalisation, by default that of the whole split, is given.)"""
+    with np.load(data / "tiny.npz") as file:
+        pixels = file["train_images"].copy()
+    found = []
+    for name in ("a", "b"):
+        run = Run(recipe("keep=last", "model.mean=[0.5, 0.5, 0.5]", "model.std=[0.2, 0.2, 0.2]"), tmp_path / name)
+        run.train()
+        found.append((flat(run.finished_model()[0].state_dict()), outcome(tmp_path / name)[1]))
+        pixels[-16:] = 255 - pixels[-16:]
+        npz(data, train_images=pixels)
+        load_images.cache_clear()
+    assert (len(run.images), len(run.validation)) == (80, 16)
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]  # what the log says of the validation did change
+
+
+def test_training_teaches(recipe: Load, tmp_path: Path) -> None:
+    """Three classes told apart by brightness."""
+    run = Run(recipe("epochs=8", "lr=0.1", "attack.eps=0.01"), tmp_path)
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["validation_natural"] > 0.9
+    assert lines[-1]["loss"] < lines[0]["loss"] / 2
+
+
+def test_the_log_says_the_rate_of_the_recipe_and_validates_after_every_epoch(recipe: Load, tmp_path: Path) -> None:
+    plan = recipe("epochs=3")
+    run = Run(plan, tmp_path)
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["lr"] for line in lines] == [plan.lr_at(step / 15) for step in range(15)]
+    assert [line["step"] for line in lines if "validation_robust" in line] == [5, 10, 15]
+    assert all(line["validation_robust"] <= line["validation_natural"] for line in lines if "validation_robust" in line)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_model_kept_is_the_best_on_the_validation_images_or_the_last(
+    keep: str, recipe: Load, tmp_path: Path
+) -> None:
+    run = Run(recipe("epochs=5", f"keep={keep}", "lr=0.5"), tmp_path)
+    weights: dict[int, Any] = {}
+    scores: dict[int, float] = {}
+
+    def report(progress: Any) -> None:
+        if "validation_robust" in progress.metrics:
+            scores[progress.epoch] = progress.metrics["validation_robust"]
+            weights[progress.epoch] = flat(run.model.state_dict())
+
+    run.train(report=report)
+    model, epoch = run.finished_model()
+    assert epoch == (
+        5 if keep == "last" else max(epoch for epoch, score in scores.items() if score == max(scores.values()))
+    )
+    assert flat(model.state_dict()) == weights[epoch]
+    assert not model.training
+
+
+def test_a_folder_of_another_recipe_is_refused(recipe: Load, tmp_path: Path) -> None:
+    Run(recipe("epochs=1"), tmp_path).train()
+    with pytest.raises(CheckpointError, match="a run of another recipe"):
+        Run(recipe("epochs=2"), tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no state", None])
+def test_a_damaged_state_is_a_clear_error(damage: bytes | None, recipe: Load, tmp_path: Path) -> None:
+    Run(recipe("epochs=1"), tmp_path).train()
+    path = tmp_path / "state.pt"
+    path.write_bytes(path.read_bytes()[:1000] if damage is None else damage)
+    with pytest.raises(CheckpointError, match=r"state\.pt is missing or damaged"):
+        Run(recipe("epochs=1"), tmp_path)
+
+
+def test_a_state_without_its_recipe_is_a_clear_error(recipe: Load, tmp_path: Path) -> None:
+    Run(recipe("epochs=1"), tmp_path).train()
+    (tmp_path / "recipe.json").unlink()
+    with pytest.raises(CheckpointError, match=r"recipe\.json or state\.pt is missing"):
+        Run(recipe("epochs=1"), tmp_path)
+
+
+def test_an_attack_on_the_probes_alone_can_be_trained_with_and_resumed(recipe: Load, tmp_path: Path) -> None:
+    """β_atk = ∞ is no number of JSON."""
+    plan = recipe("attack.beta=inf", "epochs=1")
+    run = Run(plan, tmp_path)
+    assert not run.train(stop=lambda: run.step == 2)
+    assert Run(plan, tmp_path).train()
+
+
+@pytest.mark.parametrize("validation", [81, 96, 1000])
+def test_more_validation_images_than_there_are_is_refused(validation: int, recipe: Load, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=f"validation = {validation}: tiny has only 96"):
+        Run(recipe(f"validation={validation}"), tmp_path)
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_a_run_that_the_same_command_finishes_as_if_never_stopped(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    def command(name: str) -> list[str]:
+        where = ["--runs", str(tmp_path / name), "--checkpoints", str(tmp_path / name / "zoo")]
+        return [sys.executable, "-m", "cifs.cli", "train", str(recipe_file), "--set", "epochs=40", *where]
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CIFS_DATA": os.environ["CIFS_DATA"]}
+    folder = tmp_path / "stopped" / "tiny"
+    process = subprocess.Popen(
+        command("stopped"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").exists() or len((folder / "metrics.jsonl").read_text().splitlines()) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "stopped" / "zoo").exists()
+
+    again = subprocess.run(command("stopped"), env=environment, capture_output=True, text=True, timeout=240, check=True)
+    assert "resuming tiny at step" in again.stdout
+    subprocess.run(command("alone"), env=environment, capture_output=True, timeout=240, check=True)
+    assert outcome(folder) == outcome(tmp_path / "alone" / "tiny")
+    weights = [(tmp_path / name / "zoo" / "tiny" / "model.safetensors").read_bytes() for name in ("stopped", "alone")]
+    assert weights[0] == weights[1]
