@@ -22,7 +22,7 @@ from cifs.card import write_card
 from cifs.channels import RELEVANCES, channel_statistics, view
 from cifs.data import dataset, load_images
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter
-from cifs.evaluation import COLUMNS, Evaluation, digest, mcnemar, unpack
+from cifs.evaluation import CHECKS, COLUMNS, Checking, Evaluation, digest, mcnemar, run_checks, unpack
 from cifs.evaluation import Progress as EvaluationProgress
 from cifs.files import write_json
 from cifs.precision import Precision
@@ -316,6 +316,65 @@ def compare(
             f"{paired.p_value:.2g}",
         )
     console.print(table)
+
+
+@command
+def check(
+    model: Annotated[str, typer.Argument(help="id in the zoo")],
+    data: Annotated[str | None, typer.Option(help="data set; default: the model's own. Any other is not kept")] = None,
+    n: Annotated[int, typer.Option(help="first n test images", min=1)] = 500,
+    eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
+    queries: Annotated[int, typer.Option(help="queries of Square per image", min=1)] = 1000,
+    precision: Annotated[Precision, typer.Option(help="of the white-box gradients")] = "bf16",
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+) -> None:
+    """Is the model robust, or are its gradients hard to follow? Gradient-masking checks; writes checks.json."""
+    entry = Zoo(checkpoints).entry(model)
+    name = data or entry.info.dataset
+    counted = (entry.evaluation() or {}).get("cells", {}).get("pgd20", {})
+    chosen = [configure(CHECKS, key, {"queries": queries} if key == "square" else {}) for key in CHECKS]
+    with progress_bar() as bar, stopping_on_signal() as stop:
+        task = bar.add_task(model, total=None)
+        last = ""
+
+        def report(checking: Checking) -> None:
+            nonlocal last
+            bar.update(
+                task, description=f"{checking.check}: {checking.doing}", completed=checking.done, total=checking.total
+            )
+            if checking.check != last and not errors.is_terminal:
+                console.print(f"{model} {checking.check}")
+            last = checking.check
+            if stop():
+                raise KeyboardInterrupt
+
+        try:
+            result = run_checks(
+                entry.load(device),
+                load_images(name, "test")[:n],
+                _budget(eps, name),
+                checks=chosen,
+                about={
+                    "model": model,
+                    "dataset": name,
+                    "split": "test",
+                    "weights": digest(entry.folder / "model.safetensors"),
+                },
+                reported_through_mask=bool((counted.get("settings") or {}).get("through_mask")),
+                precision=precision,
+                report=report,
+            )
+        except KeyboardInterrupt:
+            console.print("stopped; nothing was written")
+            raise typer.Exit(130) from None
+    table = Table("", "", "found", title=f"{model}: {result['n']} test images of {name}, ε = {result['eps']:g}")
+    for found in result["checks"].values():
+        mark = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: "–"}[found["passed"]]
+        table.add_row(found["title"], mark, found["statement"])
+    console.print(table)
+    if name == entry.info.dataset:
+        write_json(entry.folder / "checks.json", result)
 
 
 @command

@@ -1,5 +1,6 @@
 """Robustness measured honestly: exact settings, n and 95 % intervals with every figure."""
 
+from cifs.evaluation.checks import CHECKS, Check, Checking, Finding, run_checks
 from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.paired import Paired, mcnemar
@@ -7,14 +8,19 @@ from cifs.evaluation.table import BETAS, COLUMNS, Column, settings_to_try
 
 __all__ = [
     "BETAS",
+    "CHECKS",
     "COLUMNS",
+    "Check",
+    "Checking",
     "Column",
     "Evaluation",
+    "Finding",
     "Paired",
     "Progress",
     "digest",
     "mcnemar",
     "pack",
+    "run_checks",
     "settings_to_try",
     "unpack",
     "wilson",

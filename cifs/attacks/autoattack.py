@@ -1,0 +1,148 @@
+"""AutoAttack (Croce & Hein, arXiv 2003.01690): an adapter to its authors' implementation, the package `pyautoattack`.
+
+The standard version under ℓ∞: APGD on cross-entropy, APGD on the targeted DLR loss, targeted FAB, Square; each attacks
+what the ones before left standing. It sees the final logits alone: β_atk and the probes are out of its reach.
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cifs.errors import CIFSError, InvalidParameter, UnknownName
+from cifs.modes import eval_mode, frozen
+from cifs.selection import attached_importance
+
+STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")  # the standard version, in its order
+
+
+class AutoAttacked(NamedTuple):
+    """What AutoAttack left standing."""
+
+    robust: Tensor  # (N,) bool, confirmed by us: within ε and [0, 1], in float32
+    x_adv: Tensor  # (N, C, H, W): fools the model where it was right and is not robust, else the image itself
+    accuracy: dict[str, float]  # natural, and after each stage of those so far
+    remarks: tuple[str, ...]  # the reference's own warnings: randomised, dynamic, zero gradients, …
+    settings: dict[str, Any]  # every one of them, with n and the versions; JSON-safe
+
+
+def autoattack(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    seed: int = 0,
+    stages: Sequence[str] = STAGES,
+    iterations: int = 100,
+    queries: int = 5000,
+    through_mask: bool = False,
+    batch_size: int = 250,
+    report: Callable[[str, int, int], None] = lambda stage, images, total: None,
+) -> AutoAttacked:
+    """Runs AutoAttack on images x (N, C, H, W) in [0, 1] with labels y (N,).
+
+    `iterations` of APGD and FAB and `queries` of Square are the standard's; the result says whether they were kept.
+    through_mask: let gradients flow through CIFS's importance maps. `report` is told the stage, and how many of the
+    images it attacks are done. The model runs frozen in eval mode; torch's global generator is left as it was found.
+    Raises CIFSError without `pyautoattack`, UnknownName, and InvalidParameter for fewer than four classes, which the
+    targeted DLR loss cannot do with.
+    """
+    for stage in stages:
+        if stage not in STAGES:
+            raise UnknownName("stage of AutoAttack", stage, STAGES)
+    reference = _reference()
+    # The reference views gradients as flat vectors, which those of channels_last images do not allow.
+    x = x.contiguous()
+    with (
+        eval_mode(model),
+        frozen(model),
+        attached_importance(model, through_mask),
+        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
+        _remarks(reference) as remarks,
+    ):
+        logits = _logits(model, x, batch_size)
+        classes = logits.shape[1]
+        if classes < 4:
+            raise InvalidParameter(f"{classes} classes: AutoAttack's targeted DLR loss needs at least 4")
+        attacker = reference.AutoAttack(model, eps=eps, seed=seed, device=x.device)
+        attacker.apgd.n_iter = attacker.apgd_targeted.n_iter = attacker.fab.n_iter = iterations
+        attacker.square.n_queries = queries
+        targets = min(9, classes - 1)
+        attacker.apgd_targeted.n_target_classes = attacker.fab.n_target_classes = targets
+        robust, x_adv = logits.argmax(dim=1) == y, x.clone()
+        accuracy = {"natural": float(robust.float().mean())}
+        for stage in stages:
+            attacker.attacks_to_run = [stage]
+            todo, done = robust.nonzero()[:, 0], 0
+            for part in todo.split(batch_size) if len(todo) else ():
+                found, _ = attacker.run_standard_evaluation(x[part], y[part], batch_size=batch_size)
+                # The reference's last bit may lie outside the ball; ours never does.
+                found = torch.min(torch.max(found, x[part] - eps), x[part] + eps).clamp(0, 1)
+                fooled = _logits(model, found, batch_size).argmax(dim=1) != y[part]
+                robust[part[fooled]], x_adv[part[fooled]] = False, found[fooled]
+                done += len(part)
+                report(stage, done, len(todo))
+            accuracy[stage] = float(robust.float().mean())
+    settings = {
+        "name": "autoattack",
+        "version": "standard" if (tuple(stages), iterations, queries) == (STAGES, 100, 5000) else "custom",
+        "stages": list(stages),
+        "norm": "linf",
+        "eps": eps,
+        "iterations": iterations,
+        "queries": queries,
+        "targets": targets,
+        "restarts": 1,
+        "through_mask": through_mask,
+        "seed": seed,
+        "batch_size": batch_size,
+        "n": len(x),
+        "precision": "float32",
+        "pyautoattack": version("pyautoattack"),
+        "torch": str(torch.__version__),
+    }
+    return AutoAttacked(robust, x_adv, accuracy, tuple(remarks), settings)
+
+
+def _reference() -> Any:
+    try:
+        return importlib.import_module("pyautoattack")
+    except ImportError as error:
+        raise CIFSError(
+            f"AutoAttack needs its authors' package pyautoattack ({error}): pip install 'cifs-lab[autoattack]'"
+        ) from error
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, x: Tensor, batch_size: int) -> Tensor:
+    return torch.cat([model(part) for part in x.split(batch_size)])
+
+
+@contextmanager
+def _remarks(reference: Any) -> Iterator[list[str]]:
+    """What the reference warns of, each once. It logs, and leaves two traces that are wiped here."""
+    found: list[str] = []
+
+    class Note(logging.Handler):
+        def emit(self, entry: logging.LogRecord) -> None:
+            if (message := entry.getMessage()) not in found:
+                found.append(message)
+
+    logger, note, tracing = logging.getLogger("auto-attack"), Note(logging.WARNING), sys.gettrace()
+    calls = importlib.import_module(f"{reference.__name__}.checks").funcs
+    calls.update(dict.fromkeys(calls, 0))  # it counts over all models: one dynamic one would taint the next
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(note)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(note)
+        logger.propagate = propagate
+        sys.settrace(tracing)  # it switches tracing off, and with it coverage and debuggers

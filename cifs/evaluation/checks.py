@@ -1,0 +1,400 @@
+"""Gradient-masking checks: is the model robust, or are its gradients merely hard to follow?
+
+After Athalye et al. (arXiv 1802.00420, section 3.1) and Carlini et al. (arXiv 1902.06705): symptoms that an honest
+robust model does not show. Passing proves nothing; failing says that the table's attacks are not to be trusted.
+
+Two attacks are compared on the same images, so "by more than the interval" is McNemar's exact test: an attack is
+stronger than another if it fools more of the images on which they differ than chance would (5 %).
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from cifs import __version__
+from cifs.attacks import CW, FGSM, PGD, Linf, Step, perturb, square, survives
+from cifs.data import Images
+from cifs.errors import InvalidParameter
+from cifs.evaluation.interval import wilson
+from cifs.evaluation.paired import mcnemar
+from cifs.evaluation.table import settings_to_try
+from cifs.models import CNN
+from cifs.modes import eval_mode, frozen
+from cifs.precision import Precision, device_of
+from cifs.registry import Registry, described, settings
+
+CHANCE = 0.05
+
+
+class Finding(NamedTuple):
+    """What a check found."""
+
+    passed: bool | None  # None: it does not apply to this model
+    statement: str  # one sentence with the figures, for people
+    numbers: dict[str, Any]  # JSON-safe
+
+
+class Checking(NamedTuple):
+    """How far a check is."""
+
+    check: str
+    doing: str
+    done: int
+    total: int
+
+
+Report = Callable[[Checking], None]  # may raise, to stop
+
+
+class Check(Protocol):
+    def run(self, bench: "Bench") -> Finding: ...
+
+
+CHECKS: Registry[type[Check]] = Registry("check")
+
+
+def run_checks(
+    model: nn.Module,
+    images: Images,
+    eps: float,
+    *,
+    checks: Sequence[Check] | None = None,
+    about: Mapping[str, Any] | None = None,
+    reported_through_mask: bool = False,
+    precision: Precision = "bf16",
+    batch_size: int = 250,
+    report: Report = lambda checking: None,
+) -> dict[str, Any]:
+    """checks.json as a dictionary: every check of one model on these images at ε, with its numbers and settings.
+
+    about: what the result is of (model, data set, split, weights' digest), kept with it. reported_through_mask: whether
+    the model's published figure is that of an attack through the importance maps. precision: of the white-box
+    gradients; success is confirmed in float32, and all else is float32. Raises InvalidParameter without images.
+    """
+    if len(images) == 0:
+        raise InvalidParameter("no images: a check needs at least one")
+    began = time.monotonic()
+    bench = Bench(model, images, eps, reported_through_mask, precision, batch_size, report)
+    found: dict[str, Any] = {}
+    for check in checks or [cls() for cls in CHECKS.values()]:
+        name = CHECKS.name_of(check)
+        bench.check = name
+        result = check.run(bench)
+        parameters = asdict(check)  # type: ignore[call-overload]  # every registered check is a settings class
+        found[name] = {"title": described(check)[0], **result._asdict(), "settings": parameters}
+    return {
+        **(about or {}),
+        "n": len(images),
+        "eps": eps,
+        "criterion": f"McNemar's exact test on the same images, two-sided, {CHANCE:g}",
+        "precision": f"white-box gradients in {precision}, success confirmed in float32; all else in float32",
+        "natural": figures(bench.natural),
+        "white_box": {**figures(bench.white_box[1]), "settings": bench.white_box[0].resolved()},
+        "failed": [name for name, result in found.items() if result["passed"] is False],
+        "checks": found,
+        "seconds": round(time.monotonic() - began, 1),
+        "threads": torch.get_num_threads(),
+        "device": str(device_of(model)),
+        "versions": {"cifs": __version__, "torch": str(torch.__version__)},
+    }
+
+
+@dataclass
+class Bench:
+    """A model on images, and what was measured of it so far: checks share their attacks. Memory holds one batch."""
+
+    model: nn.Module
+    images: Images
+    eps: float
+    reported_through_mask: bool
+    precision: Precision
+    batch_size: int
+    report: Report
+    check: str = ""  # which one is running
+    _measured: dict[Linf, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def natural(self) -> Tensor:
+        """(N,) bool: which images the model is right about."""
+        standing = torch.zeros(len(self.images), dtype=torch.bool)
+        for part, x, y in self.batches("natural images"):
+            with torch.no_grad(), eval_mode(self.model):
+                standing[part] = (self.model(x).argmax(dim=1) == y).cpu()
+        return standing
+
+    @property
+    def tries(self) -> list[Linf]:
+        """PGD-20 in every setting the table tries on this model."""
+        attack = PGD(eps=self.eps, steps=20)
+        return settings_to_try(self.model, attack) if isinstance(self.model, CNN) else [attack]
+
+    @cached_property
+    def pgd(self) -> Linf:
+        """The strongest of them."""
+        return self.strongest(self.tries)[0]
+
+    @cached_property
+    def white_box(self) -> tuple[Linf, Tensor]:
+        """The strongest white-box attack, PGD-20 or C&W, and (N,) bool which images withstand it."""
+        cw = replace(CW(eps=self.eps), beta=self.pgd.beta, through_mask=self.pgd.through_mask)
+        return self.strongest([self.pgd, cw])
+
+    def strongest(self, attacks: Sequence[Linf]) -> tuple[Linf, Tensor]:
+        return min(((attack, self.robust(attack)) for attack in attacks), key=lambda pair: int(pair[1].sum()))
+
+    def robust(self, attack: Linf, among: Tensor | None = None) -> Tensor:
+        """(N,) bool: which images withstand the attack; of those `among`, the others do not."""
+        if among is None and attack in self._measured:
+            return self._measured[attack]
+        standing = torch.zeros(len(self.images), dtype=torch.bool)
+        setting = f"{_named(attack)}, β = {attack.beta:g}, ε = {attack.eps:.4g}"
+        for part, x, y in self.batches(setting, among):
+            standing[part] = survives(self.model, x, y, attack, precision=self.precision).cpu()
+        if among is None:
+            self._measured[attack] = standing
+        return standing
+
+    def batches(self, doing: str, among: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """indices (n,), x (n, C, H, W) and y (n,) on the model's device; reports before the first and after each."""
+        device = device_of(self.model)
+        todo = torch.arange(len(self.images)) if among is None else among.nonzero()[:, 0]
+        done = 0
+        self.note(doing, done, len(todo))
+        for part in todo.split(self.batch_size) if len(todo) else ():
+            x, y = self.images.batch(part)
+            yield part, x.to(device, memory_format=torch.channels_last), y.to(device)
+            done += len(part)
+            self.note(doing, done, len(todo))
+
+    def note(self, doing: str, done: int, total: int) -> None:
+        self.report(Checking(self.check, doing, done, total))
+
+
+# ---- the checks -----------------------------------------------------------------------------------------------------
+
+
+@CHECKS.register("more_steps")
+@settings
+class MoreSteps:
+    """More steps never help the defender.
+
+    Last iterates of one run of PGD, step ε/10, strongest setting: at no number of steps do more images stand than at a
+    smaller one. (Counting any iterate, as the table does, would make this true of every model.)
+    """
+
+    steps: tuple[int, ...] = Field(default=(1, 5, 10, 20, 50, 100), min_length=2, description="iterates looked at")
+
+    def run(self, bench: Bench) -> Finding:
+        attack = replace(bench.pgd, steps=max(self.steps))
+        standing = {steps: torch.zeros(len(bench.images), dtype=torch.bool) for steps in sorted(self.steps)}
+        for part, x, y in bench.batches(f"PGD-{attack.steps}, every step"):
+
+            def note(step: Step, part: Tensor = part, y: Tensor = y) -> None:
+                if step.step in standing:
+                    standing[step.step][part] = (step.logits.argmax(dim=1) == y).cpu()
+
+            perturb(bench.model, x, y, attack, record=note)
+        ladder = list(standing.items())
+        rises = []
+        for i, (steps, after) in enumerate(ladder[1:], 1):
+            fewer, before = min(ladder[:i], key=lambda pair: int(pair[1].sum()))
+            if stronger(before, after, CHANCE / (len(ladder) - 1)):
+                rises.append({"from": fewer, "to": steps, "p_value": mcnemar(before, after).p_value})
+        shown = ", ".join(f"{steps}: {percent(after)}" for steps, after in ladder)
+        return Finding(
+            not rises,
+            f"accuracy after so many steps: {shown}"
+            + "".join(f"; {rise['to']} steps leave more standing than {rise['from']}" for rise in rises),
+            {
+                "accuracy": [{"steps": steps, **figures(after)} for steps, after in ladder],
+                "rises": rises,
+                "attack": attack.resolved(),
+            },
+        )
+
+
+@CHECKS.register("large_eps")
+@settings
+class LargeEps:
+    """A large ε reaches 0 %.
+
+    The strongest white-box attack with ever larger budgets. The balls are nested, so an image that fell within a small
+    ε counts as fallen within every larger one.
+    """
+
+    factors: tuple[float, ...] = Field(
+        default=(0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32),
+        min_length=1,
+        description="budgets tried, in units of ε, up to 1",
+    )
+    steps: int = Field(default=50, ge=1, le=10_000, description="steps of ε/10")
+
+    def run(self, bench: Bench) -> Finding:
+        standing, rungs = bench.natural, []
+        for eps in sorted({min(1.0, factor * bench.eps) for factor in self.factors}):
+            attack = replace(bench.white_box[0], eps=eps, steps=self.steps)
+            standing = bench.robust(attack, among=standing)
+            rungs.append({"eps": eps, **figures(standing)})
+            if not standing.any():
+                break
+        reached = None if standing.any() else rungs[-1]["eps"]
+        return Finding(
+            reached is not None,
+            f"0 % at ε = {reached:.4g}"
+            if reached is not None
+            else f"{percent(standing)} still stand at ε = {rungs[-1]['eps']:.4g}",
+            {"reached": reached, "accuracy": rungs, "attack": {**attack.resolved(), "eps": None, "step_size": "ε/10"}},
+        )
+
+
+@CHECKS.register("one_step")
+@settings
+class OneStep:
+    """One step never beats many.
+
+    FGSM against PGD-20, each in its strongest setting.
+    """
+
+    def run(self, bench: Bench) -> Finding:
+        one = [
+            replace(FGSM(eps=bench.eps), beta=attack.beta, through_mask=attack.through_mask) for attack in bench.tries
+        ]
+        fgsm, after_one = bench.strongest(one)
+        after_many = bench.robust(bench.pgd)
+        return _compared("FGSM", fgsm.resolved(), after_one, "PGD-20", bench.pgd.resolved(), after_many)
+
+
+@CHECKS.register("square")
+@settings
+class BlackBox:
+    """Square never beats white-box.
+
+    Random search without gradients, against the stronger of PGD-20 and C&W.
+    """
+
+    queries: int = Field(default=1000, ge=1, le=1_000_000, description="queries of Square per image")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="of the random search")
+
+    def run(self, bench: Bench) -> Finding:
+        attack, white = bench.white_box
+        standing = torch.zeros(len(bench.images), dtype=torch.bool)
+        doing = f"Square, {self.queries} queries"
+        for part, x, y in bench.batches(doing):
+
+            def note(query: int, margin: Tensor, first: int = int(part[0])) -> None:
+                if query % 20 == 0:  # often enough to be stopped by, seldom enough to cost nothing
+                    bench.note(f"{doing}: {query}", first, len(bench.images))
+
+            # In float32: bf16 rounds the margin away on which a random search feeds.
+            standing[part] = square(
+                bench.model, x, y, eps=bench.eps, queries=self.queries, seed=self.seed + int(part[0]), record=note
+            ).robust.cpu()
+        black = {"name": "square", "eps": bench.eps, "queries": self.queries, "p": 0.8, "seed": self.seed}
+        return _compared("Square", black, standing, _named(attack), attack.resolved(), white)
+
+
+@CHECKS.register("through_mask")
+@settings
+class ThroughMask:
+    """Through the mask never beats detached.
+
+    Unless it is the number reported: then it hides nothing. PGD-20 differentiating through the importance maps of CIFS, against PGD-20 on detached maps, each in its strongest
+    setting. Does not apply where no map depends on the features by a gradient.
+    """
+
+    def run(self, bench: Bench) -> Finding:
+        through = [attack for attack in bench.tries if attack.through_mask]
+        if not through:
+            return Finding(None, "no importance map carries a gradient", {})
+        attack, standing = bench.strongest(through)
+        detached, others = bench.strongest([attack for attack in bench.tries if not attack.through_mask])
+        found = _compared("through the mask", attack.resolved(), standing, "detached", detached.resolved(), others)
+        numbers = {**found.numbers, "reported_through_mask": bench.reported_through_mask}
+        if found.passed or not bench.reported_through_mask:
+            return found._replace(numbers=numbers)
+        return Finding(True, f"{found.statement}, and it is the number reported", numbers)
+
+
+@CHECKS.register("gradients")
+@settings
+class Gradients:
+    """Input gradients are mostly non-zero.
+
+    Of the cross-entropy of the final logits, in float32.
+    """
+
+    at_least: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="share of the images with a gradient, and of the gradients' values that are not zero",
+    )
+
+    def run(self, bench: Bench) -> Finding:
+        images, values = 0, 0.0
+        for _, x, y in bench.batches("input gradients"):
+            with torch.enable_grad(), eval_mode(bench.model), frozen(bench.model):
+                loss = F.cross_entropy(bench.model(x.requires_grad_()), y, reduction="sum")
+                (gradient,) = torch.autograd.grad(loss, x)
+            share = ((gradient != 0) & gradient.isfinite()).flatten(1).double().mean(dim=1)
+            images += int((share > 0).sum())
+            values += float(share.sum())
+        n = len(bench.images)
+        return Finding(
+            min(images, values) >= self.at_least * n,
+            f"{images} of {n} images have a gradient; {100 * values / n:.1f} % of all its values are not zero",
+            {"images": images / n, "values": values / n},
+        )
+
+
+# ---- what they share ------------------------------------------------------------------------------------------------
+
+
+def stronger(first: Tensor, second: Tensor, chance: float = CHANCE) -> bool:
+    """Whether an attack that leaves `first` (N,) bool standing beats one that leaves `second`, by more than chance."""
+    paired = mcnemar(first, second)
+    return paired.only_first < paired.only_second and paired.p_value < chance
+
+
+def _compared(
+    name: str, settings: Mapping[str, Any], weaker: Tensor, rival: str, of_rival: Mapping[str, Any], standing: Tensor
+) -> Finding:
+    """Passed if the attack that should be the weaker one is."""
+    paired = mcnemar(weaker, standing)
+    return Finding(
+        not stronger(weaker, standing),
+        f"{name} {percent(weaker)}, {rival} {percent(standing)}; "
+        f"{paired.only_second} of {len(weaker)} images fall to the first alone, {paired.only_first} to the second",
+        {
+            "accuracy": figures(weaker),
+            "rival": figures(standing),
+            "only_first": paired.only_second,  # images only the first attack fools are those only the second leaves
+            "only_second": paired.only_first,
+            "p_value": paired.p_value,
+            "attack": dict(settings),
+            "rival_attack": dict(of_rival),
+        },
+    )
+
+
+def figures(standing: Tensor) -> dict[str, float]:
+    """Accuracy with its 95 % Wilson interval."""
+    correct, n = int(standing.sum()), len(standing)
+    low, high = wilson(correct, n)
+    return {"accuracy": correct / n, "low": low, "high": high, "correct": correct}
+
+
+def percent(standing: Tensor) -> str:
+    return f"{100 * float(standing.double().mean()):.1f} %"
+
+
+def _named(attack: Linf) -> str:
+    mask = " through the mask" if attack.through_mask else ""
+    return f"{attack.resolved()['name'].upper()}-{attack.steps}{mask}"
