@@ -103,7 +103,8 @@ def recipe_names() -> tuple[str, ...]:
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of this name, or of a .toml file, with overrides such as "epochs=2" or "attack.steps=3".
 
-    A recipe may extend another (`extends = "cpu/…"`), or several, of which the later go over the earlier.
+    A recipe may extend another (`extends = "cpu/…"`), or several: it states only what differs from them, and where
+    they differ from one another the later counts, except that no recipe counts over one that extends it.
     Raises UnknownName or InvalidParameter.
     """
     values = _read(name)
@@ -139,21 +140,34 @@ def _toml_value(text: str) -> Any:
         return text  # a bare word is a string
 
 
-def _read(name: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
+def _read(name: str) -> dict[str, Any]:
+    """Each file of the lineage over those before it."""
+    values: dict[str, Any] = {}
+    for own in _lineage(name).values():
+        values = _merged(values, {key: value for key, value in own.items() if key != "extends"})
+    return values
+
+
+def _lineage(name: str, below: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """The recipe's file and all it extends, each once, what is extended before what extends it."""
     if name in below:
         raise InvalidParameter(f"recipe {name!r} extends itself: {' → '.join((*below, name))}")
+    own = _file(name)
+    parents = own.get("extends", [])
+    lineage: dict[str, dict[str, Any]] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        lineage |= _lineage(parent, (*below, name))  # a file met before keeps its place
+    return {**lineage, name: own}
+
+
+def _file(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if not name.endswith(".toml") and name not in recipe_names():
         raise UnknownName("recipe", name, recipe_names())
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InvalidParameter(f"recipe {name!r} cannot be read: {error}") from error
-    parents = values.pop("extends", [])
-    merged: dict[str, Any] = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
-        merged = _merged(merged, _read(parent, (*below, name)))
-    return _merged(merged, values)
 
 
 def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
