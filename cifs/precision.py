@@ -6,11 +6,23 @@ from typing import Literal
 import torch
 from torch import nn
 
+from cifs.errors import InvalidParameter
+
 Precision = Literal["float32", "bf16"]
 
 
 def autocast(device: torch.device | str, precision: Precision) -> AbstractContextManager[None]:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def usable_device(name: torch.device | str) -> torch.device:
+    """Raises InvalidParameter for a device torch does not know or this machine does not have."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
+        raise InvalidParameter(
+            f"device {str(name)!r} cannot be used here: {str(error).partition(chr(10))[0]}"
+        ) from error
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -59,6 +59,10 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         sites: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
+        sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size, "width": width}
+        for name, size in sizes.items():
+            if size < 1:
+                raise InvalidParameter(f"{name} = {size}: must be at least 1")
         self.arch, self.width, self.num_classes = arch, width, num_classes
         self.image_shape = (in_channels, image_size, image_size)
         self.method = method
@@ -77,6 +81,10 @@ class CNN(nn.Module, PyTorchModelHubMixin):
             self._modify(site, imgf or {"name": "softmax"}, k, label_in_training)
 
     def _buffer(self, name: str, values: Sequence[float]) -> None:
+        if len(values) != self.image_shape[0]:
+            raise InvalidParameter(
+                f"{name} = {values}: expected a number for each of {self.image_shape[0]} input channels"
+            )
         self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def _modify(self, site: Mapping[str, Any], imgf: Mapping[str, Any], k: int, label_in_training: bool) -> None:
