@@ -39,6 +39,8 @@ def _head(entry: Entry) -> str:
 
 def _training(entry: Entry) -> str:
     training = entry.info.training
+    if entry.info.source:
+        return f"## Training\n\nNot trained here. The weights are {entry.info.source}: `{entry.info.command}`."
     if not training:
         return "## Training\n\nNot recorded."
     recipe = training["recipe"]
@@ -98,6 +100,8 @@ def _limits(entry: Entry) -> str:
         else f"Its robustness is empirical, for ℓ∞ perturbations up to {entry.info.eps:g} only; no certificate, "
         "and no AutoAttack or gradient-free attack was run."
     )
+    if entry.info.source:
+        return f"## Limits\n\n{robustness} How it was trained, and on which images, is known to its authors alone."
     return (
         f"## Limits\n\n{robustness} A narrow network on a short schedule, made to be looked at on a CPU: "
         "do not compare its figures with those of wide networks in papers."

@@ -24,7 +24,8 @@ from cifs.data import dataset, load_images
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter
 from cifs.evaluation import CHECKS, COLUMNS, Checking, Evaluation, digest, mcnemar, run_checks, unpack
 from cifs.evaluation import Progress as EvaluationProgress
-from cifs.files import write_json
+from cifs.files import replacing, write_json
+from cifs.foreign import LAYOUTS, SOURCES, import_model
 from cifs.precision import Precision
 from cifs.registry import configure
 from cifs.training import Progress as TrainingProgress
@@ -176,6 +177,47 @@ def _trained(run: Run, name: str) -> bool:
                 )
 
         return run.train(report=report, stop=stop)
+
+
+@command
+def import_(
+    source: Annotated[str, typer.Argument(help=f"a file of weights, or one of: {', '.join(SOURCES)}")],
+    layout: Annotated[str | None, typer.Option(help=f"of a file's names: {', '.join(LAYOUTS)}")] = None,
+    model_id: Annotated[str | None, typer.Option("--id", help="id in the zoo; default: the source's own")] = None,
+    data: Annotated[str, typer.Option(help="data set of a file's model")] = "cifar10",
+    method: Annotated[str, typer.Option(help="how a file's model was trained: natural or vanilla")] = "natural",
+    eps: Annotated[str | None, typer.Option(help="ε of its adversarial training")] = None,
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+) -> None:
+    """Take weights of another project into the zoo; they stay on this machine (git is told to ignore them)."""
+    zoo = Zoo(checkpoints)
+    if source in SOURCES:
+        known = SOURCES[source]
+        path, layout, data = known.path(), layout or known.layout, known.dataset
+        title, name, came_from = known.title, model_id or known.id, known.provenance()
+    else:
+        path, title, name, came_from = Path(source), f"Imported {method}", model_id or Path(source).stem, source
+        if layout is None:
+            raise InvalidParameter(f"--layout: say which names the file uses; choose from: {', '.join(LAYOUTS)}")
+    if method not in ("natural", "vanilla") or (method == "vanilla") != (eps is not None):
+        raise InvalidParameter(f"--method {method} --eps {eps}: write natural without ε, or vanilla with its ε")
+    if name in zoo.ids():
+        raise InvalidParameter(f"{name} is in {checkpoints} already; give another --id, or remove it")
+    network = import_model(path, layout, dataset(data))
+    words = [f"--layout {layout}", f"--data {data}", f"--method {method}", *([f"--eps {eps}"] if eps else [])]
+    info = Info(
+        title=title,
+        dataset=data,
+        method="vanilla" if method == "vanilla" else "natural",
+        eps=None if eps is None else _budget(eps, data),
+        command=" ".join(["cifs import", source, *([] if source in SOURCES else words)]),
+        source=f"{came_from}, SHA-256 {digest(path)}",
+    )
+    entry = zoo.save(name, network, info)
+    write_card(entry)
+    with replacing(entry.folder / ".gitignore") as temporary:
+        temporary.write_text("# Weights of others: each fetches them for themselves.\n*\n", encoding="utf-8")
+    console.print(f"saved {entry.folder}: {network.arch} of width {network.width}")
 
 
 @command

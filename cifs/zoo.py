@@ -33,6 +33,7 @@ class Info:
     recipe: str | None = None
     command: str | None = None
     training: Mapping[str, Any] | None = None  # the whole recipe, wall time, validation figures, library versions
+    source: str | None = None  # where the weights come from, when they were not trained here
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,19 @@ class Start:
 
     @property
     def normalisation(self) -> dict[str, Any]:
-        """Its mean and std: weights are of use only behind the normalisation they were trained with."""
-        return {key: self.entry.config[key] for key in ("mean", "std") if self.entry.config.get(key) is not None}
+        """Its mean and std (None is 0 and 1): weights are of use only behind what they were trained with."""
+        return {key: self.entry.config.get(key) for key in ("mean", "std")}
 
     def give_to(self, model: CNN) -> None:
         """Weights of the same name and shape go to `model`; the others (say, of new probes) keep what they have.
 
-        Raises CheckpointError where nothing but heads and statistics would fit.
+        Raises CheckpointError for another architecture or width.
         """
+        theirs, ours = (f"{config['arch']} of width {config['width']}" for config in (self.entry.config, model.config))
+        if theirs != ours:
+            raise CheckpointError(f"init = {self.entry.id!r} is a {theirs}, and a {ours} cannot start from it")
         own = model.state_dict()
         given = {k: v for k, v in self.entry.load().state_dict().items() if k in own and v.shape == own[k].shape}
-        if not any(weight.ndim == 4 for weight in given.values()):
-            raise CheckpointError(
-                f"init = {self.entry.id!r}: no convolution of this {_kind(self.entry.config)} has the name and shape "
-                f"of one of {_kind(model.config)}; start from the same architecture and width"
-            )
         model.load_state_dict(given, strict=False)
 
 
@@ -44,7 +42,3 @@ def starting_point(init: str, zoo: Zoo) -> Start:
             f"init = {init!r} is neither a model of {zoo.root} ({', '.join(error.choices) or 'none there'}) nor a "
             "folder with a config.json; train or import it first"
         ) from None
-
-
-def _kind(config: Any) -> str:
-    return f"{config['arch']} of width {config['width']}"
