@@ -15,7 +15,7 @@ SMALLEST = {arch: 2 if arch.startswith("wrn") else 4 for arch in MODELS}  # widt
 
 
 def liven(model: nn.Module, seed: int = 0, scale: float = 1.0) -> None:
-    """Random batch-norm statistics and probes far from zero, so that eval mode and importance maps have something to say."""
+    """Random batch-norm statistics and probes, so that eval mode and importance maps have something to say."""
     random = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -33,7 +33,7 @@ def liven(model: nn.Module, seed: int = 0, scale: float = 1.0) -> None:
 
 @torch.no_grad()
 def balance(model: CNN) -> None:
-    """Shifts the biases of probes and head so that different images get different predictions, and small steps change them."""
+    """Shifts the biases of probes and head: different images get different predictions, and small steps change them."""
     x = torch.rand(64, *model.image_shape, generator=torch.Generator().manual_seed(1))
     for layer in model.modified:
         model.selector(layer).probe.output.bias -= model.trace(x).layers[layer].raw_prediction.mean(dim=0)
@@ -60,7 +60,7 @@ def images(n: int = 4, *, size: int = 8, channels: int = 3, seed: int = 0) -> tu
 
 
 def npz(folder: Path, name: str = "tiny", *, train: int = 96, test: int = 12, size: int = 8, **changed: Any) -> Path:
-    """A data set of three classes in the MedMNIST layout, learnable by its brightness; `changed` replaces or (None) drops arrays."""
+    """Three classes told apart by brightness, in the MedMNIST layout; `changed` replaces arrays, None drops them."""
     random = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for split, n in (("train", train), ("test", test)):

@@ -1,4 +1,4 @@
-"""Attacks against torchattacks, closed forms on a linear model, brute force, and the properties every one of them must have."""
+"""Attacks against torchattacks, closed forms on a linear model, brute force; the properties all of them must have."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ def loss_of(model: CNN, x: Tensor, y: Tensor, attack: Linf) -> Tensor:
     return joint(LOSSES[attack.loss], logits, [s.raw_prediction for s in layers.values()], y, attack.beta)
 
 
-# ---- against torchattacks ---------------------------------------------------------------------------------------------
+# ---- against torchattacks -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arch", ["resnet10", "wrn16"])
@@ -79,7 +79,7 @@ def test_pgd_of_a_foreign_classifier_equals_torchattacks() -> None:
     assert torch.equal(perturb(foreign, x, y, PGD(eps=0.1, steps=10)), peer(x, y))
 
 
-# ---- against closed forms ---------------------------------------------------------------------------------------------
+# ---- against closed forms -------------------------------------------------------------------------------------------
 
 
 class LinearCNN(CNN):
@@ -109,7 +109,7 @@ def linear(num_classes: int = 2, cls: type[CNN] = LinearCNN) -> CNN:
 @given(eps=st.floats(0.001, 0.6), seed=st.integers(0, 1000))
 @settings(max_examples=15)
 def test_pgd_reaches_the_optimum_of_a_linear_model(loss: str, random_start: bool, eps: float, seed: int) -> None:
-    """With two classes both losses rise with (w_other − w_y)·x, so the best x' is clip(x + ε·sign(w_other − w_y), 0, 1)."""
+    """With two classes both losses rise with (w_other − w_y)·x: the best x' is clip(x + ε·sign(w_other − w_y), 0, 1)"""
     model = linear()
     x, y = images(6, seed=seed)
     y = y % 2
@@ -143,7 +143,7 @@ def test_a_linear_model_survives_exactly_where_its_margin_exceeds_what_eps_can_d
     assert torch.equal(found[clear], expected[clear])
 
 
-# ---- properties of every registered attack -----------------------------------------------------------------------------
+# ---- properties of every registered attack --------------------------------------------------------------------------
 
 
 def any_settings(name: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -270,7 +270,7 @@ def test_through_the_mask_differs_where_an_mlp_probe_makes_the_map_depend_on_fea
     assert torch.equal(plain, through)
 
 
-# ---- modes and flags ----------------------------------------------------------------------------------------------------
+# ---- modes and flags ------------------------------------------------------------------------------------------------
 
 
 class Spy(nn.Module):
@@ -288,7 +288,7 @@ class Spy(nn.Module):
 
 
 def mixed() -> CNN:
-    """A model whose modules are in different modes and whose weights are partly frozen, with gradients already there."""
+    """A model of modules in different modes, whose weights are partly frozen, with gradients already there."""
     model = tiny("cifs").train()
     model.get_submodule("layer2").eval()
     model.selector("layer4.0").probe.eval()
@@ -337,7 +337,7 @@ def test_an_attack_works_under_no_grad() -> None:
         assert torch.equal(perturb(model, x, y, PGD(eps=0.1, steps=3)), expected)
 
 
-# ---- what is recorded and kept -----------------------------------------------------------------------------------------
+# ---- what is recorded and kept --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -376,7 +376,7 @@ def test_the_best_iterate_is_kept_on_request(target: int | None) -> None:
     assert (found > sign * loss_of(model, last, goal, PGD()) + 1e-3).any()
 
 
-# ---- survives ----------------------------------------------------------------------------------------------------------
+# ---- survives -------------------------------------------------------------------------------------------------------
 
 
 def brute_force(model: CNN, x: Tensor, y: Tensor, attack: Linf) -> Tensor:
@@ -471,7 +471,7 @@ def test_restarts_only_help_the_attack(models: dict[str, CNN]) -> None:
     assert after.sum() > before.sum()
 
 
-# ---- parameters ----------------------------------------------------------------------------------------------------------
+# ---- parameters -----------------------------------------------------------------------------------------------------
 
 
 @ATTACK

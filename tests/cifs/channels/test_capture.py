@@ -124,9 +124,9 @@ def test_an_unknown_layer_is_answered_with_the_known_ones(name: str) -> None:
 
 def test_a_mask_of_another_size_is_refused_by_its_numbers() -> None:
     model, (x, _) = tiny(), images(2)
-    with pytest.raises(InvalidParameter, match=r"5 entries, layer 'layer2\.0' has 8 channels"):
-        with intervene(model, "layer2.0", torch.ones(5)):
-            model(x)
+    refused = pytest.raises(InvalidParameter, match=r"5 entries, layer 'layer2\.0' has 8 channels")
+    with refused, intervene(model, "layer2.0", torch.ones(5)):
+        model(x)
     assert hooks(model) == 0
 
 

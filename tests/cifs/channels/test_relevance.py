@@ -1,4 +1,4 @@
-"""True relevance against its definition, the weight row, finite differences and Captum; assessed relevance against the trace."""
+"""True relevance against the weight row, finite differences and Captum; assessed relevance against the trace."""
 
 import copy
 import math
@@ -76,8 +76,8 @@ def test_true_relevance_equals_finite_differences_at_every_layer(arch: str) -> N
 
 @pytest.mark.parametrize("method", ["cas", "cifs"])
 def test_true_relevance_goes_through_the_importance_maps(method: str) -> None:
-    """f includes the maps of the layers above; they are made in float32, so the differences are coarse (the step must not
-    change the classes assessed, where f jumps)."""
+    """f includes the maps of the layers above. They are made in float32, so the differences are coarse; the step must
+    be too small to change the classes assessed, where f jumps."""
     imgf = {"name": "softplus"} if method == "cifs" else None
     model, (x, y) = tiny(method, imgf=imgf).double(), images(2)
     x = x.double()

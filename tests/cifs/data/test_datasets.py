@@ -146,7 +146,7 @@ def test_an_unknown_split_is_refused() -> None:
         load_images("fashion_mnist_mini", "validation")  # type: ignore[arg-type]
 
 
-# ---- malformed files --------------------------------------------------------------------------------------------------
+# ---- malformed files ------------------------------------------------------------------------------------------------
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no images": ({"train_images": None}, "has no train_images; it has train_labels, test_images, test_labels"),

@@ -21,7 +21,7 @@ EVERY_KIND = pytest.mark.parametrize(
 
 
 def hooked(model: CNN, x: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """logits, and by layer what its module put out, and what every other module was given, seen by plain torch hooks."""
+    """logits, what every layer put out, and what every module was given, seen by plain torch hooks."""
     out: dict[str, Tensor] = {}
     given: dict[str, Tensor] = {}
     handles = []
@@ -101,7 +101,20 @@ def test_normalisation_is_inside_the_model() -> None:
     x, _ = images(4)
     mean, std = [0.2, 0.4, 0.6], [0.1, 0.3, 0.5]
     outside = torch.stack([(x[:, c] - mean[c]) / std[c] for c in range(3)], dim=1)
-    torch.testing.assert_close(tiny(mean=mean, std=std)(x), tiny()(outside))
+    model, without = tiny(mean=mean, std=std), tiny()
+    without.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(x), without(outside))
+
+
+@pytest.mark.parametrize("name", ["num_classes", "in_channels", "image_size", "width"])
+def test_a_size_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"{name} = 0: must be at least 1"):
+        build("resnet10", **{name: 0})
+
+
+def test_a_normalisation_for_other_channels_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match=r"std = \[0\.5\]: expected a number for each of 3 input channels"):
+        build("resnet10", std=[0.5])
 
 
 @EVERY_METHOD

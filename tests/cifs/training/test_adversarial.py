@@ -1,4 +1,4 @@
-"""Training: a run that was killed equals one left alone, bit for bit; a step is the textbook's; validation images stay out."""
+"""A run that was killed equals one left alone, bit for bit; a step is the textbook's; validation images stay out."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def test_a_run_leaves_the_global_random_state_alone(recipe: Load, tmp_path: Path
 
 
 def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> None:
-    """SGD with momentum and decay on the joint loss, written out. All images are one image, so the order does not matter."""
+    """SGD with momentum and decay on the joint loss, written out. All images are one: their order does not matter."""
     random = np.random.default_rng(1)
     image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)  # its last layer has more than one position
     npz(data, train_images=np.stack([image] * 9), train_labels=np.ones(9, int))

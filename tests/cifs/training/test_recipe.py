@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from cifs.data import dataset
 from cifs.errors import CIFSError, InvalidParameter, UnknownName
 from cifs.models import build
 from cifs.training import Recipe, load_recipe, recipe_names
@@ -16,7 +18,8 @@ Load = Callable[..., Recipe]
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_that_ships_loads_and_describes_a_model(name: str) -> None:
     recipe = load_recipe(name)
-    model = build(**{**recipe.model, "width": 4, "image_size": 8})
+    channels = dataset(recipe.dataset).image_shape[0]
+    model = build(**{"in_channels": channels, **recipe.model, "width": 4, "image_size": 8})
     assert (
         model.method == {"natural": "plain", "vanilla": "plain"}.get(recipe.method, recipe.method)
         or recipe.method == "natural"
@@ -131,8 +134,8 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing_by_half_a_cosine(recipe
     shares = [i / 200 for i in range(201)]
     rates = [plan.lr_at(share) for share in shares]
     assert rates.index(max(rates)) == 40
-    assert all(a <= b for a, b in zip(rates[:40], rates[1:41], strict=True))
-    assert all(a >= b for a, b in zip(rates[40:-1], rates[41:], strict=True))
+    assert all(a <= b for a, b in pairwise(rates[:41]))
+    assert all(a >= b for a, b in pairwise(rates[40:]))
 
 
 @pytest.mark.parametrize("warm_up", [0, 1])

@@ -1,0 +1,230 @@
+"""The command line: what it prints and writes, and that its errors are one clear line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from cifs.attacks import ATTACKS
+from cifs.channels import ChannelStatistics
+from cifs.cli import app
+from cifs.data import load_images
+from cifs.evaluation import COLUMNS
+from cifs.training import recipe_names
+from cifs.zoo import Info, Zoo
+from tests.cifs.tiny import npz, tiny
+
+COMMANDS = {command.name for command in app.registered_commands}
+Cifs = Callable[..., Any]
+
+
+@pytest.fixture
+def zoo(data: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
+    """A plain and a CIFS model for a tiny data set; the command line finds them by its environment variable."""
+    npz(data)
+    found = Zoo(data.parent / "zoo")
+    for method in ("plain", "cifs"):
+        info = Info(title=method.upper(), dataset="tiny", method="natural" if method == "plain" else method, eps=None)
+        found.save(f"tiny-{method}", tiny(method, num_classes=3), info)
+    monkeypatch.setenv("CIFS_CHECKPOINTS", str(found.root))
+    monkeypatch.setenv("COLUMNS", "200")
+    return found
+
+
+@pytest.fixture
+def cifs(zoo: Zoo) -> Cifs:
+    """Runs the command line; anything that is no orderly exit comes out as the exception it is."""
+
+    def run(*arguments: object) -> Any:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_help_lists_every_command(cifs: Cifs) -> None:
+    result = cifs("--help")
+    assert result.exit_code == 0
+    assert all(str(name) in result.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(map(str, COMMANDS)))
+def test_every_command_explains_itself(name: str, cifs: Cifs) -> None:
+    result = cifs(name, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_recipes_lists_every_recipe(cifs: Cifs) -> None:
+    result = cifs("recipes")
+    assert result.exit_code == 0
+    assert all(name in result.output for name in recipe_names())
+
+
+def test_models_lists_every_model(cifs: Cifs) -> None:
+    for result in (cifs("models"), cifs("models", "--markdown")):
+        assert result.exit_code == 0
+        assert "tiny-plain" in result.output
+        assert "tiny-cifs" in result.output
+
+
+@pytest.mark.parametrize("model", ["tiny-plain", "tiny-cifs"])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_shows_every_image_before_and_after(model: str, name: str, cifs: Cifs) -> None:
+    result = cifs("attack", model, "--attack", name, "--set", "eps=8/255", "--index", 0, "--index", 4, "--data", "tiny")
+    assert result.exit_code == 0, result.output
+    rows = [line for line in result.output.splitlines() if "class " in line]
+    assert len(rows) == 2
+    assert "class 0" in rows[0].split("│")[2]
+    assert "class 1" in rows[1].split("│")[2]
+    assert all(float(row.split("│")[5]) <= 0.0314 for row in rows)
+
+
+def test_channels_orders_by_the_weight_row_of_the_label(cifs: Cifs, zoo: Zoo) -> None:
+    result = cifs("channels", "tiny-plain", "--data", "tiny", "--index", 1, "--most", 3)
+    order = zoo.load("tiny-plain").fc.weight[1].argsort(descending=True).tolist()
+    shown = [line.split("│")[1].strip() for line in result.output.splitlines() if line.count("│") == 6]
+    assert [int(channel) for channel in shown if channel.isdigit()] == [*order[:3], *order[-3:]]
+
+
+def test_channels_of_a_modified_layer_show_the_importance_the_model_gives_them(cifs: Cifs, zoo: Zoo) -> None:
+    result = cifs("channels", "tiny-cifs", "--data", "tiny", "--index", 1, "--most", 2, "--layer", "layer3.0")
+    x, _ = load_images("tiny", "test").batch(torch.tensor([1]))
+    importance = zoo.load("tiny-cifs").trace(x).layers["layer3.0"].importance[0].tolist()
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if line.count("│") == 6
+    ]
+    shown = {int(row[0]): float(row[4]) for row in rows if row[0].isdigit()}
+    assert len(shown) == 4
+    for channel, value in shown.items():
+        assert value == pytest.approx(importance[channel], abs=1e-3)
+
+
+def test_evaluate_keeps_the_result_and_writes_the_card(cifs: Cifs, zoo: Zoo) -> None:
+    result = cifs("evaluate", "tiny-plain", "--precision", "float32")
+    assert result.exit_code == 0, result.output
+    found = zoo.entry("tiny-plain").evaluation()
+    assert found is not None
+    assert found["n"] == 12
+    assert set(found["cells"]) == set(COLUMNS)
+    for key, cell in found["cells"].items():
+        assert f"{100 * cell['accuracy']:.2f}" in result.output, key
+    assert f"{100 * found['cells']['pgd20']['accuracy']:.2f}" in (zoo.root / "tiny-plain" / "README.md").read_text()
+    assert not (zoo.root / "tiny-plain" / "evaluation.partial.json").exists()
+    assert f"{100 * found['cells']['pgd20']['accuracy']:.2f}" in cifs("models").output
+
+
+def test_evaluate_of_some_images_prints_and_keeps_nothing(cifs: Cifs, zoo: Zoo) -> None:
+    result = cifs("evaluate", "tiny-cifs", "--n", 4, "--column", "natural", "--column", "fgsm", "--eps", "4/255")
+    assert result.exit_code == 0, result.output
+    assert "4 test images" in result.output
+    assert "0.0156863" in result.output
+    assert {path.name for path in (zoo.root / "tiny-cifs").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_statistics_are_written_beside_the_weights(cifs: Cifs, zoo: Zoo) -> None:
+    result = cifs("statistics", "tiny-cifs", "--n", 6, "--eps", 0.02)
+    assert result.exit_code == 0, result.output
+    found = ChannelStatistics.load(zoo.entry("tiny-cifs").statistics_path)
+    assert found.counts.tolist() == [2, 2, 2]
+    assert found.attack["eps"] == 0.02
+
+
+def test_train_puts_a_model_into_the_zoo(cifs: Cifs, zoo: Zoo, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'title = "Mine"\nmethod = "vanilla"\ndataset = "tiny"\nepochs = 1\nbatch_size = 16\nvalidation = 16\n'
+        'model = { arch = "resnet10", width = 4 }\nattack = { name = "pgd", steps = 1, eps = "8/255", beta = inf }\n'
+    )
+    arguments = ["train", recipe, "--id", "mine", "--set", "epochs=2", "--runs", tmp_path / "runs"]
+    result = cifs(*arguments)
+    assert result.exit_code == 0, result.output
+    entry = zoo.entry("mine")
+    assert (entry.info.method, entry.info.eps, entry.info.dataset) == ("vanilla", 8 / 255, "tiny")
+    assert "--set epochs=2" in str(entry.info.command)
+    assert entry.load().num_classes == 3
+    assert "2 epochs, batch 16" in (entry.folder / "README.md").read_text()
+    assert len((tmp_path / "runs" / "mine" / "metrics.jsonl").read_text().splitlines()) == 10
+    assert cifs(*arguments).exit_code == 0  # nothing is left to do
+
+
+WRONG: dict[str, tuple[list[object], str]] = {
+    "model": (["attack", "nothing"], "unknown model 'nothing'; choose from: tiny-cifs, tiny-plain"),
+    "model outside": (["evaluate", "../zoo/tiny-cifs"], "unknown model '../zoo/tiny-cifs'"),
+    "model like markup": (["attack", "[/bold]"], "unknown model '[/bold]'"),
+    "model like a tag": (["attack", "[red]x"], "unknown model '[red]x'"),
+    "attack": (["attack", "tiny-cifs", "--attack", "deepfool"], "unknown attack 'deepfool'; choose from: fgsm"),
+    "eps": (["attack", "tiny-cifs", "--set", "eps=8/0"], "eps = '8/0'"),
+    "nan": (["attack", "tiny-cifs", "--set", "eps=nan"], "eps = 'nan'"),
+    "steps": (["attack", "tiny-cifs", "--set", "steps=1000000000"], "less than or equal to 10000"),
+    "parameter": (["attack", "tiny-cifs", "--set", "epsilon=1"], "no parameter 'epsilon'; it takes: eps"),
+    "no value": (["attack", "tiny-cifs", "--set", "eps"], "write parameter=value"),
+    "index": (["attack", "tiny-cifs", "--data", "tiny", "--index", 12], "tiny has test images 0 to 11"),
+    "data": (["attack", "tiny-cifs", "--data", "nothing"], "unknown data set 'nothing'"),
+    "images of another shape": (["attack", "tiny-cifs", "--data", "fashion_mnist_mini"], "(1, 28, 28)"),
+    "channels of another shape": (["channels", "tiny-cifs"], "(1, 28, 28)"),
+    "evaluation of another shape": (["evaluate", "tiny-cifs", "--data", "fashion_mnist_mini", "--n", 1], "(1, 28, 28)"),
+    "layer": (["channels", "tiny-cifs", "--data", "tiny", "--layer", "layer9"], "unknown layer 'layer9'"),
+    "column": (["evaluate", "tiny-cifs", "--column", "pgd7", "--n", 1], "unknown column 'pgd7'"),
+    "split": (
+        ["evaluate", "tiny-cifs", "--split", "validation"],
+        "unknown split 'validation'; choose from: train, test",
+    ),
+    "budget": (["evaluate", "tiny-cifs", "--eps", "2"], "eps = '2'"),
+    "recipe": (["train", "cpu/nothing"], "unknown recipe 'cpu/nothing'"),
+    "override": (["train", "cpu/fmnist-resnet10-w16-natural", "--set", "epochs"], "write key=value"),
+    "id": (["train", "cpu/fmnist-resnet10-w16-natural", "--id", "../x"], "../x"),
+    "device": (["attack", "tiny-cifs", "--data", "tiny", "--device", "warp"], "warp"),
+    "absent device": (["attack", "tiny-cifs", "--data", "tiny", "--device", "cuda:7"], "cuda:7"),
+    "card": (["card", "nothing"], "unknown model 'nothing'"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_an_error_is_one_clear_line_and_exit_code_1(kind: str, cifs: Cifs) -> None:
+    arguments, message = WRONG[kind]
+    result = cifs(*arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.output
+
+
+def test_a_corrupt_checkpoint_is_one_clear_line(cifs: Cifs, zoo: Zoo) -> None:
+    (zoo.root / "tiny-cifs" / "model.safetensors").write_bytes(b"nothing")
+    result = cifs("attack", "tiny-cifs", "--data", "tiny")
+    assert result.exit_code == 1
+    assert "checkpoint 'tiny-cifs'" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_version_is_the_packages(cifs: Cifs) -> None:
+    from cifs import __version__
+
+    assert __version__ in cifs("--version").output
+
+
+def test_the_data_of_a_model_may_be_renamed_away_with_a_clear_message(cifs: Cifs, data: Path) -> None:
+    (data / "tiny.npz").unlink()
+    load_images.cache_clear()
+    result = cifs("evaluate", "tiny-plain")
+    assert result.exit_code == 1
+    assert "unknown data set 'tiny'" in result.stderr
+
+
+def test_the_app_is_a_typer_application_that_keeps_tracebacks_plain() -> None:
+    assert isinstance(app, typer.Typer)
+    assert app.pretty_exceptions_enable is False
+
+
+def test_settings_of_a_result_are_json(cifs: Cifs, zoo: Zoo) -> None:
+    cifs("evaluate", "tiny-plain", "--precision", "float32")
+    json.loads((zoo.root / "tiny-plain" / "evaluation.json").read_text(), parse_constant=pytest.fail)

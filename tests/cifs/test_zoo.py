@@ -1,0 +1,202 @@
+"""The zoo: what is saved comes back; what is corrupt, foreign or missing is a clear error."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cifs.card import card
+from cifs.errors import CheckpointError, InvalidParameter, UnknownName
+from cifs.zoo import Entry, Info, Zoo
+from tests.cifs.tiny import METHODS, images, tiny
+
+INFO = Info(title="Tiny", dataset="fashion_mnist_mini", method="cifs", eps=0.1, training=None)
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Entry:
+    return Zoo(tmp_path).save("tiny", tiny("cifs", in_channels=1), INFO)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_saved_comes_back_in_eval_mode(method: str, tmp_path: Path) -> None:
+    model = tiny(method, in_channels=1, imgf={"name": "sigmoid", "alpha": 3.0} if method == "cifs" else None)
+    info = Info(title="T", dataset="fashion_mnist_mini", method="natural" if method == "plain" else method, recipe="r")
+    entry = Zoo(tmp_path).save("tiny", model.train(), info)
+    assert Zoo(tmp_path).ids() == ("tiny",)
+    assert Zoo(tmp_path).entry("tiny") == entry
+    assert entry.info == info
+    assert {path.name for path in entry.folder.iterdir()} == {"model.safetensors", "config.json"}
+    back = entry.load()
+    assert not any(module.training for module in back.modules())
+    x, _ = images(2, channels=1)
+    torch.testing.assert_close(back(x), model.eval()(x), atol=1e-6, rtol=1e-5)
+
+
+def test_the_weights_are_plain_safetensors(entry: Entry) -> None:
+    weights = load_file(entry.folder / "model.safetensors")
+    expected = entry.load().state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_folder_without_configuration_is_no_checkpoint(entry: Entry, tmp_path: Path) -> None:
+    (entry.folder / "config.json").unlink()
+    assert Zoo(tmp_path).ids() == ()
+    assert Zoo(tmp_path / "nowhere").ids() == ()
+
+
+@pytest.mark.parametrize("model_id", ["nothing", "../x", "../tiny", "/etc", "", ".", "tiny/"])
+def test_an_unknown_id_is_answered_with_the_known_ones(model_id: str, entry: Entry) -> None:
+    Zoo(entry.folder.parent).save("inner", tiny(in_channels=1), INFO)
+    with pytest.raises(UnknownName, match="choose from: inner, tiny"):
+        Zoo(entry.folder.parent).entry(model_id)
+
+
+@pytest.mark.parametrize("model_id", ["../x", "a/b", "", ".hidden", "-x", "a b", "/tmp/x"])
+def test_an_id_that_is_no_folder_name_is_refused_before_anything_is_written(model_id: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="model id"):
+        Zoo(tmp_path / "zoo").save(model_id, tiny(in_channels=1), INFO)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_refused_by_name(entry: Entry) -> None:
+    for device in ("warp", "cuda:7"):
+        with pytest.raises(InvalidParameter, match=f"device '{device}' cannot be used here"):
+            entry.load(device)
+
+
+# ---- wrong weights --------------------------------------------------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def scramble_header(path: Path) -> None:
+    path.write_bytes(b"\xff" * 64 + path.read_bytes()[64:])
+
+
+def pickle_instead(path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(3)}, path)
+
+
+def other_shapes(path: Path) -> None:
+    save_file(
+        {name: tensor.repeat(2) if tensor.ndim == 1 else tensor for name, tensor in load_file(path).items()}, path
+    )
+
+
+def other_names(path: Path) -> None:
+    save_file({f"module.{name}": tensor for name, tensor in load_file(path).items()}, path)
+
+
+def one_less(path: Path) -> None:
+    weights = load_file(path)
+    del weights["fc.bias"]
+    save_file(weights, path)
+
+
+WEIGHTS: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("weights"),
+    "truncated": truncate,
+    "scrambled": scramble_header,
+    "pickled": pickle_instead,
+    "other shapes": other_shapes,
+    "other names": other_names,
+    "one less": one_less,
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_wrong_weights_are_a_clear_error_that_names_the_checkpoint(kind: str, entry: Entry) -> None:
+    WEIGHTS[kind](entry.folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="checkpoint 'tiny'"):
+        Zoo(entry.folder.parent).load("tiny")
+
+
+# ---- wrong configurations -------------------------------------------------------------------------------------------
+
+READ: dict[str, Any] = {  # refused when it is read
+    "empty": "",
+    "no JSON": "{",
+    "no UTF-8": b"\xff\xfe\x00",
+    "a list": [],
+    "another library's": {"architectures": ["ViT"], "hidden_size": 768},
+    "no info": {"info": None},
+    "unknown method": {"info": {"title": "T", "dataset": "d", "method": "magic"}},
+    "strange info": {"info": {"title": "T", "dataset": "d", "method": "cifs", "colour": 1}},
+    "lacking info": {"info": {"title": "T"}},
+    "listed info": {"info": ["T"]},
+}
+BUILT: dict[str, dict[str, Any]] = {  # refused when the model is built
+    "no arch": {"arch": None},
+    "unknown arch": {"arch": "vit"},
+    "listed arch": {"arch": ["resnet10"]},
+    "another arch": {"arch": "resnet18"},
+    "another width": {"width": 8},
+    "negative width": {"width": -4},
+    "written width": {"width": "4"},
+    "unknown method": {"method": "magic"},
+    "another method": {"method": "plain"},
+    "unknown imgf": {"imgf": {"name": "tanh"}},
+    "nameless imgf": {"imgf": {"alpha": 1}},
+    "written imgf": {"imgf": "softmax"},
+    "unknown layer": {"sites": [{"layer": "layer9", "probe": {"name": "linear"}}]},
+    "no probe": {"sites": [{"layer": "stem"}]},
+    "numbered sites": {"sites": [1]},
+    "sites that are a number": {"sites": 1},
+    "too many classes assessed": {"k": 99},
+    "written k": {"k": "2"},
+    "unknown key": {"depth": 10},
+    "written mean": {"mean": "dark"},
+    "mean of another size": {"mean": [0.1, 0.2, 0.3], "in_channels": 1},
+    "no classes": {"num_classes": 0},
+    "no pixels": {"image_size": 0},
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_a_configuration_of_something_else_is_a_clear_error(kind: str, entry: Entry) -> None:
+    content, path = READ[kind], entry.folder / "config.json"
+    if isinstance(content, dict):
+        content = json.dumps({"arch": "resnet10", **content} if "info" in content else content)
+    elif isinstance(content, list):
+        content = "[]"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CheckpointError, match="tiny"):
+        Zoo(entry.folder.parent).entry("tiny")
+
+
+@pytest.mark.parametrize("kind", BUILT)
+def test_a_configuration_that_does_not_fit_is_a_clear_error(kind: str, entry: Entry) -> None:
+    path = entry.folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | BUILT[kind]))
+    with pytest.raises(CheckpointError, match="checkpoint 'tiny'"):
+        Zoo(entry.folder.parent).load("tiny")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", ""])
+def test_a_malformed_evaluation_is_a_clear_error(content: str, entry: Entry) -> None:
+    assert entry.evaluation() is None
+    entry.evaluation_path.write_text(content)
+    with pytest.raises(CheckpointError, match=r"tiny/evaluation\.json"):
+        entry.evaluation()
+
+
+# ---- the card -------------------------------------------------------------------------------------------------------
+
+
+def test_a_card_without_figures_says_so(entry: Entry) -> None:
+    text = card(entry)
+    assert "# tiny" in text
+    assert "Tiny: resnet10 of width 4 on Fashion-MNIST" in text
+    assert "Not evaluated." in text
+    assert "Not recorded." in text
+    assert "up to 0.1 only" in text
