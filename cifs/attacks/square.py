@@ -62,7 +62,7 @@ def square(
         for query in range(1, queries + 1):
             # Drawn for all images, so that an image's luck does not hang on which others are still in the race.
             draw = _stripes if query == 1 else _square
-            window, sign = draw(x, _side(x, p, (query - 1) / queries), random)
+            window, sign = draw(x, _side(x, p, (query - 2) / queries), random)
             left = robust.nonzero()[:, 0]
             if len(left) == 0:
                 break

@@ -99,6 +99,7 @@ def run_checks(
         "white_box": {**figures(bench.white_box[1]), "settings": bench.white_box[0].resolved()},
         "failed": [name for name, result in found.items() if result["passed"] is False],
         "checks": found,
+        "batch_size": batch_size,
         "seconds": round(time.monotonic() - began, 1),
         "threads": torch.get_num_threads(),
         "device": str(device_of(model)),
@@ -305,8 +306,9 @@ class BlackBox:
 class ThroughMask:
     """Through the mask never beats detached.
 
-    Unless it is the number reported: then it hides nothing. PGD-20 differentiating through the importance maps of CIFS, against PGD-20 on detached maps, each in its strongest
-    setting. Does not apply where no map depends on the features by a gradient.
+    PGD-20 differentiating through the importance maps of CIFS, against PGD-20 on detached maps, each in its strongest
+    setting; passed too if it is the number reported, which then hides nothing. Does not apply where no map carries a
+    gradient.
     """
 
     def run(self, bench: Bench) -> Finding:
