@@ -127,8 +127,15 @@ def train(
         if not _trained(run, name):
             console.print(f"stopped at step {run.step} of {run.steps}; the same command goes on from there")
             raise typer.Exit(130)
-    if not ranks.first:
-        return
+        if ranks.first:
+            entry, epoch = _kept(run, zoo, name, recipe, overrides)
+            console.print(f"saved {entry.folder} (epoch {epoch})")
+        ranks.wait()  # torchrun ends all processes when one ends badly: none leaves before the model is saved
+
+
+def _kept(run: Run, zoo: Zoo, name: str, recipe: str, overrides: list[str]) -> tuple[Entry, int]:
+    """The zoo's entry of a finished run, with its card, and the epoch its weights are of."""
+    plan = run.recipe
     model, epoch = run.finished_model()
     info = Info(
         title=plan.title,
@@ -143,15 +150,15 @@ def train(
             "kept": f"{plan.keep} checkpoint" + (", chosen on the validation images" if plan.keep == "best" else ""),
             "validation_score": run.best["score"] if run.best else None,
             "seconds": round(run.seconds),
-            "processes": ranks.size,
+            "processes": run.ranks.size,
             "threads": torch.get_num_threads(),
-            "device": device,
+            "device": run.device.type,
             "versions": {"cifs": __version__, "torch": str(torch.__version__)},
         },
     )
     entry = zoo.save(name, model, info)
     write_card(entry)
-    console.print(f"saved {entry.folder} (epoch {epoch})")
+    return entry, epoch
 
 
 def _trained(run: Run, name: str) -> bool:

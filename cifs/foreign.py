@@ -106,8 +106,8 @@ def import_model(path: Path, layout: str, data: Dataset) -> CNN:
             f"{path.name} takes {given[0]} channels and knows {given[1]} classes; {data.name} has {wanted[0]} and "
             f"{wanted[1]}"
         )
-    as_they_are = {"mean": [0.0] * given[0], "std": [1.0] * given[0]}
-    model = build(**arguments, **as_they_are, image_size=data.image_shape[1])
+    mean, std = [0.0] * given[0], [1.0] * given[0]
+    model = build(**arguments, mean=mean, std=std, image_size=data.image_shape[1])
     own = model.state_dict()
     missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
     foreign = [name for name in weights if name not in own]

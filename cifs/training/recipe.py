@@ -153,9 +153,12 @@ def _lineage(name: str, below: tuple[str, ...] = ()) -> dict[str, dict[str, Any]
     if name in below:
         raise InvalidParameter(f"recipe {name!r} extends itself: {' → '.join((*below, name))}")
     own = _file(name)
-    parents = own.get("extends", [])
+    extends = own.get("extends", [])
+    parents = [extends] if isinstance(extends, str) else extends
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise InvalidParameter(f"recipe {name!r}: extends = {extends!r}: a name, or a list of names")
     lineage: dict[str, dict[str, Any]] = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
+    for parent in parents:
         lineage |= _lineage(parent, (*below, name))  # a file met before keeps its place
     return {**lineage, name: own}
 
