@@ -332,12 +332,8 @@ class Gradients:
     Of the cross-entropy of the final logits, in float32.
     """
 
-    at_least: float = Field(
-        default=0.9,
-        ge=0,
-        le=1,
-        description="share of the images with a gradient, and of the gradients' values that are not zero",
-    )
+    images: float = Field(default=0.9, ge=0, le=1, description="share of the images that must have a gradient")
+    values: float = Field(default=0.5, ge=0, le=1, description="share of all its values that must not be zero")
 
     def run(self, bench: Bench) -> Finding:
         images, values = 0, 0.0
@@ -350,7 +346,7 @@ class Gradients:
             values += float(share.sum())
         n = len(bench.images)
         return Finding(
-            min(images, values) >= self.at_least * n,
+            images >= self.images * n and values >= self.values * n,
             f"{images} of {n} images have a gradient; {100 * values / n:.1f} % of all its values are not zero",
             {"images": images / n, "values": values / n},
         )
