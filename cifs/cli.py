@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
@@ -26,11 +27,12 @@ from cifs.evaluation import CHECKS, COLUMNS, Checking, Evaluation, digest, mcnem
 from cifs.evaluation import Progress as EvaluationProgress
 from cifs.files import replacing, write_json
 from cifs.foreign import LAYOUTS, SOURCES, import_model
-from cifs.precision import Precision
+from cifs.models import CNN
+from cifs.precision import Precision, usable_device
 from cifs.registry import configure
 from cifs.training import Progress as TrainingProgress
 from cifs.training import Run, joined, load_recipe, recipe_names
-from cifs.zoo import Entry, Info, Zoo
+from cifs.zoo import Entry, Info, Zoo, checked_id
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,7 +55,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(*args, **kwargs)
         except CIFSError as error:
-            errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+            message = escape(" ".join(str(error).split()))  # one line, in which [x] is no markup
+            errors.print(f"[red]error:[/] {message}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
 
     return app.command(name=function.__name__.rstrip("_").replace("_", "-"))(run)
@@ -119,7 +122,8 @@ def train(
     """
     overrides = set_ or []
     plan = load_recipe(recipe, overrides)
-    name = model_id or Path(recipe).stem
+    name = checked_id(model_id or Path(recipe).stem)
+    usable_device(device)
     zoo = Zoo(checkpoints)
     with joined(device) as (ranks, own_device):
         console.quiet = not ranks.first
@@ -302,7 +306,7 @@ def evaluate(
                 raise KeyboardInterrupt
 
         evaluation = Evaluation(
-            entry.load(device),
+            _load(entry, device, name),
             images if n is None else images[:n],
             budget,
             about,
@@ -400,7 +404,7 @@ def check(
 
         try:
             result = run_checks(
-                entry.load(device),
+                _load(entry, device, name),
                 load_images(name, "test")[:n],
                 _budget(eps, name),
                 checks=chosen,
@@ -474,7 +478,7 @@ def attack(
 ) -> None:
     """Attack some test images and show what the model says before and after."""
     entry = Zoo(checkpoints).entry(model)
-    network, settings = entry.load(device), configure(ATTACKS, name, _parameters(set_))
+    settings, network = configure(ATTACKS, name, _parameters(set_)), _load(entry, device, data)
     classes = dataset(data).classes
     x, y = _test_images(data, index or [0])
     x_adv = perturb(network, x.to(device), y.to(device), settings).cpu()
@@ -500,10 +504,10 @@ def channels(
     device: Device = "cpu",
 ) -> None:
     """The most and least relevant channels of a layer, natural against attacked."""
-    network = Zoo(checkpoints).load(model, device)
+    settings, network = configure(ATTACKS, name, _parameters(set_)), _load(Zoo(checkpoints).entry(model), device, data)
     layer = layer or network.layers[-1]
     x, y = (t.to(device) for t in _test_images(data, [index]))
-    x_adv = perturb(network, x, y, configure(ATTACKS, name, _parameters(set_)))
+    x_adv = perturb(network, x, y, settings)
     natural, adversarial = (
         view(network, layer, images, relevance=RELEVANCES["true"](), classes=y) for images in (x, x_adv)
     )
@@ -527,6 +531,17 @@ def serve(
     import uvicorn  # only here: the library needs no server
 
     uvicorn.run("backend.app:create_app", factory=True, host=host, port=port)
+
+
+def _load(entry: Entry, device: str, data: str) -> CNN:
+    """The model, if images of this data set fit it."""
+    model, spec = entry.load(device), dataset(data)
+    if spec.image_shape != model.image_shape or len(spec.classes) > model.num_classes:
+        raise InvalidParameter(
+            f"data set {data!r} has images of {spec.image_shape} in {len(spec.classes)} classes; "
+            f"{entry.id!r} takes {model.image_shape} and knows {model.num_classes}"
+        )
+    return model
 
 
 def _evaluated(entry: Entry) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Weights are safetensors and configurations JSON: nothing that is loaded can run 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from cifs.errors import CheckpointError, CIFSError, UnknownName
+from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
 from cifs.models import CNN, MODELS
+from cifs.precision import usable_device
 
 TrainingMethod = Literal["natural", "vanilla", "cas", "cifs"]
 
@@ -58,7 +60,8 @@ class Entry:
         return _read_json(self.evaluation_path) if self.evaluation_path.exists() else None
 
     def load(self, device: torch.device | str = "cpu") -> CNN:
-        """The model in eval mode. Raises CheckpointError for a corrupt or foreign file."""
+        """The model in eval mode. Raises CheckpointError for a corrupt or foreign file; InvalidParameter: no device."""
+        place = usable_device(device)
         path = self.folder / "model.safetensors"
         try:
             model = MODELS[self.config["arch"]](**self.config)
@@ -69,7 +72,7 @@ class Entry:
             raise CheckpointError(
                 f"checkpoint {self.id!r}: the weights and config.json do not fit a model of ours ({error})"
             ) from error
-        return model.to(device).to(memory_format=torch.channels_last).eval()
+        return model.to(place).to(memory_format=torch.channels_last).eval()
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,19 @@ class Zoo:
 
     def save(self, model_id: str, model: CNN, info: Info) -> Entry:
         """Writes weights and configuration; weights first, for a folder without config.json is no checkpoint."""
-        folder = self.root / model_id
+        folder = self.root / checked_id(model_id)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         with replacing(folder / "model.safetensors") as temporary:
             save_file(weights, temporary, metadata={"format": "pt"})
         write_json(folder / "config.json", {**model.config, "info": asdict(info)})
         return self.entry(model_id)
+
+
+def checked_id(model_id: str) -> str:
+    """An id that may be given to a new model: the name of a folder of its own. Raises InvalidParameter."""
+    if not re.fullmatch(r"\w[\w.-]*", model_id):
+        raise InvalidParameter(f"model id {model_id!r}: letters, digits, '_', '-' and '.' only, no '.' or '-' in front")
+    return model_id
 
 
 def _read_json(path: Path) -> dict[str, Any]:
