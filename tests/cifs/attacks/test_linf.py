@@ -18,7 +18,7 @@ from cifs.models import CNN
 from cifs.models.cnn import Select
 from cifs.precision import generator
 from cifs.registry import configure, json_schema
-from tests.cifs.tiny import METHODS, K, images, tiny
+from tests.cifs.tiny import METHODS, K, fingerprint, images, tiny
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports use what numpy and torch deprecate
@@ -299,9 +299,9 @@ def mixed() -> CNN:
 
 
 def state(model: nn.Module) -> list[object]:
-    tensors = [(name, tensor.tolist()) for name, tensor in model.state_dict().items()]
+    tensors = [(name, fingerprint(tensor)) for name, tensor in model.state_dict().items()]
     flags = [p.requires_grad for p in model.parameters()]
-    grads = [None if p.grad is None else p.grad.tolist() for p in model.parameters()]
+    grads = [None if p.grad is None else fingerprint(p.grad) for p in model.parameters()]
     return [tensors, flags, grads, [module.training for module in model.modules()]]
 
 

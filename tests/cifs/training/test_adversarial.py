@@ -19,7 +19,7 @@ from torch import Tensor
 from cifs.data import load_images
 from cifs.errors import CheckpointError, InvalidParameter
 from cifs.training import Recipe, Run
-from tests.cifs.tiny import npz
+from tests.cifs.tiny import fingerprint, npz
 
 from .conftest import STEPS
 
@@ -39,9 +39,9 @@ def kill_at(step: int) -> Callable[..., None]:
 
 
 def flat(value: Any) -> list[Any]:
-    """Every leaf of a state, tensors as lists."""
+    """Every leaf of a state, tensors by their bytes."""
     if isinstance(value, Tensor):
-        return value.tolist()
+        return fingerprint(value)
     if isinstance(value, dict):
         return [(key, flat(v)) for key, v in value.items() if key != "seconds"]
     return [flat(v) for v in value] if isinstance(value, list | tuple) else value
