@@ -1,40 +1,22 @@
 """The README keeps its word: its commands run against a real server, its figures were measured."""
 
 import re
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.servers import ROOT, backend
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a real backend on the embedded models."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "backend.app:create_app", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None, "the server ended"
-                time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a real backend on the embedded models."""
+    with backend(tmp_path_factory.mktemp("readme") / "log") as (address, _):
+        yield address.removeprefix("http://")
 
 
 def examples() -> list[tuple[str, str]]:

@@ -1,10 +1,7 @@
 """The real server, in a process of its own."""
 
-import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.servers import backend
+
 SLOW = {
     "model": "tiny-natural",
     "images": [{"dataset": "fashion_mnist_mini", "index": i} for i in range(32)],
@@ -22,39 +20,12 @@ SLOW = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def server(checkpoints: Path, log: Path, **settings: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """uvicorn with these settings: its address and its process, which is ended at the end of the block."""
-    port = free_port()
-    environment = os.environ | {"CIFS_CHECKPOINTS": str(checkpoints), "CIFS_DEVICE": "cpu"}
-    environment |= {f"CIFS_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "backend.app:create_app", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until_it_answers(address, process, log)
-            yield address, process
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        try:
-            if httpx2.get(f"{address}/health").status_code == 200:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.1)
-        assert process.poll() is None, log.read_text()
-    raise AssertionError(log.read_text())
+    """The real backend with these settings."""
+    environment = {f"CIFS_{name.upper()}": str(value) for name, value in settings.items()}
+    with backend(log, CIFS_CHECKPOINTS=str(checkpoints), CIFS_DEVICE="cpu", **environment) as running:
+        yield running
 
 
 @pytest.mark.slow

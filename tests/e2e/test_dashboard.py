@@ -5,21 +5,16 @@ With CIFS_SCREENSHOTS=1 the pictures of the README are taken on the way.
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.servers import ROOT, backend, free_port, serving
+
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
 MODEL = "fmnist-resnet10-w16-natural"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -39,52 +34,14 @@ def browser_path() -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def serving(log: Path, health: str, *command: str, **environment: str) -> Iterator[None]:
-    """`python -m <command>`, running until the block ends; ready once `health` answers."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        )  # fmt: skip
-        try:
-            wait_until_healthy(process, health, log)
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def wait_until_healthy(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(health, timeout=5, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    pytest.fail(f"{health} did not come up:\n{log.read_text()[-4000:]}")
-
-
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     logs = tmp_path_factory.mktemp("logs")
-    api_port, page_port = str(free_port()), str(free_port())
-    api, url = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{page_port}"
-    uvicorn = ("uvicorn", "--host", "127.0.0.1", "--port", api_port, "--factory", "backend.app:create_app")
+    page_port = str(free_port())
+    url = f"http://127.0.0.1:{page_port}"
     streamlit = ("streamlit", "run", "--server.port", page_port, "--server.fileWatcherType", "none", "frontend/app.py")
     with (
-        serving(logs / "backend.log", f"{api}/health", *uvicorn),
+        backend(logs / "backend.log") as (api, _),
         serving(logs / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
     ):
         yield url
