@@ -274,14 +274,15 @@ def test_through_the_mask_differs_where_an_mlp_probe_makes_the_map_depend_on_fea
 
 
 class Spy(nn.Module):
-    """Counts the modes it is run in; raises at the pass that is asked for."""
+    """Notes the modes it is run in and whether weights ask for gradients; raises at the pass that is asked for."""
 
     def __init__(self, model: nn.Module, raise_at: int = 10**9) -> None:
         super().__init__()
-        self.model, self.raise_at, self.modes = model, raise_at, []
+        self.model, self.raise_at, self.modes, self.asked = model, raise_at, [], []
 
     def forward(self, x: Tensor) -> Tensor:
         self.modes += [{module.training for module in self.modules()}]
+        self.asked += [any(parameter.requires_grad for parameter in self.parameters())]
         if len(self.modes) == self.raise_at:
             raise ZeroDivisionError
         return self.model(x)
@@ -313,6 +314,7 @@ def test_an_attack_sees_eval_mode_and_leaves_everything_as_it_was(name: str, fun
     function(model, *images(3), configure(ATTACKS, name, {"random_start": True, "restarts": 2}))
     assert model.modes
     assert all(modes == {False} for modes in model.modes)
+    assert not any(model.asked)  # no gradient of a weight is ever computed
     assert state(model) == before
 
 
