@@ -1,5 +1,6 @@
 """Model cards: README.md of a checkpoint, written from its config.json and evaluation.json and from nothing else."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cifs.data import dataset
@@ -27,7 +28,7 @@ def _head(entry: Entry) -> str:
         "cas": "adversarially trained with channel-wise activation suppressing (CAS, arXiv 2103.08307)",
         "cifs": "adversarially trained with channel-wise importance-based feature selection (CIFS, arXiv 2102.05311)",
     }[info.method]
-    imgf = f", IMGF {config.get('imgf')}" if info.method == "cifs" else ""
+    imgf = f", IMGF: {_settings(config['imgf'] or {})}" if info.method == "cifs" else ""
     return (
         f"---\nlibrary_name: cifs-lab\nlicense: mit\ndatasets: [{info.dataset}]\n"
         "tags: [adversarial-robustness, cifs]\n---\n\n"
@@ -108,9 +109,11 @@ def _limits(entry: Entry) -> str:
     )
 
 
-def _settings(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in values.items()
-        if value is not None
-    )
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_shown(value)}" for key, value in values.items() if value is not None)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({_settings(value)})"
+    return f"{value:g}" if isinstance(value, float) else str(value)

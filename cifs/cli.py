@@ -352,11 +352,13 @@ def compare(
     checkpoints: Checkpoints = DEFAULT_ZOO,
 ) -> None:
     """Is one model really more robust? McNemar's exact test on the same images, column by column."""
-    evaluations = [_evaluated(Zoo(checkpoints).entry(model)) for model in (first, second)]
-    a, b = evaluations
+    entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
+    evaluations = a, b = [_evaluated(entry) for entry in entries]
     if any(a[key] != b[key] for key in ("dataset", "split", "n", "eps")):
         raise InvalidParameter(f"{first} and {second} were not evaluated on the same images with the same ε")
-    table = Table("", f"{first} %", f"{second} %", "difference", "only first", "only second", "p (McNemar)")
+    titles = [f"{entry.info.title} %" for entry in entries]
+    title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
+    table = Table("", *titles, "difference", "only first", "only second", "p (McNemar)", title=title)
     for key in (key for key in COLUMNS if key in a["cells"] and key in b["cells"]):
         cells = [evaluation["cells"][key] for evaluation in evaluations]
         paired = mcnemar(*(unpack(cell["robust"], a["n"]) for cell in cells))
