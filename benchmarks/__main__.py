@@ -56,8 +56,8 @@ def robust_accuracy_of_torchattacks(model: CNN, x: torch.Tensor, y: torch.Tensor
     attack = torchattacks.PGD(model, eps=eps, alpha=eps / 10, steps=20, random_start=False)
     right = 0
     for images, labels in zip(x.split(BATCH), y.split(BATCH), strict=True):
+        adversarial = attack(images, labels)
         with torch.no_grad():
-            adversarial = attack(images, labels)
             right += int((model(adversarial).argmax(dim=1) == labels).sum())
     return right / len(y)
 
