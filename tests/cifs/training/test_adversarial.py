@@ -78,6 +78,34 @@ def test_a_run_interrupted_at_any_step_and_resumed_equals_one_left_alone(
     assert flat(next(weights)) == flat(next(weights))
 
 
+def test_a_resumed_run_remembers_its_best_epoch(recipe: Load, tmp_path: Path) -> None:
+    """Told with a rate so high that the last epoch is not the best."""
+    plan = recipe("epochs=4", "lr=2", "warm_up=0", "schedule=multistep", "milestones=[1]")
+    alone = Run(plan, tmp_path / "alone")
+    alone.train()
+    best = alone.finished_model()[1]
+    assert best < 4
+    run = Run(plan, tmp_path / "stopped")
+    run.train(stop=lambda: run.step == run.steps - 1)
+    resumed = Run(plan, tmp_path / "stopped")
+    resumed.train()
+    assert resumed.finished_model()[1] == best
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "alone")
+
+
+def test_every_step_crops_and_flips_anew(data: Path, recipe: Load, tmp_path: Path) -> None:
+    """Told with images that are all one image, so that batches differ by their augmentation alone."""
+    image = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    npz(data, train_images=np.stack([image] * 96))
+    load_images.cache_clear()
+    run = Run(recipe(), tmp_path)
+    batches = []
+    for x, _ in run._batches():
+        batches.append(fingerprint(x))
+        run.step += 1
+    assert len(set(batches)) == STEPS
+
+
 def test_a_half_written_line_of_the_log_is_forgotten(recipe: Load, tmp_path: Path) -> None:
     run = Run(recipe(), tmp_path)
     run.train(stop=lambda: run.step == 2)
