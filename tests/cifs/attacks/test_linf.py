@@ -460,6 +460,21 @@ def test_nothing_survives_of_no_images() -> None:
     assert survives(tiny(), x[:0], y[:0], PGD()).tolist() == []
 
 
+def test_restarts_are_runs_from_new_random_points_on_what_still_stands(models: dict[str, CNN]) -> None:
+    model = models["plain"]
+    x, y = correct(model, 32)
+    once = PGD(eps=0.03, steps=2, random_start=True, seed=4)
+    random = generator(4)
+    expected = perturb(model, x, y, once, random=random)
+    for _ in range(2):
+        again = perturb(model, x, y, once, random=random)
+        standing = ~fools(model, expected, y, once)
+        assert standing.any()
+        expected[standing] = again[standing]
+    found = perturb(model, x, y, PGD(eps=0.03, steps=2, random_start=True, seed=4, restarts=3))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
 def test_restarts_only_help_the_attack(models: dict[str, CNN]) -> None:
     model = models["plain"]
     x, y = correct(model, 32)
