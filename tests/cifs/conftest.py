@@ -18,6 +18,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers every time."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty $CIFS_DATA."""
