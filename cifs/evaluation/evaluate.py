@@ -1,7 +1,7 @@
 """Measures a model by the robustness table: adaptive attacks, the strongest setting of each counted, the sweep kept.
 
-An image counts as robust if no iterate of the attack fools the model in float32. That is never more than the accuracy
-on last iterates, which some libraries report.
+An image counts as robust if neither the last iterate nor any that seemed to on the way fools the model in float32. That
+is never more than the accuracy on last iterates, which some libraries report.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from cifs.models import CNN
 from cifs.modes import eval_mode
 from cifs.precision import Precision, device_of
 
-CRITERION = "robust: no iterate of the attack fools the model in float32"
+CRITERION = "robust: neither the last iterate nor any that seemed to on the way fools the model in float32"
 
 
 def pack(robust: Tensor) -> str:
