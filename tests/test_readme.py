@@ -45,6 +45,11 @@ def test_a_readme_example_prints_what_the_readme_says(server: str, command: str,
     assert done.stdout.strip() == output.strip()
 
 
+def test_the_readme_s_library_example_runs() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    subprocess.run([sys.executable, "-c", example], cwd=ROOT, check=True, timeout=120)
+
+
 def test_the_readme_s_table_is_what_was_measured() -> None:
     table = README.partition("<!-- table: cifs models --markdown -->")[2].partition("<!-- end of table -->")[0]
     command = [sys.executable, "-m", "cifs.cli", "models", "--markdown"]

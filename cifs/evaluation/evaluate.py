@@ -60,7 +60,8 @@ class Evaluation:
     report: Callable[[Progress], None] = lambda progress: None
 
     def run(self, columns: Sequence[str] = tuple(COLUMNS)) -> dict[str, Any]:
-        """evaluation.json as a dictionary."""
+        """evaluation.json as a dictionary. Raises UnknownName for a column, before anything is measured."""
+        chosen = [COLUMNS[key] for key in columns]
         self.done = self._read_partial()
         n = len(self.images)
         cells: dict[str, Any] = {}
@@ -68,10 +69,10 @@ class Evaluation:
         strongest: dict[str, Linf] = {}
         natural = self._measure("natural", None)
         worst = unpack(natural["robust"], n)
-        for key in columns:
-            column = COLUMNS[key]
+        for column in chosen:
             if column.attack is None:
                 continue
+            key = column.key
             attack = column.attack(self.eps)
             tries = settings_to_try(self.model, attack)
             if column.settings_of in strongest and len(tries) > 1:

@@ -151,8 +151,10 @@ def test_a_result_says_what_it_is_of_and_is_json(result: dict[str, Any]) -> None
 
 
 def test_an_unknown_column_is_answered_with_the_known_ones(model: CNN) -> None:
+    asked: list[Progress] = []
     with pytest.raises(UnknownName, match="'pgd7'.*pgd20"):
-        Evaluation(model, labelled(model), EPS, {}).run(("pgd7",))
+        Evaluation(model, labelled(model), EPS, {}, report=asked.append).run(("pgd7",))
+    assert asked == []  # nothing was measured first
 
 
 # ---- partial results ------------------------------------------------------------------------------------------------
