@@ -1,4 +1,4 @@
-"""Model cards: README.md of a checkpoint, written from its config.json and evaluation.json and from nothing else."""
+"""Model cards: README.md of a checkpoint, written from its config.json, evaluation.json and checks.json alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,8 @@ from cifs.evaluation import COLUMNS
 from cifs.files import replacing
 from cifs.zoo import Entry
 
+MARKS = {True: "pass", False: "FAIL", None: "–"}  # of a check; None: it does not apply
+
 
 def write_card(entry: Entry) -> None:
     with replacing(entry.folder / "README.md") as temporary:
@@ -16,7 +18,8 @@ def write_card(entry: Entry) -> None:
 
 def card(entry: Entry) -> str:
     """The card as Markdown."""
-    return "\n\n".join([_head(entry), _training(entry), _evaluation(entry), _use(entry), _limits(entry)]) + "\n"
+    sections = [_head(entry), _training(entry), _evaluation(entry), _checks(entry), _use(entry), _limits(entry)]
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 def _head(entry: Entry) -> str:
@@ -48,6 +51,11 @@ def _training(entry: Entry) -> str:
     attack = recipe["attack"]
     lines = [
         f"- command: `{entry.info.command}`",
+        *(
+            [f"- starts from the weights of `{recipe['init']}`: train or import that first"]
+            if recipe.get("init")
+            else []
+        ),
         f"- {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
         f"SGD with {recipe['schedule']} schedule, peak lr {recipe['lr']}, "
         f"weight decay {recipe['weight_decay']}, crop (pad {recipe['padding']}){' + flip' if recipe['flip'] else ''}, "
@@ -69,22 +77,44 @@ def _evaluation(entry: Entry) -> str:
         return "## Robustness\n\nNot evaluated."
     rows = [
         f"| {COLUMNS[key].title} | {100 * cell['accuracy']:.2f} | {100 * cell['low']:.2f} – {100 * cell['high']:.2f} | "
-        f"{_settings(cell['settings']) if cell['settings'] else COLUMNS[key].description} |"
+        f"{cell['n']} | {_settings(cell['settings']) if cell['settings'] else COLUMNS[key].description} |"
         for key, cell in evaluation["cells"].items()
     ]
+    first = min((entry["n"] for entry in evaluation["sweep"]), default=evaluation["n"])
+    staged = f" on the first {first} images, the two most promising on all" if first < evaluation["n"] else ""
     text = (
         f"## Robustness\n\nAccuracy in % on {evaluation['n']} {evaluation['split']} images of {evaluation['dataset']}, "
         f"ε = {evaluation['eps']:g}, 95 % Wilson intervals. {evaluation['criterion'].capitalize()}; "
         f"{evaluation['precision']}.\n\n"
-        "| | accuracy | interval | settings |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+        "| | accuracy | interval | n | settings |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows)
     )
     if evaluation["sweep"]:
         text += (
             "\n\nThe model hides a path from ordinary attacks, so attacks were tried with "
-            f"{len(evaluation['sweep'])} settings in all (β_atk of the joint loss, and through the importance maps), "
-            "of which the strongest counts; PGD-100 takes the strongest of PGD-20. evaluation.json keeps the sweep."
+            f"{len(evaluation['sweep'])} settings in all (β_atk of the joint loss, and through the importance maps)"
+            f"{staged}, of which the strongest counts; PGD-100 takes the strongest of PGD-20. "
+            "evaluation.json keeps the sweep."
+        )
+    if "last" in evaluation:
+        last = evaluation["last"]
+        figures = ", ".join(f"{COLUMNS[key].title} {100 * c['accuracy']:.2f}" for key, c in last["cells"].items())
+        text += (
+            "\n\nThese are the figures of the checkpoint that was best on the validation images. "
+            f"After the last epoch ({last['epoch']}): {figures}."
         )
     return text + f"\n\nReproduce: `cifs evaluate {entry.id}`."
+
+
+def _checks(entry: Entry) -> str:
+    checks = entry.checks()
+    if checks is None:
+        return ""
+    rows = [f"| {c['title']} | {MARKS[c['passed']]} | {c['statement']} |" for c in checks["checks"].values()]
+    return (
+        f"## Gradient-masking checks\n\nOn {checks['n']} {checks['split']} images of {checks['dataset']}, "
+        f"ε = {checks['eps']:g}; {checks['criterion']}. A FAIL says that white-box figures are not to be trusted; "
+        "passing proves nothing.\n\n| check | | found |\n| --- | --- | --- |\n" + "\n".join(rows)
+    ) + f"\n\nReproduce: `cifs check {entry.id} --n {checks['n']}`."
 
 
 def _use(entry: Entry) -> str:
@@ -95,17 +125,20 @@ def _use(entry: Entry) -> str:
 
 
 def _limits(entry: Entry) -> str:
+    autoattack = "autoattack" in (entry.evaluation() or {"cells": {}})["cells"]
+    square = autoattack or "square" in (entry.checks() or {"checks": {}})["checks"]
+    untried = " or ".join(["AutoAttack"] * (not autoattack) + ["gradient-free attack"] * (not square))
     robustness = (
         "It is fooled by the smallest attacks and is here to be fooled."
         if entry.info.eps is None
-        else f"Its robustness is empirical, for ℓ∞ perturbations up to {entry.info.eps:g} only; no certificate, "
-        "and no AutoAttack or gradient-free attack was run."
+        else f"Its robustness is empirical, for ℓ∞ perturbations up to {entry.info.eps:g} only; no certificate"
+        f"{untried and f', and no {untried} was run'}."
     )
     if entry.info.source:
         return f"## Limits\n\n{robustness} How it was trained, and on which images, is known to its authors alone."
     return (
-        f"## Limits\n\n{robustness} A narrow network on a short schedule, made to be looked at on a CPU: "
-        "do not compare its figures with those of wide networks in papers."
+        f"## Limits\n\n{robustness} {'A narrow network on a' if entry.config['width'] < 64 else 'A'} short schedule, "
+        "made to be looked at on a CPU: do not compare its figures with those of papers."
     )
 
 

@@ -4,10 +4,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import torch
 import typer
@@ -18,12 +19,12 @@ from rich.table import Table
 from torch import Tensor
 
 from cifs import __version__
-from cifs.attacks import ATTACKS, PGD, perturb
-from cifs.card import write_card
-from cifs.channels import RELEVANCES, channel_statistics, view
+from cifs.attacks import ATTACKS, PGD, STAGES, perturb
+from cifs.card import MARKS, write_card
+from cifs.channels import RELEVANCES, Estimate, channel_statistics, view
 from cifs.data import dataset, load_images
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter
-from cifs.evaluation import CHECKS, COLUMNS, Checking, Evaluation, digest, mcnemar, run_checks, unpack
+from cifs.evaluation import CHECKS, COLUMNS, TABLE, Checking, Evaluation, compare_columns, digest, run_checks, unpack
 from cifs.evaluation import Progress as EvaluationProgress
 from cifs.files import replacing, write_json
 from cifs.foreign import LAYOUTS, SOURCES, import_model
@@ -32,7 +33,7 @@ from cifs.precision import Precision, usable_device
 from cifs.registry import configure
 from cifs.training import Progress as TrainingProgress
 from cifs.training import Run, joined, load_recipe, recipe_names
-from cifs.zoo import Entry, Info, Zoo, checked_id
+from cifs.zoo import Entry, Info, TrainingMethod, Zoo, checked_id, save_weights
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +46,14 @@ errors = Console(stderr=True)
 Checkpoints = Annotated[Path, typer.Option(help="folder of the zoo", envvar="CIFS_CHECKPOINTS")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
 DEFAULT_ZOO = Path("checkpoints")
+
+
+class Suite(StrEnum):
+    """What `cifs evaluate` measures."""
+
+    table1 = "table1"
+    curves = "curves"
+    autoattack = "autoattack"
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -140,6 +149,7 @@ def train(
 def _kept(run: Run, zoo: Zoo, name: str, recipe: str, overrides: list[str]) -> tuple[Entry, int]:
     """The zoo's entry of a finished run, with its card, and the epoch its weights are of."""
     plan = run.recipe
+    last = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     model, epoch = run.finished_model()
     info = Info(
         title=plan.title,
@@ -160,7 +170,11 @@ def _kept(run: Run, zoo: Zoo, name: str, recipe: str, overrides: list[str]) -> t
             "versions": {"cifs": __version__, "torch": str(torch.__version__)},
         },
     )
-    entry = zoo.save(name, model, info)
+    entry = zoo.save(name, model, info, storage=plan.storage)
+    if epoch == plan.epochs:
+        entry.last_path.unlink(missing_ok=True)
+    else:
+        save_weights(entry.last_path, last, plan.storage)
     write_card(entry)
     return entry, epoch
 
@@ -248,22 +262,29 @@ def models(
 ) -> None:
     """The models of the zoo and what was measured of them (accuracy, %); the strongest attack is underlined."""
     zoo = Zoo(checkpoints)
+    families: dict[str, list[Entry]] = {}
+    for entry in map(zoo.entry, zoo.ids()):
+        family = f"{entry.info.dataset}: {entry.config['arch']}, width {entry.config['width']}"
+        families.setdefault(family, []).append(entry)
     head = ["model", "title", "n", *(column.title for column in COLUMNS.values())]
-    rows = [_model_row(zoo.entry(model_id), "<u>{}</u>" if markdown else "[underline]{}[/]") for model_id in zoo.ids()]
-    if markdown:
-        for row in (head, ["---"] * len(head), *rows):
-            typer.echo(f"| {' | '.join(row)} |")
-        return
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    for family, entries in families.items():
+        ordered = sorted(entries, key=lambda entry: get_args(TrainingMethod).index(entry.info.method))
+        rows = [_model_row(entry, "<u>{}</u>" if markdown else "[underline]{}[/]") for entry in ordered]
+        if markdown:
+            lines = [head, ["---"] * len(head), *rows]
+            typer.echo("\n".join([f"**{family}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""]))
+        else:
+            table = Table(*head, title=family)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
 
 
 def _model_row(entry: Entry, underlined: str) -> list[str]:
     evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
-    cells = evaluation["cells"]
-    shown = {key: f"{100 * cells[key]['accuracy']:.2f}" if key in cells else "–" for key in COLUMNS}
+    shown = dict.fromkeys(COLUMNS, "–")
+    for key, cell in evaluation["cells"].items():
+        shown[key] = f"{100 * cell['accuracy']:.2f}" + (f" (n = {cell['n']})" if cell["n"] != evaluation["n"] else "")
     marked = [underlined.format(text) if key == evaluation["strongest"] else text for key, text in shown.items()]
     return [entry.id, entry.info.title, str(evaluation["n"]), *marked]
 
@@ -271,24 +292,43 @@ def _model_row(entry: Entry, underlined: str) -> list[str]:
 @command
 def evaluate(
     model: Annotated[str, typer.Argument(help="id in the zoo")],
+    suite: Annotated[
+        Suite,
+        typer.Option(help="table1; then, on its first images, accuracy against ε and steps, or AutoAttack"),
+    ] = Suite.table1,
     data: Annotated[str | None, typer.Option(help="data set; default: the model's own")] = None,
     split: Annotated[str, typer.Option(help="train or test")] = "test",
     n: Annotated[
-        int | None, typer.Option(help="first n images only; the result is then printed, not kept", min=1)
+        int | None,
+        typer.Option(help="first n images only: a table is then printed, not kept; the other suites take 1000", min=1),
     ] = None,
     eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
     column: Annotated[list[str] | None, typer.Option(help="only these columns of the table")] = None,
+    sweep: Annotated[
+        int | None, typer.Option(help="try adaptive settings on the first images, the best two on all", min=1)
+    ] = None,
+    stage: Annotated[list[str] | None, typer.Option(help=f"of AutoAttack; default: {', '.join(STAGES)}")] = None,
     precision: Annotated[Precision, typer.Option(help="of the gradients; success is confirmed in float32")] = "bf16",
     checkpoints: Checkpoints = DEFAULT_ZOO,
     device: Device = "cpu",
 ) -> None:
-    """Measure a model by the robustness table: adaptive attacks, the strongest counts. Resumes where it was stopped."""
+    """Measure a model by the robustness table: adaptive attacks, the strongest counts. Resumes where it was stopped.
+
+    The suites curves and autoattack add to what `--suite table1` found.
+    """
     entry = Zoo(checkpoints).entry(model)
     name = data or entry.info.dataset
-    images = load_images(name, split)
     budget = _budget(eps, name)
-    partial_run = n is not None or column is not None or name != entry.info.dataset or split != "test"
     about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
+    before = None if suite is Suite.table1 else _evaluated(entry)
+    images = load_images(name, split)
+    if before is not None:
+        n = n or min(1000, len(images))
+        if any(before[key] != value for key, value in {**about, "eps": budget}.items()) or n > before["n"]:
+            raise InvalidParameter(
+                f"{entry.evaluation_path} is of other weights, ε or images, or of fewer; evaluate the table first"
+            )
+    kept = before is not None or (n is None and column is None and name == entry.info.dataset and split == "test")
     with progress_bar() as bar, stopping_on_signal() as stop:
         task = bar.add_task(model, total=None)
         last = ""
@@ -297,7 +337,8 @@ def evaluate(
             nonlocal last
             settings = progress.settings or {}
             mask = " through the mask" if settings.get("through_mask") else ""
-            what = f"{model} {progress.column}" + (f" β={settings['beta']}{mask}" if settings else "")
+            what = f"{model} {progress.column}"
+            what += f" ε={settings['eps']:.3g} β={settings['beta']}{mask}" if settings else ""
             bar.update(task, description=what, completed=progress.images, total=progress.total)
             if what != last and not errors.is_terminal:
                 console.print(what)
@@ -305,17 +346,34 @@ def evaluate(
             if stop():
                 raise KeyboardInterrupt
 
-        evaluation = Evaluation(
-            _load(entry, device, name),
-            images if n is None else images[:n],
-            budget,
-            about,
-            partial=None if partial_run else entry.folder / "evaluation.partial.json",
-            precision=precision,
-            report=report,
-        )
+        def evaluation(suffix: str, *, last: bool = False) -> Evaluation:
+            return Evaluation(
+                _load(entry, device, name, last=last),
+                images if n is None else images[:n],
+                budget,
+                about,
+                partial=entry.folder / f"evaluation.{suffix}.partial.json" if kept else None,
+                precision=precision,
+                sweep=sweep,
+                report=report,
+            )
+
         try:
-            result = evaluation.run(tuple(column or COLUMNS))
+            if before is None:
+                result = evaluation(suite).run(tuple(column or TABLE))
+                if kept and entry.last_path.exists():
+                    result["last"] = {
+                        "epoch": (entry.info.training or {})["recipe"]["epochs"],
+                        "cells": evaluation("last", last=True).run(("natural", "pgd20"))["cells"],
+                    }
+            elif suite is Suite.curves:
+                strongest = dict(before["cells"]["pgd20"]["settings"])
+                attack = configure(ATTACKS, strongest.pop("name"), strongest)
+                result = {**before, "curves": evaluation(suite).curves(attack)}
+            else:
+                worst = before["cells"]["worst"]
+                cell = evaluation(suite).autoattack(unpack(worst["robust"], worst["n"])[:n], stage or STAGES)
+                result = {**before, "cells": {**before["cells"], "autoattack": cell}}
         except KeyboardInterrupt:
             console.print("stopped; the same command goes on after the last finished setting")
             raise typer.Exit(130) from None
@@ -330,7 +388,7 @@ def evaluate(
         settings = {
             k: v
             for k, v in (cell["settings"] or {}).items()
-            if k in ("steps", "step_size", "loss", "beta", "through_mask")
+            if k in ("steps", "step_size", "loss", "beta", "through_mask", "stages", "n")
         }
         table.add_row(
             COLUMNS[key].title,
@@ -339,10 +397,14 @@ def evaluate(
             str(settings or ""),
         )
     console.print(table)
-    if not partial_run:
+    for axis in ("eps", "steps") if suite is Suite.curves else ():
+        points = ", ".join(f"{point[axis]:.3g}: {100 * point['accuracy']:.1f}" for point in result["curves"][axis])
+        console.print(f"accuracy % against {axis}: {points}")
+    if kept:
         write_json(entry.evaluation_path, result)
         write_card(entry)
-        (entry.folder / "evaluation.partial.json").unlink(missing_ok=True)
+        for suffix in (suite, "last"):
+            (entry.folder / f"evaluation.{suffix}.partial.json").unlink(missing_ok=True)
 
 
 @command
@@ -353,22 +415,20 @@ def compare(
 ) -> None:
     """Is one model really more robust? McNemar's exact test on the same images, column by column."""
     entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
-    evaluations = a, b = [_evaluated(entry) for entry in entries]
-    if any(a[key] != b[key] for key in ("dataset", "split", "n", "eps")):
-        raise InvalidParameter(f"{first} and {second} were not evaluated on the same images with the same ε")
+    a, b = (_evaluated(entry) for entry in entries)
+    compared = compare_columns(a, b)
     titles = [f"{entry.info.title} %" for entry in entries]
     title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
     table = Table("", *titles, "difference", "only first", "only second", "p (McNemar)", title=title)
-    for key in (key for key in COLUMNS if key in a["cells"] and key in b["cells"]):
-        cells = [evaluation["cells"][key] for evaluation in evaluations]
-        paired = mcnemar(*(unpack(cell["robust"], a["n"]) for cell in cells))
-        accuracies = [100 * cell["accuracy"] for cell in cells]
+    for key, found in compared.items():
         table.add_row(
-            COLUMNS[key].title,
-            *(f"{accuracy:.2f}" for accuracy in accuracies),
-            f"{accuracies[0] - accuracies[1]:+.2f}",
-            *(str(count) for count in paired[:2]),
-            f"{paired.p_value:.2g}",
+            COLUMNS[key].title + (f" (n = {found.n})" if found.n != a["n"] else ""),
+            f"{100 * found.first:.2f}",
+            f"{100 * found.second:.2f}",
+            f"{100 * (found.first - found.second):+.2f}",
+            str(found.only_first),
+            str(found.only_second),
+            f"{found.p_value:.2g}",
         )
     console.print(table)
 
@@ -380,13 +440,19 @@ def check(
     n: Annotated[int, typer.Option(help="first n test images", min=1)] = 500,
     eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
     queries: Annotated[int, typer.Option(help="queries of Square per image", min=1)] = 1000,
+    source: Annotated[
+        list[str] | None, typer.Option(help="model to transfer attacks from; default: all others of its data set")
+    ] = None,
     precision: Annotated[Precision, typer.Option(help="of the white-box gradients")] = "bf16",
     checkpoints: Checkpoints = DEFAULT_ZOO,
     device: Device = "cpu",
 ) -> None:
-    """Is the model robust, or are its gradients hard to follow? Gradient-masking checks; writes checks.json."""
-    entry = Zoo(checkpoints).entry(model)
+    """Is the model robust, or are its gradients hard to follow? Writes checks.json. Resumes where it was stopped."""
+    zoo = Zoo(checkpoints)
+    entry = zoo.entry(model)
     name = data or entry.info.dataset
+    partial = entry.folder / "checks.partial.json" if name == entry.info.dataset else None
+    network, sources = _load(entry, device, name), _sources(zoo, entry, source, device, name)
     counted = (entry.evaluation() or {}).get("cells", {}).get("pgd20", {})
     chosen = [configure(CHECKS, key, {"queries": queries} if key == "square" else {}) for key in CHECKS]
     with progress_bar() as bar, stopping_on_signal() as stop:
@@ -406,7 +472,7 @@ def check(
 
         try:
             result = run_checks(
-                _load(entry, device, name),
+                network,
                 load_images(name, "test")[:n],
                 _budget(eps, name),
                 checks=chosen,
@@ -415,21 +481,27 @@ def check(
                     "dataset": name,
                     "split": "test",
                     "weights": digest(entry.folder / "model.safetensors"),
+                    "sources": {key: digest(zoo.root / key / "model.safetensors") for key in sources},
                 },
+                sources=sources,
+                partial=partial,
                 reported_through_mask=bool((counted.get("settings") or {}).get("through_mask")),
                 precision=precision,
                 report=report,
             )
         except KeyboardInterrupt:
-            console.print("stopped; nothing was written")
+            kept = "the same command goes on after the last finished check" if partial else "nothing was written"
+            console.print(f"stopped; {kept}")
             raise typer.Exit(130) from None
     table = Table("", "", "found", title=f"{model}: {result['n']} test images of {name}, ε = {result['eps']:g}")
     for found in result["checks"].values():
-        mark = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: "–"}[found["passed"]]
-        table.add_row(found["title"], mark, found["statement"])
+        colour = {True: "green", False: "red", None: "dim"}[found["passed"]]
+        table.add_row(found["title"], f"[{colour}]{MARKS[found['passed']]}[/]", found["statement"])
     console.print(table)
-    if name == entry.info.dataset:
-        write_json(entry.folder / "checks.json", result)
+    if partial:
+        write_json(entry.checks_path, result)
+        write_card(entry)
+        partial.unlink(missing_ok=True)
 
 
 @command
@@ -440,7 +512,10 @@ def statistics(
     checkpoints: Checkpoints = DEFAULT_ZOO,
     device: Device = "cpu",
 ) -> None:
-    """Channel statistics by class, natural against PGD-20: writes channel_statistics.npz (Figures 1 and 2)."""
+    """Channel statistics by class, natural against PGD-20: writes channel_statistics.npz (Figures 1 and 2).
+
+    Prints how far the attack over-activates NR and under-activates PR channels, with 95 % bootstrap intervals.
+    """
     entry = Zoo(checkpoints).entry(model)
     images = load_images(entry.info.dataset, "test")
     images = images if n is None else images[:n]
@@ -458,11 +533,26 @@ def statistics(
         )
     found.save(entry.statistics_path)
     console.print(f"saved {entry.statistics_path}")
+    title = f"{model}: {len(images)} images, ε = {attack.eps:g}; shift in % of the layer's mean natural activation"
+    table = Table("layer", "mean activation", "NR over-activation", "PR under-activation", title=title)
+    for layer in found.layers:
+        if shift := found.shift(layer):
+            unit = shift.mean_activation
+            shifts = (_percent(kind, unit) for kind in (shift.nr_over_activation, shift.pr_under_activation))
+            table.add_row(layer, f"{unit:.4g}", *shifts)
+    console.print(table)
+
+
+def _percent(estimate: Estimate | None, of: float) -> str:
+    if estimate is None or not of:
+        return "–"
+    mean, low, high = (100 * value / of for value in (estimate.mean, estimate.low, estimate.high))
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 @command
 def card(model: Annotated[str, typer.Argument(help="id in the zoo")], checkpoints: Checkpoints = DEFAULT_ZOO) -> None:
-    """Write a model's card again from its config.json and evaluation.json."""
+    """Write a model's card again from its config.json, evaluation.json and checks.json."""
     write_card(Zoo(checkpoints).entry(model))
 
 
@@ -535,15 +625,28 @@ def serve(
     uvicorn.run("backend.app:create_app", factory=True, host=host, port=port)
 
 
-def _load(entry: Entry, device: str, data: str) -> CNN:
+def _load(entry: Entry, device: str, data: str, *, last: bool = False) -> CNN:
     """The model, if images of this data set fit it."""
-    model, spec = entry.load(device), dataset(data)
+    model, spec = entry.load(device, last=last), dataset(data)
     if spec.image_shape != model.image_shape or len(spec.classes) > model.num_classes:
         raise InvalidParameter(
             f"data set {data!r} has images of {spec.image_shape} in {len(spec.classes)} classes; "
             f"{entry.id!r} takes {model.image_shape} and knows {model.num_classes}"
         )
     return model
+
+
+def _sources(zoo: Zoo, target: Entry, chosen: list[str] | None, device: str, data: str) -> dict[str, CNN]:
+    """The chosen models; by default every other one of the target's data set that can be loaded and fits."""
+    if chosen:
+        return {model_id: _load(zoo.entry(model_id), device, data) for model_id in chosen}
+    found = {}
+    for model_id in zoo.ids():
+        with suppress(CIFSError):
+            entry = zoo.entry(model_id)
+            if model_id != target.id and entry.info.dataset == target.info.dataset:
+                found[model_id] = _load(entry, device, data)
+    return found
 
 
 def _evaluated(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The zoo: a folder of checkpoints.
 
-<id>/{model.safetensors, config.json, README.md, evaluation.json, channel_statistics.npz}
+<id>/{model.safetensors, config.json, README.md, evaluation.json, checks.json, channel_statistics.npz}
 
 Weights are safetensors and configurations JSON: nothing that is loaded can run code.
 """
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
@@ -22,6 +23,7 @@ from cifs.models import CNN, MODELS
 from cifs.precision import usable_device
 
 TrainingMethod = Literal["natural", "vanilla", "cas", "cifs"]
+Storage = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,10 @@ class Entry:
         return self.folder / "evaluation.json"
 
     @property
+    def checks_path(self) -> Path:
+        return self.folder / "checks.json"
+
+    @property
     def statistics_path(self) -> Path:
         return self.folder / "channel_statistics.npz"
 
@@ -59,10 +65,19 @@ class Entry:
         """evaluation.json, or None where there is none. Raises CheckpointError where it is malformed."""
         return _read_json(self.evaluation_path) if self.evaluation_path.exists() else None
 
-    def load(self, device: torch.device | str = "cpu") -> CNN:
+    def checks(self) -> dict[str, Any] | None:
+        """checks.json, or None where there is none. Raises CheckpointError where it is malformed."""
+        return _read_json(self.checks_path) if self.checks_path.exists() else None
+
+    @property
+    def last_path(self) -> Path:
+        """Weights after the last epoch, there only when the kept ones are of another."""
+        return self.folder / "last.safetensors"
+
+    def load(self, device: torch.device | str = "cpu", *, last: bool = False) -> CNN:
         """The model in eval mode. Raises CheckpointError for a corrupt or foreign file; InvalidParameter: no device."""
         place = usable_device(device)
-        path = self.folder / "model.safetensors"
+        path = self.last_path if last else self.folder / "model.safetensors"
         try:
             model = MODELS[self.config["arch"]](**self.config)
             model.load_state_dict(load_file(path))
@@ -102,14 +117,22 @@ class Zoo:
     def load(self, model_id: str, device: torch.device | str = "cpu") -> CNN:
         return self.entry(model_id).load(device)
 
-    def save(self, model_id: str, model: CNN, info: Info) -> Entry:
+    def save(self, model_id: str, model: CNN, info: Info, *, storage: Storage = "float32") -> Entry:
         """Writes weights and configuration; weights first, for a folder without config.json is no checkpoint."""
         folder = self.root / checked_id(model_id)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        with replacing(folder / "model.safetensors") as temporary:
-            save_file(weights, temporary, metadata={"format": "pt"})
+        save_weights(folder / "model.safetensors", model.state_dict(), storage)
         write_json(folder / "config.json", {**model.config, "info": asdict(info)})
         return self.entry(model_id)
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:
+    """As safetensors. In float16 the matrices and kernels are rounded; vectors (of batch norm) stay in float32."""
+    rounded = {
+        name: (tensor.half() if storage == "float16" and tensor.ndim > 1 else tensor).detach().cpu().contiguous()
+        for name, tensor in weights.items()
+    }
+    with replacing(path) as temporary:
+        save_file(rounded, temporary, metadata={"format": "pt"})
 
 
 def checked_id(model_id: str) -> str:

@@ -1,7 +1,7 @@
 """Attacks under ℓ∞."""
 
 from cifs.attacks.autoattack import STAGES, AutoAttacked, autoattack
-from cifs.attacks.linf import ATTACKS, CW, FGSM, PGD, Linf, Step, fools, goal_of, perturb, survives
+from cifs.attacks.linf import ATTACKS, CW, FGSM, PGD, Linf, Step, fooled_at, fools, goal_of, perturb, survives
 from cifs.attacks.square import Searched, square
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Searched",
     "Step",
     "autoattack",
+    "fooled_at",
     "fools",
     "goal_of",
     "perturb",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cifs.errors import CIFSError, InvalidParameter, UnknownName
 from cifs.modes import eval_mode, frozen
+from cifs.precision import Precision, autocast
 from cifs.selection import attached_importance
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")  # the standard version, in its order
@@ -43,13 +44,15 @@ def autoattack(
     iterations: int = 100,
     queries: int = 5000,
     through_mask: bool = False,
+    precision: Precision = "float32",
     batch_size: int = 250,
     report: Callable[[str, int, int], None] = lambda stage, images, total: None,
 ) -> AutoAttacked:
     """Runs AutoAttack on images x (N, C, H, W) in [0, 1] with labels y (N,).
 
     `iterations` of APGD and FAB and `queries` of Square are the standard's; the result says whether they were kept.
-    through_mask: let gradients flow through CIFS's importance maps. `report` is told the stage, and how many of the
+    through_mask: let gradients flow through CIFS's importance maps. precision: of what the reference sees of the model;
+    success is confirmed in float32. `report` is told the stage, and how many of the
     images it attacks are done. The model runs frozen in eval mode; torch's global generator is left as it was found.
     Raises CIFSError without `pyautoattack`, UnknownName, and InvalidParameter for fewer than four classes, which the
     targeted DLR loss cannot do with.
@@ -71,7 +74,7 @@ def autoattack(
         classes = logits.shape[1]
         if classes < 4:
             raise InvalidParameter(f"{classes} classes: AutoAttack's targeted DLR loss needs at least 4")
-        attacker = reference.AutoAttack(model, eps=eps, seed=seed, device=x.device)
+        attacker = reference.AutoAttack(_Rounded(model, precision), eps=eps, seed=seed, device=x.device)
         attacker.apgd.n_iter = attacker.apgd_targeted.n_iter = attacker.fab.n_iter = iterations
         attacker.square.n_queries = queries
         targets = min(9, classes - 1)
@@ -104,11 +107,23 @@ def autoattack(
         "seed": seed,
         "batch_size": batch_size,
         "n": len(x),
-        "precision": "float32",
+        "precision": precision,
         "pyautoattack": version("pyautoattack"),
         "torch": str(torch.__version__),
     }
     return AutoAttacked(robust, x_adv, accuracy, tuple(remarks), settings)
+
+
+class _Rounded(nn.Module):
+    """The model as seen in a precision."""
+
+    def __init__(self, model: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self.model, self.precision = model, precision
+
+    def forward(self, x: Tensor) -> Tensor:
+        with autocast(x.device, self.precision):
+            return self.model(x).float()
 
 
 def _reference() -> Any:

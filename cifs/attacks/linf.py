@@ -133,19 +133,25 @@ def perturb(
 
 
 def survives(model: nn.Module, x: Tensor, y: Tensor, attack: Linf, *, precision: Precision = "float32") -> Tensor:
-    """Whether each image withstands the attack, (N,) bool: no iterate of any restart fools the model, in float32.
+    """Whether each image withstands the attack, (N,) bool: no iterate of any restart fools the model, in float32."""
+    return fooled_at(model, x, y, attack, precision=precision) > attack.steps
 
-    For when only success counts: an image is dropped from the batch as soon as it is fooled. Under bf16 the gradients
-    are approximate, and an image counts as fooled only once float32 confirms it.
+
+def fooled_at(model: nn.Module, x: Tensor, y: Tensor, attack: Linf, *, precision: Precision = "float32") -> Tensor:
+    """After how many steps each image first fools the model, (N,) int; attack.steps + 1: never.
+
+    For when only success counts: an image is dropped from the batch as soon as it is fooled, and is not started again
+    (the figure is that of the first restart to succeed). Under bf16 the gradients are approximate, and an image counts
+    as fooled only once float32 confirms it.
     """
     goal = goal_of(model, y, attack)
     random = generator(attack.seed)
-    robust = torch.ones_like(y, dtype=torch.bool)
+    fooled = torch.full_like(y, attack.steps + 1)
     with _attacking(model, attack):
         for _ in range(attack.restarts):
-            todo = robust.nonzero()[:, 0]
-            robust[todo] = _withstands(model, x[todo], _start(x, attack, random)[todo], goal[todo], attack, precision)
-    return robust
+            todo = (fooled > attack.steps).nonzero()[:, 0]
+            fooled[todo] = _fooled_at(model, x[todo], _start(x, attack, random)[todo], goal[todo], attack, precision)
+    return fooled
 
 
 def goal_of(model: nn.Module, y: Tensor, attack: Linf) -> Tensor:
@@ -235,26 +241,22 @@ def _ascend(
     return best if attack.keep == "best" else x_adv
 
 
-def _withstands(model: nn.Module, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> Tensor:
-    """(N,) bool: no iterate from the start x_adv fools the model. The batch shrinks as images fall."""
-    robust = torch.ones_like(goal, dtype=torch.bool)
+def _fooled_at(model: nn.Module, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> Tensor:
+    """(N,) int: the first iterate from the start x_adv that fools the model. The batch shrinks as images fall."""
+    at = torch.full_like(goal, attack.steps + 1)
     left = torch.arange(len(goal), device=goal.device)  # indices of the images not yet fooled
 
-    def drop(fooled: Tensor) -> None:
-        nonlocal x, x_adv, goal, left
-        robust[left[fooled]] = False
-        x, x_adv, goal, left = x[~fooled], x_adv[~fooled], goal[~fooled], left[~fooled]
-
-    for _ in range(attack.steps):
+    for step in range(attack.steps):
         if len(left) == 0:
-            return robust
+            return at
         gradient, _, logits = _gradient(model, x_adv, goal, attack, precision)
         fooled = _has_won(logits, goal, attack)
         if precision != "float32" and fooled.any():
             fooled[fooled.clone()] = fools(model, x_adv[fooled], goal[fooled], attack)
         x_adv = _step(x_adv, gradient, x, attack)
         if fooled.any():
-            drop(fooled)
+            at[left[fooled]] = step
+            x, x_adv, goal, left = x[~fooled], x_adv[~fooled], goal[~fooled], left[~fooled]
     if len(left):
-        drop(fools(model, x_adv, goal, attack))
-    return robust
+        at[left[fools(model, x_adv, goal, attack)]] = attack.steps
+    return at

@@ -3,6 +3,7 @@
 from cifs.channels.activation import activation, active
 from cifs.channels.capture import capture, editing, intervene, layer_names
 from cifs.channels.relevance import RELEVANCES, Relevance
+from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
 from cifs.channels.view import View, view
 
@@ -10,7 +11,9 @@ __all__ = [
     "RELEVANCES",
     "ChannelStatistics",
     "ClassMeans",
+    "Estimate",
     "Relevance",
+    "Shift",
     "View",
     "activation",
     "active",

@@ -1,6 +1,7 @@
-"""Channel statistics by class: natural against attacked, at every layer. Memory does not grow with the images.
+"""Channel statistics by class: natural against attacked, at every layer.
 
-Sums are kept in float64, so one batch or fifty give the same means.
+Memory does not grow with the images, but for the two numbers of each image and layer that its shift is. Sums are kept
+in float64, so one batch or fifty give the same means.
 """
 
 import json
@@ -17,6 +18,7 @@ from torch import Tensor
 from cifs.attacks import Linf, perturb
 from cifs.channels.activation import active
 from cifs.channels.relevance import RELEVANCES
+from cifs.channels.shift import Shift, bootstrap, image_shift
 from cifs.channels.view import view
 from cifs.data import Images
 from cifs.errors import CheckpointError, UnknownName
@@ -64,6 +66,8 @@ class ChannelStatistics:
     dataset: str
     split: str
     attack: dict[str, Any]
+    labels: NDArray[np.int64] | None = None  # (N,) of each image; None, as shifts, in files from before they were kept
+    shifts: NDArray[np.float32] | None = None  # (layers, N, 2) of each image, as image_shift
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -71,16 +75,36 @@ class ChannelStatistics:
 
     def of(self, layer: str, inputs: str, label: int) -> dict[str, NDArray[np.float32]]:
         """quantity → (C,) of one class. Raises UnknownName."""
+        self._check(layer, label)
+        prefix = f"{layer}/{inputs}/"
+        return {key.removeprefix(prefix): a[label] for key, a in self.arrays.items() if key.startswith(prefix)}
+
+    def shift(self, layer: str, label: int | None = None) -> Shift | None:
+        """What the attack did at a layer to the images of one class or of all; None where it was not kept.
+
+        Raises UnknownName.
+        """
+        self._check(layer, label or 0)
+        if self.labels is None or self.shifts is None:
+            return None
+        chosen = slice(None) if label is None else self.labels == label
+        nr, pr = (bootstrap(values) for values in self.shifts[self.layers.index(layer), chosen].T)
+        # Magnitudes, for where a WRN adds up its blocks activations can be negative.
+        mean_activation = np.abs(self.arrays[f"{layer}/natural/activation"]).mean(axis=1)
+        seen = self.counts > 0
+        return Shift(nr, pr, float(np.average(mean_activation[seen], weights=self.counts[seen])))
+
+    def _check(self, layer: str, label: int) -> None:
         if layer not in self.layers:
             raise UnknownName("layer", layer, self.layers)
         if not 0 <= label < len(self.counts):
             raise UnknownName("class", label, map(str, range(len(self.counts))))
-        prefix = f"{layer}/{inputs}/"
-        return {key.removeprefix(prefix): a[label] for key, a in self.arrays.items() if key.startswith(prefix)}
 
     def save(self, path: Path) -> None:
         about = json.dumps({"dataset": self.dataset, "split": self.split, "attack": self.attack})
         arrays: dict[str, Any] = {**self.arrays, "counts": self.counts, "about": np.array(about)}
+        if self.labels is not None and self.shifts is not None:
+            arrays |= {"labels": self.labels, "shifts": self.shifts}
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **arrays)
 
@@ -91,7 +115,9 @@ class ChannelStatistics:
             # Opened here, for np.load leaves a corrupt file open.
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-            return cls(counts=arrays.pop("counts"), **json.loads(str(arrays.pop("about"))), arrays=arrays)
+            about = json.loads(str(arrays.pop("about")))
+            of_images = {name: arrays.pop(name, None) for name in ("labels", "shifts")}
+            return cls(counts=arrays.pop("counts"), **about, **of_images, arrays=arrays)
         except UNREADABLE_NPZ as error:
             raise CheckpointError(
                 f"{path.parent.name}/{path.name} is missing or no channel statistics ({error})"
@@ -111,14 +137,16 @@ def channel_statistics(
     """Statistics over the images of all batches, natural and attacked; `report` is told each batch's size."""
     true = RELEVANCES["true"]()
     means: dict[str, ClassMeans] = {}
-    counts = torch.zeros(model.num_classes, dtype=torch.int64)
+    labels: list[Tensor] = []
+    shifts: dict[str, list[Tensor]] = {layer: [] for layer in model.layers}
     for images in batches:
         x, y = (t.to(device_of(model)) for t in images.batch(slice(None)))
         x_adv = perturb(model, x, y, attack, precision=precision)
-        counts += torch.bincount(images.labels, minlength=model.num_classes)
-        for inputs, data in zip(INPUTS, (x, x_adv), strict=True):
-            for layer in model.layers:
-                seen = view(model, layer, data, relevance=true, classes=y)
+        labels.append(images.labels)
+        for layer in model.layers:
+            natural, adversarial = (view(model, layer, data, relevance=true, classes=y) for data in (x, x_adv))
+            shifts[layer].append(image_shift(natural.relevance, natural.activation, adversarial.activation).cpu())
+            for inputs, seen in zip(INPUTS, (natural, adversarial), strict=True):
                 quantities = {
                     "activation": seen.activation,
                     "frequency": active(seen.activation),
@@ -131,4 +159,9 @@ def channel_statistics(
                         means.setdefault(f"{layer}/{inputs}/{quantity}", ClassMeans(model.num_classes)).add(rows, y)
         report(len(images))
     arrays = {key: mean.mean().float().numpy() for key, mean in means.items()}
-    return ChannelStatistics(arrays, counts.numpy(), dataset, split, attack.resolved())
+    seen_labels = torch.cat(labels)
+    counts = seen_labels.bincount(minlength=model.num_classes)
+    of_images = torch.stack([torch.cat(of_layer) for of_layer in shifts.values()])
+    return ChannelStatistics(
+        arrays, counts.numpy(), dataset, split, attack.resolved(), seen_labels.numpy(), of_images.numpy()
+    )

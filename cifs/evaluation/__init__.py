@@ -1,22 +1,26 @@
 """Robustness measured honestly: exact settings, n and 95 % intervals with every figure."""
 
 from cifs.evaluation.checks import CHECKS, Check, Checking, Finding, run_checks
+from cifs.evaluation.comparison import Compared, compare_columns
 from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.paired import Paired, mcnemar
-from cifs.evaluation.table import BETAS, COLUMNS, Column, settings_to_try
+from cifs.evaluation.table import BETAS, COLUMNS, TABLE, Column, settings_to_try
 
 __all__ = [
     "BETAS",
     "CHECKS",
     "COLUMNS",
+    "TABLE",
     "Check",
     "Checking",
     "Column",
+    "Compared",
     "Evaluation",
     "Finding",
     "Paired",
     "Progress",
+    "compare_columns",
     "digest",
     "mcnemar",
     "pack",

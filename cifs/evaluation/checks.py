@@ -7,10 +7,12 @@ Two attacks are compared on the same images, so "by more than the interval" is M
 stronger than another if it fools more of the images on which they differ than chance would (5 %).
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -22,9 +24,11 @@ from cifs import __version__
 from cifs.attacks import CW, FGSM, PGD, Linf, Step, perturb, square, survives
 from cifs.data import Images
 from cifs.errors import InvalidParameter
+from cifs.evaluation.evaluate import pack, unpack
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.paired import mcnemar
 from cifs.evaluation.table import settings_to_try
+from cifs.files import write_json
 from cifs.models import CNN
 from cifs.modes import eval_mode, frozen
 from cifs.precision import Precision, device_of
@@ -67,40 +71,47 @@ def run_checks(
     *,
     checks: Sequence[Check] | None = None,
     about: Mapping[str, Any] | None = None,
+    sources: Mapping[str, nn.Module] | None = None,
     reported_through_mask: bool = False,
+    partial: Path | None = None,
     precision: Precision = "bf16",
     batch_size: int = 250,
     report: Report = lambda checking: None,
 ) -> dict[str, Any]:
     """checks.json as a dictionary: every check of one model on these images at ε, with its numbers and settings.
 
-    about: what the result is of (model, data set, split, weights' digest), kept with it. reported_through_mask: whether
-    the model's published figure is that of an attack through the importance maps. precision: of the white-box
-    gradients; success is confirmed in float32, and all else is float32. Raises InvalidParameter without images.
+    about: what the result is of (model, data set, split, digests of weights), kept with it. sources: other models, by
+    name, for images of this shape and these classes, that attacks are transferred from. reported_through_mask: whether
+    the model's published figure is that of an attack through the importance maps. partial: a file that keeps what was
+    found so far, from which the same call goes on; the caller removes it. precision: of the white-box gradients;
+    success is confirmed in float32, and all else is float32. Raises InvalidParameter without images.
     """
     if len(images) == 0:
         raise InvalidParameter("no images: a check needs at least one")
-    began = time.monotonic()
-    bench = Bench(model, images, eps, reported_through_mask, precision, batch_size, report)
+    bench = Bench(
+        model, images, eps, reported_through_mask, precision, batch_size, report, about or {}, sources or {}, partial
+    )
     found: dict[str, Any] = {}
     for check in checks or [cls() for cls in CHECKS.values()]:
-        name = CHECKS.name_of(check)
-        bench.check = name
-        result = check.run(bench)
+        name = bench.check = CHECKS.name_of(check)
         parameters = asdict(check)  # type: ignore[call-overload]  # every registered check is a settings class
-        found[name] = {"title": described(check)[0], **result._asdict(), "settings": parameters}
+        key = f"{name} {json.dumps(parameters)}"
+        if key not in bench.done:
+            title, result = described(check)[0], check.run(bench)
+            bench.keep(key, {"title": title, **result._asdict(), "settings": parameters})
+        found[name] = bench.done[key]
     return {
         **(about or {}),
         "n": len(images),
         "eps": eps,
-        "criterion": f"McNemar's exact test on the same images, two-sided, {CHANCE:g}",
+        "criterion": f"McNemar's exact test on the same images, two-sided, {CHANCE:g} shared by a check's comparisons",
         "precision": f"white-box gradients in {precision}, success confirmed in float32; all else in float32",
         "natural": figures(bench.natural),
         "white_box": {**figures(bench.white_box[1]), "settings": bench.white_box[0].resolved()},
         "failed": [name for name, result in found.items() if result["passed"] is False],
         "checks": found,
         "batch_size": batch_size,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(bench.seconds, 1),
         "threads": torch.get_num_threads(),
         "device": str(device_of(model)),
         "versions": {"cifs": __version__, "torch": str(torch.__version__)},
@@ -118,17 +129,51 @@ class Bench:
     precision: Precision
     batch_size: int
     report: Report
+    about: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, nn.Module] = field(default_factory=dict)
+    partial: Path | None = None
     check: str = ""  # which one is running
-    _measured: dict[Linf, Tensor] = field(default_factory=dict)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        kept = json.loads(self.partial.read_text("utf-8")) if self.partial and self.partial.exists() else {}
+        if kept.get("identity") != self._identity():
+            kept = {"done": {}, "seconds": 0.0}
+        self.done: dict[str, Any] = kept["done"]  # what checks found, and (packed) which images withstand what
+        self._began = time.monotonic() - kept["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, before a stop too."""
+        return time.monotonic() - self._began
+
+    def keep(self, key: str, value: Any) -> None:
+        """A JSON-safe result that need not be found again, now or by the next process."""
+        self.done[key] = value
+        if self.partial is not None:
+            write_json(self.partial, {"identity": self._identity(), "seconds": self.seconds, "done": self.done})
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "about": self.about,
+            "n": len(self.images),
+            "eps": self.eps,
+            "precision": self.precision,
+            "reported_through_mask": self.reported_through_mask,
+            "sources": list(self.sources),
+        }
+
+    @property
     def natural(self) -> Tensor:
         """(N,) bool: which images the model is right about."""
-        standing = torch.zeros(len(self.images), dtype=torch.bool)
-        for part, x, y in self.batches("natural images"):
-            with torch.no_grad(), eval_mode(self.model):
-                standing[part] = (self.model(x).argmax(dim=1) == y).cpu()
-        return standing
+        return self._standing("natural images", "natural", self._right)
+
+    def transferred(self, source: str, attack: Linf) -> Tensor:
+        """(N,) bool: which images the model is right about after the attack on that source, in float32."""
+
+        def judge(x: Tensor, y: Tensor) -> Tensor:
+            return self._right(perturb(self.sources[source], x, y, attack, precision=self.precision), y)
+
+        return self._standing(f"{_named(attack)} on {source}", f"{source} {json.dumps(attack.resolved())}", judge)
 
     @property
     def tries(self) -> list[Linf]:
@@ -152,15 +197,31 @@ class Bench:
 
     def robust(self, attack: Linf, among: Tensor | None = None) -> Tensor:
         """(N,) bool: which images withstand the attack; of those `among`, the others do not."""
-        if among is None and attack in self._measured:
-            return self._measured[attack]
-        standing = torch.zeros(len(self.images), dtype=torch.bool)
         setting = f"{_named(attack)}, β = {attack.beta:g}, ε = {attack.eps:.4g}"
-        for part, x, y in self.batches(setting, among):
-            standing[part] = survives(self.model, x, y, attack, precision=self.precision).cpu()
-        if among is None:
-            self._measured[attack] = standing
-        return standing
+        key = json.dumps(attack.resolved()) if among is None else None
+
+        def judge(x: Tensor, y: Tensor) -> Tensor:
+            return survives(self.model, x, y, attack, precision=self.precision)
+
+        return self._standing(setting, key, judge, among)
+
+    @torch.no_grad()
+    def _right(self, x: Tensor, y: Tensor) -> Tensor:
+        with eval_mode(self.model):
+            return self.model(x).argmax(dim=1) == y
+
+    def _standing(
+        self, doing: str, key: str | None, judge: Callable[[Tensor, Tensor], Tensor], among: Tensor | None = None
+    ) -> Tensor:
+        """(N,) bool: which images, of those `among`, `judge` lets stand; found once for every key."""
+        if key not in self.done:
+            standing = torch.zeros(len(self.images), dtype=torch.bool)
+            for part, x, y in self.batches(doing, among):
+                standing[part] = judge(x, y).cpu()
+            if key is None:
+                return standing
+            self.keep(key, pack(standing))
+        return unpack(self.done[key], len(self.images))
 
     def batches(self, doing: str, among: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """indices (n,), x (n, C, H, W) and y (n,) on the model's device; reports before the first and after each."""
@@ -299,6 +360,43 @@ class BlackBox:
             ).robust.cpu()
         black = {"name": "square", "eps": bench.eps, "queries": self.queries, "p": 0.8, "seed": self.seed}
         return _compared("Square", black, standing, _named(attack), attack.resolved(), white)
+
+
+@CHECKS.register("transfer")
+@settings
+class Transfer:
+    """Transfer from another model never beats white-box.
+
+    Images made adversarial for each source by PGD, step ε/10, against the stronger of PGD-20 and C&W on the model
+    itself. Does not apply without sources.
+    """
+
+    steps: int = Field(default=20, ge=1, le=10_000, description="steps of PGD on the sources")
+
+    def run(self, bench: Bench) -> Finding:
+        if not bench.sources:
+            return Finding(None, "no other model to transfer from", {})
+        attack, (own, white) = PGD(eps=bench.eps, steps=self.steps), bench.white_box
+        standing = {source: bench.transferred(source, attack) for source in bench.sources}
+        chance = CHANCE / len(standing)
+        beaten = [source for source, after in standing.items() if stronger(after, white, chance)]
+        shown = ", ".join(f"{source} {percent(after)}" for source, after in standing.items())
+        return Finding(
+            not beaten,
+            f"from {shown}; {_named(own)} {percent(white)}"
+            + (f"; images from {', '.join(beaten)} fool more" if beaten else ""),
+            {
+                "sources": [
+                    {"source": source, **figures(after), "p_value": mcnemar(after, white).p_value}
+                    for source, after in standing.items()
+                ],
+                "rival": figures(white),
+                "beaten_by": beaten,
+                "p_below": chance,
+                "attack": attack.resolved(),
+                "rival_attack": own.resolved(),
+            },
+        )
 
 
 @CHECKS.register("through_mask")

@@ -1,4 +1,6 @@
-"""Measures a model by the robustness table: adaptive attacks, the strongest setting of each counted, the sweep kept.
+"""Measures a model: the robustness table, accuracy against ε and steps, and AutoAttack on what is then left.
+
+Attacks are adaptive: several settings of each are tried, the strongest is counted, the sweep is kept.
 
 An image counts as robust if neither the last iterate nor any that seemed to on the way fools the model in float32. That
 is never more than the accuracy on last iterates, which some libraries report.
@@ -16,15 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifs.attacks import Linf, survives
+from cifs.attacks import STAGES, Linf, autoattack, fooled_at, survives
 from cifs.data import Images
 from cifs.evaluation.interval import wilson
-from cifs.evaluation.table import COLUMNS, settings_to_try
+from cifs.evaluation.table import COLUMNS, TABLE, mask_matters, settings_to_try
 from cifs.files import write_json
 from cifs.models import CNN
 from cifs.modes import eval_mode
 from cifs.precision import Precision, device_of
 
+FINALISTS = 2  # of a sweep on the first images, so many settings are measured on all
+EIGHTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # of ε: where accuracy against ε is measured, beside 0
+STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100)
 CRITERION = "robust: neither the last iterate nor any that seemed to on the way fools the model in float32"
 
 
@@ -48,7 +53,10 @@ class Progress:
 
 @dataclass
 class Evaluation:
-    """One model on one split. Results are kept in `partial` after every setting, and not measured again."""
+    """One model on one split. Results are kept in `partial` after every setting, and not measured again.
+
+    sweep: try the settings on the first so many images only, and then the most promising on all; None: all on all.
+    """
 
     model: CNN
     images: Images
@@ -57,45 +65,46 @@ class Evaluation:
     partial: Path | None = None
     precision: Precision = "bf16"
     batch_size: int = 500
+    sweep: int | None = None
     report: Callable[[Progress], None] = lambda progress: None
 
-    def run(self, columns: Sequence[str] = tuple(COLUMNS)) -> dict[str, Any]:
-        """evaluation.json as a dictionary. Raises UnknownName for a column, before anything is measured."""
+    def __post_init__(self) -> None:
+        self.done: dict[str, Any] = self._read_partial()
+
+    def run(self, columns: Sequence[str] = TABLE) -> dict[str, Any]:
+        """The table, as evaluation.json has it. Raises UnknownName for a column, before anything is measured."""
         chosen = [COLUMNS[key] for key in columns]
-        self.done = self._read_partial()
-        n = len(self.images)
         cells: dict[str, Any] = {}
         sweep: list[dict[str, Any]] = []
         strongest: dict[str, Linf] = {}
         natural = self._measure("natural", None)
-        worst = unpack(natural["robust"], n)
+        worst = self._bits(natural)
         for column in chosen:
             if column.attack is None:
                 continue
-            key = column.key
-            attack = column.attack(self.eps)
+            key, attack = column.key, column.attack(self.eps)
             tries = settings_to_try(self.model, attack)
-            if column.settings_of in strongest and len(tries) > 1:
-                found = strongest[column.settings_of]
-                tries = [_with(attack, found)]
-            entries = [(self._measure(key, settings), settings) for settings in tries]
-            counted, strongest[key] = min(entries, key=lambda pair: pair[0]["accuracy"])
-            for entry, _ in entries:
-                worst &= unpack(entry["robust"], n)
-                if len(settings_to_try(self.model, attack)) > 1:
-                    sweep.append({"column": key, "counted": entry is counted, **_public(entry)})
-            cells[key] = counted
+            swept = len(tries) > 1
+            if swept and column.settings_of in strongest:
+                tries = [_with(attack, strongest[column.settings_of])]
+            entries, best = self._try(key, tries)
+            cells[key], strongest[key] = entries[best], tries[best]
+            for entry in entries:
+                worst[: entry["n"]] &= self._bits(entry)
+            if swept:
+                sweep += [{"column": key, "counted": i == best, **_public(entry)} for i, entry in enumerate(entries)]
         if "natural" in columns:
             cells["natural"] = natural
         if "worst" in columns:
-            cells["worst"] = {**_accuracy(worst), "robust": pack(worst), "settings": None}
+            cells["worst"] = {**self._counts(worst), "settings": None}
         attacks = [key for key in cells if COLUMNS[key].attack is not None]
         return {
             **self.about,
-            "n": n,
+            "n": len(self.images),
             "eps": self.eps,
             "criterion": CRITERION,
             "precision": f"gradients in {self.precision}, success confirmed in float32",
+            "class_counts": torch.bincount(self.images.labels, minlength=self.model.num_classes).tolist(),
             "cells": {key: cells[key] for key in COLUMNS if key in cells},
             "strongest": min(attacks, key=lambda key: cells[key]["accuracy"], default=None),
             "sweep": sweep,
@@ -104,31 +113,136 @@ class Evaluation:
             "device": str(device_of(self.model)),
         }
 
-    def _measure(self, column: str, attack: Linf | None) -> dict[str, Any]:
-        settings = None if attack is None else attack.resolved()
-        key = f"{column} {json.dumps(settings)}"
-        if key not in self.done:
-            began = time.monotonic()
-            robust = self._robust(column, attack, settings)
-            seconds = round(time.monotonic() - began, 1)
-            self.done[key] = {**_accuracy(robust), "settings": settings, "seconds": seconds, "robust": pack(robust)}
-            self._write_partial()
-        return self.done[key]
+    def curves(self, attack: Linf) -> dict[str, Any]:
+        """Accuracy against ε, and against steps at this ε, of one attack (its step stays the same share of ε).
 
-    def _robust(self, column: str, attack: Linf | None, settings: dict[str, Any] | None) -> Tensor:
-        """(N,) bool"""
-        parts = []
-        device = device_of(self.model)
-        for index in torch.arange(len(self.images)).split(self.batch_size):
-            x, y = self.images.batch(index)
-            x, y = x.to(device, memory_format=torch.channels_last), y.to(device)
-            if attack is None:
+        The balls are nested, so an image that fell within a small ε counts as fallen within every larger one.
+        """
+        natural = self._measure("natural", None)
+        standing = self._bits(natural)
+        by_eps = [{"eps": 0.0, **_public(natural)}]
+        for eighths in EIGHTHS:
+            share = eighths / 8
+            within = replace(attack, eps=share * self.eps, step_size=share * attack.alpha)
+            entry = self._measure("curve", within, among=standing)
+            standing = self._bits(entry)
+            by_eps.append({"eps": within.eps, **_public(entry)})
+        longest = replace(attack, steps=max(STEPS))
+        settings = longest.resolved()
+        key = f"steps {json.dumps(settings)}"
+        if key not in self.done:
+
+            def fall(x: Tensor, y: Tensor) -> Tensor:
+                return fooled_at(self.model, x, y, longest, precision=self.precision)
+
+            began = time.monotonic()
+            at = self._in_batches("steps", settings, fall)
+            points = [{"steps": steps, **_public(self._counts(at > steps))} for steps in STEPS]
+            self._keep(key, {"points": points, "seconds": round(time.monotonic() - began, 1)})
+        return {
+            "n": len(self.images),
+            "settings": attack.resolved(),
+            "eps": [_point(entry) for entry in by_eps],
+            "steps": [_point(entry) for entry in self.done[key]["points"]],
+        }
+
+    def autoattack(self, standing: Tensor, stages: Sequence[str] = STAGES) -> dict[str, Any]:
+        """A cell: which of the images `standing` (N,) bool, after all other attacks, also withstand AutoAttack.
+
+        Where it matters, AutoAttack is run a second time through the importance maps.
+        """
+        masks = (False, True) if mask_matters(self.model) else (False,)
+        settings: dict[str, Any] = {}
+        for through_mask in masks:
+            key = f"autoattack {json.dumps([*stages])} {'through mask' if through_mask else ''}"
+            if key not in self.done:
+                began = time.monotonic()
+
+                def attack(x: Tensor, y: Tensor, through_mask: bool = through_mask) -> Tensor:
+                    found = autoattack(
+                        self.model, x, y, eps=self.eps, stages=stages, through_mask=through_mask,
+                        precision=self.precision, batch_size=self.batch_size,
+                        report=lambda stage, done, total: self.report(Progress(stage, None, done, total)),
+                    )  # fmt: skip
+                    settings.update(found.settings)
+                    return found.robust
+
+                robust = self._in_batches("autoattack", None, attack, among=standing)
+                entry = {**self._counts(robust), "seconds": round(time.monotonic() - began, 1)}
+                self._keep(key, {**entry, "settings": {**settings, "n": int(standing.sum())}})
+            standing = self._bits(self.done[key])
+        settings = {**self.done[key]["settings"], "through_mask": list(masks), "on": "what the others left standing"}
+        return {**self.done[key], "settings": settings}
+
+    def _try(self, key: str, tries: Sequence[Linf]) -> tuple[list[dict[str, Any]], int]:
+        """What each setting leaves standing, and which one of those measured on all images is the strongest."""
+        few = self.sweep if len(tries) > FINALISTS else None
+        entries = [self._measure(key, settings, n=few) for settings in tries]
+        finalists = sorted(range(len(tries)), key=lambda i: entries[i]["correct"])[: None if few is None else FINALISTS]
+        for i in finalists:
+            entries[i] = self._measure(key, tries[i])
+        return entries, min(finalists, key=lambda i: entries[i]["correct"])
+
+    def _measure(
+        self, column: str, attack: Linf | None, *, n: int | None = None, among: Tensor | None = None
+    ) -> dict[str, Any]:
+        """A cell with its settings, on the first n images; those not `among` count as fallen."""
+        settings = None if attack is None else attack.resolved()
+        n = len(self.images) if n is None else min(n, len(self.images))
+        key = f"{column} {json.dumps(settings)}" + (f" first {n}" if n < len(self.images) else "")
+        if key not in self.done:
+
+            def stands(x: Tensor, y: Tensor) -> Tensor:
+                if attack is not None:
+                    return survives(self.model, x, y, attack, precision=self.precision)
                 with torch.no_grad(), eval_mode(self.model):
-                    parts.append(self.model(x).argmax(dim=1) == y)
-            else:
-                parts.append(survives(self.model, x, y, attack, precision=self.precision))
-            self.report(Progress(column, settings, int(index[-1]) + 1, len(self.images)))
-        return torch.cat(parts).cpu()
+                    return self.model(x).argmax(dim=1) == y
+
+            began = time.monotonic()
+            robust = self._in_batches(column, settings, stands, n=n, among=among)
+            seconds = round(time.monotonic() - began, 1)
+            self._keep(key, {**self._counts(robust), "settings": settings, "seconds": seconds})
+        found: dict[str, Any] = self.done[key]
+        return found
+
+    def _in_batches(
+        self,
+        column: str,
+        settings: dict[str, Any] | None,
+        measure: Callable[[Tensor, Tensor], Tensor],
+        *,
+        n: int | None = None,
+        among: Tensor | None = None,
+    ) -> Tensor:
+        """`measure` of x (B, C, H, W) and y (B,), each (B,), for the first n images (N,); 0 for those not `among`."""
+        device = device_of(self.model)
+        n = len(self.images) if n is None else n
+        todo = torch.arange(n) if among is None else among[:n].nonzero()[:, 0]
+        found: Tensor | None = None
+        for index in todo.split(self.batch_size) if len(todo) else ():
+            x, y = self.images.batch(index)
+            part = measure(x.to(device, memory_format=torch.channels_last), y.to(device)).cpu()
+            found = torch.zeros(n, dtype=part.dtype) if found is None else found
+            found[index] = part
+            self.report(Progress(column, settings, int(index[-1]) + 1, n))
+        return torch.zeros(n, dtype=torch.bool) if found is None else found
+
+    def _counts(self, robust: Tensor) -> dict[str, Any]:
+        """Of (n,) bool: the accuracy with its interval, right ones by class, and which images stand."""
+        correct, n = int(robust.sum()), len(robust)
+        low, high = wilson(correct, n)
+        by_class = torch.bincount(self.images.labels[:n][robust], minlength=self.model.num_classes).tolist()
+        accuracy = {"accuracy": correct / n, "low": low, "high": high, "n": n, "correct": correct}
+        return {**accuracy, "by_class": by_class, "robust": pack(robust)}
+
+    @staticmethod
+    def _bits(entry: dict[str, Any]) -> Tensor:
+        """(n,) bool"""
+        return unpack(entry["robust"], entry["n"])
+
+    def _keep(self, key: str, entry: dict[str, Any]) -> None:
+        self.done[key] = entry
+        self._write_partial()
 
     def _identity(self) -> dict[str, Any]:
         return {**self.about, "n": len(self.images), "eps": self.eps, "precision": self.precision}
@@ -149,14 +263,12 @@ def _with(attack: Linf, found: Linf) -> Linf:
     return replace(attack, beta=found.beta, through_mask=found.through_mask)
 
 
-def _accuracy(robust: Tensor) -> dict[str, Any]:
-    correct, n = int(robust.sum()), len(robust)
-    low, high = wilson(correct, n)
-    return {"accuracy": correct / n, "low": low, "high": high, "n": n, "correct": correct}
-
-
 def _public(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key != "robust"}
+    return {key: value for key, value in entry.items() if key not in ("robust", "by_class")}
+
+
+def _point(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in ("settings", "seconds")}
 
 
 def digest(path: Path) -> str:

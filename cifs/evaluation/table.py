@@ -35,17 +35,25 @@ _column("fgsm", "FGSM", "one step of size ε, no random start", lambda eps: FGSM
 _column("pgd20", "PGD-20", "20 steps of ε/10, no random start", lambda eps: PGD(eps=eps, steps=20))
 _column("cw", "C&W", "CW margin, 30 steps of ε/10, no random start, ℓ∞", lambda eps: CW(eps=eps, steps=30))
 _column("pgd100", "PGD-100", "100 steps of ε/10, no random start", lambda eps: PGD(eps=eps, steps=100), "pgd20")
-_column("worst", "Worst case", "images that withstand every attack and setting tried", None)
+_column("worst", "Worst case", "images that withstand every attack and setting to the left", None)
+_column("autoattack", "+ AutoAttack", "of the first images, those that withstand AutoAttack as well", None)
+
+TABLE = tuple(key for key in COLUMNS if key != "autoattack")  # Table 1 and what follows from it
 
 
 def settings_to_try(model: CNN, attack: Linf) -> list[Linf]:
-    """The attack itself; on a model with probes also every β_atk, and through the importance maps where that differs.
-
-    A linear probe's relevance does not depend on the features, so differentiating through its map changes nothing.
-    """
+    """The attack itself; on a model with probes also every β_atk, and through the importance maps if that matters."""
     if not model.modified:
         return [attack]
     swept = [replace(attack, beta=beta) for beta in BETAS]
-    if any(isinstance(model.selector(layer).probe, MLPProbe) for layer in model.modified):
+    if mask_matters(model):
         swept += [replace(attack, beta=beta, through_mask=True) for beta in (2.0, 0.0)]
     return swept
+
+
+def mask_matters(model: CNN) -> bool:
+    """Whether differentiating through importance maps changes the gradient.
+
+    A linear probe's relevance does not depend on the features, so there it changes nothing.
+    """
+    return any(isinstance(model.selector(layer).probe, MLPProbe) for layer in model.modified)

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from cifs.attacks import ATTACKS, Linf
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.registry import configure, settings
+from cifs.zoo import Storage
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -54,6 +55,7 @@ class Recipe:
     weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["one_cycle", "multistep"] = "one_cycle"
     warm_up: Share = Field(default=0.2, description="one_cycle: share of the run in which the rate rises")
+    lr_end: float = Field(default=0.0, ge=0, description="one_cycle: the rate at the end, for a run others start from")
     milestones: tuple[Share, ...] = Field(
         default=(0.625, 0.75), description="multistep: after which shares of the run it falls tenfold"
     )
@@ -64,6 +66,7 @@ class Recipe:
     keep: Literal["best", "last"] = Field(
         default="best", description="which checkpoint is kept, the best on the validation images or the last"
     )
+    storage: Storage = Field(default="float32", description="of weight matrices in the checkpoint")
 
     @cached_property
     def training_attack(self) -> Linf | None:
@@ -79,7 +82,8 @@ class Recipe:
             return self.lr * 0.1 ** sum(progress >= milestone for milestone in self.milestones)
         if progress < self.warm_up:
             return self.lr * progress / self.warm_up
-        return self.lr * 0.5 * (1 + cos(pi * (progress - self.warm_up) / (1 - self.warm_up + 1e-9)))
+        fall = 0.5 * (1 + cos(pi * (progress - self.warm_up) / (1 - self.warm_up + 1e-9)))
+        return self.lr_end + (self.lr - self.lr_end) * fall
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe: β = ∞ is "Infinity", which is read back as a number."""

@@ -14,7 +14,7 @@ from cifs.attacks import ATTACKS
 from cifs.channels import ChannelStatistics
 from cifs.cli import app
 from cifs.data import load_images
-from cifs.evaluation import COLUMNS
+from cifs.evaluation import TABLE
 from cifs.training import recipe_names
 from cifs.zoo import Info, Zoo
 from tests.cifs.tiny import npz, tiny
@@ -113,11 +113,11 @@ def test_evaluate_keeps_the_result_and_writes_the_card(cifs: Cifs, zoo: Zoo) -> 
     found = zoo.entry("tiny-plain").evaluation()
     assert found is not None
     assert found["n"] == 12
-    assert set(found["cells"]) == set(COLUMNS)
+    assert set(found["cells"]) == set(TABLE)
     for key, cell in found["cells"].items():
         assert f"{100 * cell['accuracy']:.2f}" in result.output, key
     assert f"{100 * found['cells']['pgd20']['accuracy']:.2f}" in (zoo.root / "tiny-plain" / "README.md").read_text()
-    assert not (zoo.root / "tiny-plain" / "evaluation.partial.json").exists()
+    assert not list((zoo.root / "tiny-plain").glob("*.partial.json"))
     assert f"{100 * found['cells']['pgd20']['accuracy']:.2f}" in cifs("models").output
 
 
@@ -129,12 +129,44 @@ def test_evaluate_of_some_images_prints_and_keeps_nothing(cifs: Cifs, zoo: Zoo) 
     assert {path.name for path in (zoo.root / "tiny-cifs").iterdir()} == {"config.json", "model.safetensors"}
 
 
+def test_curves_and_autoattack_add_to_the_table(cifs: Cifs, zoo: Zoo) -> None:
+    pytest.importorskip("pyautoattack")
+    entry = zoo.entry("tiny-plain")
+    refused = cifs("evaluate", "tiny-plain", "--suite", "curves")
+    assert refused.exit_code == 1
+    assert "has not been evaluated" in refused.output
+    cifs("evaluate", "tiny-plain", "--precision", "float32", "--column", "natural")  # a part of the table is not kept
+    assert entry.evaluation() is None
+    cifs("evaluate", "tiny-plain", "--precision", "float32")
+    before = entry.evaluation()
+    assert before is not None
+    assert cifs("evaluate", "tiny-plain", "--suite", "curves", "--n", 6).exit_code == 0
+    assert cifs("evaluate", "tiny-plain", "--suite", "autoattack", "--stage", "apgd-ce", "--n", 4).exit_code == 0
+    found = entry.evaluation()
+    assert found is not None
+    assert found["curves"]["n"] == 6
+    assert found["curves"]["settings"]["name"] == "pgd"
+    assert found["cells"].pop("autoattack")["n"] == 4
+    assert {key: found[key] for key in before} == before
+    assert "+ AutoAttack" in (entry.folder / "README.md").read_text()
+    assert not list(entry.folder.glob("*.partial.json"))
+    stale = cifs("evaluate", "tiny-plain", "--suite", "curves", "--eps", "1/255")
+    assert stale.exit_code == 1
+    assert "evaluate the table first" in stale.output
+
+
 def test_statistics_are_written_beside_the_weights(cifs: Cifs, zoo: Zoo) -> None:
     result = cifs("statistics", "tiny-cifs", "--n", 6, "--eps", 0.02)
     assert result.exit_code == 0, result.output
     found = ChannelStatistics.load(zoo.entry("tiny-cifs").statistics_path)
     assert found.counts.tolist() == [2, 2, 2]
     assert found.attack["eps"] == 0.02
+    for layer in found.layers:
+        shift = found.shift(layer)
+        assert shift is not None
+        (row,) = (line for line in result.output.splitlines() if layer in line)
+        for kind in (shift.nr_over_activation, shift.pr_under_activation):
+            assert kind is None or f"{100 * kind.mean / shift.mean_activation:+.2f} (" in row
 
 
 def test_train_puts_a_model_into_the_zoo(cifs: Cifs, zoo: Zoo, tmp_path: Path) -> None:
@@ -153,6 +185,36 @@ def test_train_puts_a_model_into_the_zoo(cifs: Cifs, zoo: Zoo, tmp_path: Path) -
     assert "2 epochs, batch 16" in (entry.folder / "README.md").read_text()
     assert len((tmp_path / "runs" / "mine" / "metrics.jsonl").read_text().splitlines()) == 10
     assert cifs(*arguments).exit_code == 0  # nothing is left to do
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_last_weights_are_kept_and_measured_beside_the_best(
+    keep: str, cifs: Cifs, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'title = "Mine"\nmethod = "natural"\ndataset = "tiny"\nepochs = 3\nbatch_size = 16\nvalidation = 16\n'
+        f'model = {{ arch = "resnet10", width = 4 }}\nkeep = "{keep}"\nstorage = "float16"\n'
+    )
+    scores = iter([0.5, 0.7, 0.6])
+    monkeypatch.setattr("cifs.training.adversarial.natural_accuracy", lambda *args, **kwargs: next(scores))
+    assert cifs("train", recipe, "--runs", tmp_path / "runs").exit_code == 0
+    entry = zoo.entry("mine")
+    assert entry.last_path.exists() == (keep == "best")
+    assert cifs("evaluate", "mine", "--precision", "float32").exit_code == 0
+    found = entry.evaluation()
+    assert found is not None
+    if keep == "last":
+        assert "last" not in found
+        return
+    assert found["last"]["epoch"] == 3
+    state = torch.load(tmp_path / "runs" / "mine" / "state.pt", weights_only=True)
+    x, y = load_images("tiny", "test").batch(slice(None))
+    for which, weights in ((False, state["best"]["model"]), (True, state["model"])):
+        torch.testing.assert_close(entry.load(last=which).state_dict(), weights, atol=1e-3, rtol=1e-3)
+    right = int((entry.load(last=True)(x).argmax(dim=1) == y).sum())
+    assert found["last"]["cells"]["natural"]["correct"] == right
+    assert "last epoch" in (entry.folder / "README.md").read_text()
 
 
 WRONG: dict[str, tuple[list[object], str]] = {

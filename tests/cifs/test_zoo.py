@@ -44,6 +44,19 @@ def test_the_weights_are_plain_safetensors(entry: Entry) -> None:
     assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
 
 
+def test_half_precision_halves_the_file_and_leaves_vectors_alone(entry: Entry) -> None:
+    model = entry.load()
+    half = Zoo(entry.folder.parent).save("half", model, INFO, storage="float16")
+    weights = load_file(half.folder / "model.safetensors")
+    for name, tensor in model.state_dict().items():
+        stored = tensor.half() if tensor.ndim > 1 else tensor
+        assert weights[name].dtype == stored.dtype
+        assert torch.equal(weights[name], stored)
+    assert all(tensor.dtype == torch.float32 for tensor in half.load().parameters())
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (half.folder, entry.folder)]
+    assert sizes[0] < 0.75 * sizes[1]
+
+
 def test_a_folder_without_configuration_is_no_checkpoint(entry: Entry, tmp_path: Path) -> None:
     (entry.folder / "config.json").unlink()
     assert Zoo(tmp_path).ids() == ()
@@ -182,12 +195,14 @@ def test_a_configuration_that_does_not_fit_is_a_clear_error(kind: str, entry: En
         Zoo(entry.folder.parent).load("tiny")
 
 
+@pytest.mark.parametrize("kind", ["evaluation", "checks"])
 @pytest.mark.parametrize("content", ["{", "[]", "null", ""])
-def test_a_malformed_evaluation_is_a_clear_error(content: str, entry: Entry) -> None:
-    assert entry.evaluation() is None
-    entry.evaluation_path.write_text(content)
-    with pytest.raises(CheckpointError, match=r"tiny/evaluation\.json"):
-        entry.evaluation()
+def test_malformed_results_are_a_clear_error(content: str, kind: str, entry: Entry) -> None:
+    read = getattr(entry, kind)
+    assert read() is None
+    (entry.folder / f"{kind}.json").write_text(content)
+    with pytest.raises(CheckpointError, match=rf"tiny/{kind}\.json"):
+        read()
 
 
 # ---- the card -------------------------------------------------------------------------------------------------------
@@ -199,4 +214,21 @@ def test_a_card_without_figures_says_so(entry: Entry) -> None:
     assert "Tiny: resnet10 of width 4 on Fashion-MNIST" in text
     assert "Not evaluated." in text
     assert "Not recorded." in text
-    assert "up to 0.1 only" in text
+    assert "up to 0.1 only; no certificate, and no AutoAttack or gradient-free attack was run." in text
+    assert "Gradient-masking" not in text
+
+
+def test_a_card_shows_what_every_check_found(entry: Entry) -> None:
+    found = {
+        "square": {"title": "Square never beats white-box", "passed": True, "statement": "Square 40.0 %"},
+        "transfer": {"title": "Transfer never beats", "passed": False, "statement": "from a 30.0 %"},
+        "through_mask": {"title": "Through the mask", "passed": None, "statement": "no map"},
+    }
+    checks = {"n": 500, "split": "test", "dataset": "d", "eps": 0.1, "criterion": "McNemar", "checks": found}
+    entry.checks_path.write_text(json.dumps(checks))
+    text = card(entry)
+    assert "## Gradient-masking checks\n\nOn 500 test images of d, ε = 0.1" in text
+    assert "| Square never beats white-box | pass | Square 40.0 % |" in text
+    assert "| Transfer never beats | FAIL | from a 30.0 % |" in text
+    assert "| Through the mask | – | no map |" in text
+    assert "no certificate, and no AutoAttack was run." in text

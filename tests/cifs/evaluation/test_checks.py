@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,22 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from cifs.attacks import PGD, perturb
 from cifs.cli import app
 from cifs.data import Images
 from cifs.errors import InvalidParameter
-from cifs.evaluation import CHECKS, Checking, digest, run_checks
-from cifs.evaluation.checks import Bench, BlackBox, Gradients, LargeEps, MoreSteps, OneStep, ThroughMask, stronger
+from cifs.evaluation import CHECKS, Checking, digest, pack, run_checks, wilson
+from cifs.evaluation.checks import (
+    Bench,
+    BlackBox,
+    Gradients,
+    LargeEps,
+    MoreSteps,
+    OneStep,
+    ThroughMask,
+    Transfer,
+    stronger,
+)
 from cifs.registry import json_schema
 from cifs.zoo import Info, Zoo
 from tests.cifs.learned import first_images, learned
@@ -32,11 +44,13 @@ def checked(model: nn.Module, images: Images | None = None, **options: Any) -> d
         LargeEps(steps=20),
         OneStep(),
         BlackBox(queries=60),
+        Transfer(),
         ThroughMask(),
         Gradients(),
     ]
     images = first_images(N) if images is None else images
-    return run_checks(model, images, EPS, **{"checks": quick, "precision": "float32", **options})
+    sources = {"unmasked": learned()}
+    return run_checks(model, images, EPS, **{"checks": quick, "sources": sources, "precision": "float32", **options})
 
 
 def passed(result: Mapping[str, Any]) -> dict[str, bool | None]:
@@ -139,7 +153,7 @@ def grey(n: int = 20) -> Images:
 def test_rounded_inputs_are_found_out() -> None:
     result = checked(Quantised())
     assert result["white_box"]["correct"] == result["natural"]["correct"]  # PGD and C&W see nothing
-    assert {"square", "large_eps", "gradients"} <= set(result["failed"])
+    assert {"square", "transfer", "large_eps", "gradients"} <= set(result["failed"])
     assert result["checks"]["gradients"]["numbers"] == {"images": 0, "values": 0}
     assert result["checks"]["square"]["numbers"]["only_first"] > 5
     assert result["checks"]["large_eps"]["numbers"]["reached"] is None
@@ -178,7 +192,8 @@ def test_a_mask_that_hides_a_path_fails_unless_that_path_is_reported(through: in
     images = Images(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
     bench = Bench(tiny("cifs"), images, EPS, reported, "float32", 40, lambda checking: None)
     for attack in bench.tries:
-        bench._measured[attack] = torch.arange(40) < (through if attack.through_mask else 20)
+        standing = torch.arange(40) < (through if attack.through_mask else 20)
+        bench.keep(json.dumps(attack.resolved()), pack(standing))
     found = ThroughMask().run(bench)
     assert found.passed is (through >= 20 or reported)
     assert found.numbers["accuracy"]["correct"] == through
@@ -189,6 +204,79 @@ def test_the_mask_is_checked_where_it_carries_a_gradient(method: str) -> None:
     x = torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     result = checked(tiny(method), Images(x, torch.arange(4)), checks=[ThroughMask()])
     assert (result["checks"]["through_mask"]["passed"] is None) is (method != "cifs")
+
+
+# ---- transfer from another model ------------------------------------------------------------------------------------
+
+
+def test_transfer_shows_the_model_what_was_made_for_the_source() -> None:
+    x, y = first_images(N).batch(torch.arange(N))
+    for_source = PGD(eps=EPS)
+    shown = perturb(learned(), x, y, for_source)
+    after = int((Quantised()(shown).argmax(dim=1) == y).sum())
+    numbers = checked(Quantised(), checks=[Transfer()])["checks"]["transfer"]["numbers"]
+    (source,) = numbers["sources"]
+    assert (source["source"], source["correct"]) == ("unmasked", after)
+    assert (source["low"], source["high"]) == wilson(after, N)
+    assert numbers["beaten_by"] == ["unmasked"]
+
+
+def test_without_sources_transfer_does_not_apply() -> None:
+    assert passed(checked(learned(), checks=[Transfer()], sources={})) == {"transfer": None}
+
+
+@pytest.mark.parametrize(("standing", "passes"), [([0], False), ([0, 40], True), ([40, 40], True), ([0, 0], True)])
+def test_many_sources_share_one_chance(standing: list[int], passes: bool) -> None:
+    """Outcomes given: 6 of 40 images withstand the white box, so a source that leaves none has p = 2/64."""
+    images = Images(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
+    sources = {f"source-{i}": tiny() for i in range(len(standing))}
+    bench = Bench(tiny(), images, EPS, False, "float32", 40, lambda checking: None, sources=sources)
+    bench.white_box = PGD(eps=EPS), torch.arange(40) < 6
+    for source, count in zip(sources, standing, strict=True):
+        bench.keep(f"{source} {json.dumps(PGD(eps=EPS).resolved())}", pack(torch.arange(40) < count))
+    assert Transfer().run(bench).passed is passes
+
+
+# ---- a stopped run --------------------------------------------------------------------------------------------------
+
+SOME = [MoreSteps(steps=(1, 5)), OneStep(), Transfer(steps=5), Gradients()]
+
+
+def told_by(partial: Path, *, stop_in: str = "", **options: Any) -> tuple[dict[str, Any], set[Checking]]:
+    """The result of a few checks, nothing if stopped, and what was worked on."""
+    told: set[Checking] = set()
+
+    def report(checking: Checking) -> None:
+        if checking.check == stop_in and checking.done:
+            raise KeyboardInterrupt
+        told.add(checking)
+
+    with suppress(KeyboardInterrupt):
+        return checked(learned(), checks=SOME, partial=partial, report=report, **options), told
+    return {}, told
+
+
+def test_a_stopped_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+    partial = tmp_path / "checks.partial.json"
+    stopped, before = told_by(partial, stop_in="gradients")
+    assert not stopped
+    resumed, after = told_by(partial)
+    assert {checking.check for checking in before} >= {"more_steps", "one_step", "transfer"}
+    assert {checking.check for checking in after} == {"gradients"}
+    whole = checked(learned(), checks=SOME)
+    assert resumed.pop("seconds") > 0
+    del whole["seconds"]
+    assert resumed == json.loads(json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"sources": {"other": learned()}}, {"about": {"weights": "other"}}, {"images": first_images(N - 1)}]
+)
+def test_what_was_kept_of_something_else_is_not_used(changed: dict[str, Any], tmp_path: Path) -> None:
+    partial = tmp_path / "checks.partial.json"
+    told_by(partial, stop_in="gradients")
+    _, after = told_by(partial, **changed)
+    assert {checking.check for checking in after} == {CHECKS.name_of(check) for check in SOME}
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------
@@ -231,6 +319,9 @@ def test_progress_is_told_and_may_stop_the_work() -> None:
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
+FILES = ("config.json", "model.safetensors")
+
+
 def command(*arguments: object) -> str:
     result = CliRunner().invoke(app, ["check", *map(str, arguments)], env={"COLUMNS": "300"})
     assert result.exit_code == 0, result.output
@@ -242,11 +333,38 @@ def test_the_command_writes_checks_json_beside_the_weights(data: Path, tmp_path:
     entry = Zoo(tmp_path).save("small", tiny(num_classes=3), Info(title="", dataset="tiny", method="natural"))
     output = command("small", "--checkpoints", tmp_path, "--n", 6, "--queries", 5, "--precision", "float32")
     assert "Square never beats white-box" in output
-    written = json.loads((entry.folder / "checks.json").read_text())
+    written = entry.checks()
+    assert written is not None
     assert written["weights"] == digest(entry.folder / "model.safetensors")
     assert (written["model"], written["dataset"], written["split"], written["n"]) == ("small", "tiny", "test", 6)
     assert written["checks"]["square"]["settings"] == {"queries": 5, "seed": 0}
-    assert sorted(path.name for path in entry.folder.iterdir()) == ["checks.json", "config.json", "model.safetensors"]
+    assert written["checks"]["transfer"]["passed"] is None
+    assert {path.name for path in entry.folder.iterdir()} == {*FILES, "checks.json", "README.md"}
+    assert written["checks"]["square"]["statement"] in (entry.folder / "README.md").read_text()
+
+
+def test_attacks_are_transferred_from_all_others_of_the_data_set_that_fit_or_from_those_chosen(
+    data: Path, tmp_path: Path
+) -> None:
+    npz(data)
+    zoo = Zoo(tmp_path / "zoo")
+    own, foreign = (Info(title="", dataset=name, method="natural") for name in ("tiny", "fashion_mnist_mini"))
+    for model_id in ("small", "other", "corrupt"):
+        zoo.save(model_id, tiny(num_classes=3), own)
+    zoo.save("larger", tiny(num_classes=3, size=16), own)
+    zoo.save("foreign", tiny(num_classes=3), foreign)
+    (zoo.root / "corrupt" / "model.safetensors").write_bytes(b"")
+
+    def sources(*options: object) -> list[str]:
+        command("small", "--checkpoints", zoo.root, "--n", 6, "--queries", 2, *options)
+        written = zoo.entry("small").checks()
+        assert written is not None
+        names = [source["source"] for source in written["checks"]["transfer"]["numbers"]["sources"]]
+        assert written["sources"] == {name: digest(zoo.root / name / "model.safetensors") for name in names}
+        return names
+
+    assert sources() == ["other"]
+    assert sources("--source", "other", "--source", "small") == ["other", "small"]
 
 
 def test_what_was_checked_on_other_data_is_shown_and_not_kept(data: Path, tmp_path: Path) -> None:
@@ -256,4 +374,4 @@ def test_what_was_checked_on_other_data_is_shown_and_not_kept(data: Path, tmp_pa
     assert "2 test images of other" in command(
         "small", "--checkpoints", tmp_path, "--data", "other", "--n", 2, "--queries", 2
     )
-    assert not (entry.folder / "checks.json").exists()
+    assert {path.name for path in entry.folder.iterdir()} == set(FILES)

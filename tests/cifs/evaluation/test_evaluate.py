@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifs.attacks import ATTACKS, PGD, survives
+from cifs.attacks import ATTACKS, PGD, Linf, autoattack, survives
 from cifs.data import Images
 from cifs.errors import UnknownName
 from cifs.evaluation import BETAS, COLUMNS, Evaluation, Progress, digest, pack, settings_to_try, unpack, wilson
@@ -63,7 +63,7 @@ def test_every_column_is_the_papers_attack_at_this_eps(key: str) -> None:
     attack = COLUMNS[key].attack
     steps = {"fgsm": 1, "pgd20": 20, "cw": 30, "pgd100": 100}
     if attack is None:
-        assert key in ("natural", "worst")
+        assert key in ("natural", "worst", "autoattack")
         return
     settings = attack(0.1).resolved()
     assert settings["eps"] == 0.1
@@ -155,6 +155,87 @@ def test_an_unknown_column_is_answered_with_the_known_ones(model: CNN) -> None:
     with pytest.raises(UnknownName, match="'pgd7'.*pgd20"):
         Evaluation(model, labelled(model), EPS, {}, report=asked.append).run(("pgd7",))
     assert asked == []  # nothing was measured first
+
+
+def test_right_images_are_counted_by_class(model: CNN, result: dict[str, Any]) -> None:
+    labels = labelled(model).labels
+    assert result["class_counts"] == [int((labels == k).sum()) for k in range(10)]
+    for cell in result["cells"].values():
+        robust = unpack(cell["robust"], 24)
+        assert cell["by_class"] == [int(robust[labels == k].sum()) for k in range(10)]
+
+
+def test_a_sweep_on_the_first_images_measures_its_two_best_settings_on_all() -> None:
+    model = tiny("cas")
+    evaluation = Evaluation(model, labelled(model), EPS, {}, precision="float32", sweep=8)
+    found, whole = evaluation.run(FEW), Evaluation(model, labelled(model), EPS, {}, precision="float32").run(FEW)
+    for key in ("fgsm", "pgd20"):
+        swept, everywhere = ([e for e in r["sweep"] if e["column"] == key] for r in (found, whole))
+        assert [e["settings"] for e in swept] == [e["settings"] for e in everywhere]
+        finalists = [i for i, e in enumerate(swept) if e["n"] == 24]
+        first = [
+            int(evaluation._bits(evaluation._measure(key, a, n=8)).sum())
+            for a in settings_to_try(model, whole_attack(key))
+        ]
+        assert len(finalists) == 2
+        assert sorted(first[i] for i in finalists) == sorted(first)[:2]
+        assert [swept[i]["correct"] for i in finalists] == [everywhere[i]["correct"] for i in finalists]
+        assert all(e["n"] == 8 and e["correct"] == first[i] for i, e in enumerate(swept) if i not in finalists)
+        assert found["cells"][key]["n"] == 24
+        assert found["cells"][key]["correct"] == min(swept[i]["correct"] for i in finalists)
+    assert found["cells"]["worst"]["correct"] >= whole["cells"]["worst"]["correct"]
+
+
+def whole_attack(key: str) -> Linf:
+    attack = COLUMNS[key].attack
+    assert attack is not None
+    return attack(EPS)
+
+
+# ---- curves and AutoAttack -------------------------------------------------------------------------------------------
+
+
+def test_curves_are_what_the_attack_leaves_at_each_eps_and_after_each_number_of_steps(model: CNN) -> None:
+    few = labelled(model, 12)
+    x, y = few.batch(slice(None))
+    found = Evaluation(model, few, EPS, {}, precision="float32", batch_size=5).curves(PGD(eps=EPS, steps=20))
+    standing = model(x).argmax(dim=1) == y
+    assert found["eps"][0] | {"eps": 0.0, "correct": int(standing.sum()), "n": 12} == found["eps"][0]
+    for point in found["eps"][1:]:
+        standing &= survives(model, x, y, PGD(eps=point["eps"], steps=20))
+        assert point["correct"] == int(standing.sum())
+        assert (point["low"], point["high"]) == wilson(point["correct"], 12)
+    assert [point["eps"] / EPS for point in found["eps"]] == pytest.approx(
+        [0, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 5 / 4, 3 / 2, 7 / 4, 2]
+    )
+    assert found["eps"][-1]["correct"] < found["eps"][0]["correct"]
+    for point in found["steps"][::4]:
+        expected = survives(model, x, y, PGD(eps=EPS, steps=point["steps"]))
+        assert point["correct"] == int(expected.sum())
+    assert found["steps"][-1]["steps"] == 100
+    assert found["n"] == 12
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize("method", ["plain", "cifs"])
+def test_autoattack_attacks_what_stands_once_more_through_the_mask(method: str) -> None:
+    pytest.importorskip("pyautoattack")
+    model = tiny(method)
+    few = labelled(model, 8)
+    x, y = few.batch(slice(None))
+    standing = torch.tensor([True, True, False, True, True, True, True, True]) & (model(x).argmax(dim=1) == y)
+    eps = 0.01
+    cell = Evaluation(model, few, eps, {}, precision="float32").autoattack(standing, ["apgd-ce"])
+    expected = standing.clone()
+    for mask in (False, True):
+        left = expected.nonzero()[:, 0]
+        expected[left] = autoattack(model, x[left], y[left], eps=eps, stages=["apgd-ce"], through_mask=mask).robust
+        if method == "plain":
+            break
+    assert unpack(cell["robust"], 8).tolist() == expected.tolist()
+    assert 0 < cell["correct"] < int(standing.sum())  # some fall, some stand
+    assert cell["settings"]["through_mask"] == ([False, True] if method == "cifs" else [False])
+    assert cell["settings"]["stages"] == ["apgd-ce"]
 
 
 # ---- partial results ------------------------------------------------------------------------------------------------

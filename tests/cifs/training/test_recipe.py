@@ -138,6 +138,15 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing_by_half_a_cosine(recipe
     assert all(a >= b for a, b in pairwise(rates[40:]))
 
 
+def test_a_run_others_start_from_ends_at_the_rate_they_go_on_with(recipe: Load) -> None:
+    plan = recipe("schedule=one_cycle", "lr=0.4", "warm_up=0.2", "lr_end=0.1")
+    assert plan.lr_at(0.2) == pytest.approx(0.4)
+    assert plan.lr_at(0.6) == pytest.approx(0.25)  # half way between
+    assert plan.lr_at(1) == pytest.approx(0.1)
+    rates = [plan.lr_at(0.2 + 0.8 * i / 20) for i in range(21)]
+    assert rates == sorted(rates, reverse=True)
+
+
 @pytest.mark.parametrize("warm_up", [0, 1])
 def test_the_rate_is_finite_without_warm_up_and_with_nothing_else(warm_up: int, recipe: Load) -> None:
     plan = recipe(f"warm_up={warm_up}", "lr=0.4")

@@ -27,7 +27,8 @@ CPU = [
         f"cpu/cifar10-resnet18-w16-{m}"
         for m in ("natural", "vanilla", "cas", "cifs-softmax", "cifs-softplus", "cifs-sigmoid")
     ),
-    *(f"cpu/cifar10-wrn28-w32-{m}" for m in ("vanilla", "cas", "cifs-softmax")),
+    *(f"cpu/cifar10-wrn28-w16-{m}" for m in ("vanilla", "cas", "cifs-softmax")),
+    *(f"cpu/cifar10-resnet18-w64-{m}" for m in ("vanilla", "cifs-softmax")),
 ]
 
 
@@ -122,7 +123,7 @@ def test_cas_nets_are_cas(name: str) -> None:
         ("paper/svhn-resnet18-cifs-softmax", "resnet18", 64),
         ("paper/fmnist-resnet10-cas", "resnet10", 64),
         ("cpu/cifar10-resnet18-w16-cifs-sigmoid", "resnet18", 16),
-        ("cpu/cifar10-wrn28-w32-cifs-softmax", "wrn28", 32),
+        ("cpu/cifar10-wrn28-w16-cifs-softmax", "wrn28", 16),
         ("cpu/cifar10-resnet18-w64-cifs-softmax", "resnet18", 64),
     ],
 )
@@ -142,23 +143,30 @@ def test_the_other_data_sets_come_down_the_lineage(name: str) -> None:
 @pytest.mark.parametrize("name", CPU)
 def test_the_rows_on_two_cores_share_budget_and_schedule(name: str) -> None:
     recipe = load_recipe(name)
-    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay) == (12, 128, 0.2, 5e-4)
-    assert (recipe.schedule, recipe.precision, recipe.loss_scale, recipe.init) == ("one_cycle", "bf16", 1, None)
+    family = name.removeprefix("cpu/").partition("w16" if "w16" in name else "w64")
+    assert (recipe.batch_size, recipe.weight_decay) == (128, 5e-4)
+    assert (recipe.schedule, recipe.precision, recipe.loss_scale, recipe.lr_end) == ("one_cycle", "bf16", 1, 0)
     if recipe.method == "natural":
+        assert (recipe.epochs, recipe.lr, recipe.init) == (13, 0.2, None)
         return
+    start = load_recipe(f"cpu/{family[0]}{family[1]}-start")
+    assert recipe.init == f"{family[0]}{family[1]}-start"
+    assert (start.epochs + recipe.epochs, start.lr, start.lr_end) == (
+        (13, 0.2, 0.1) if "w16" in name else (5, 0.1, 0.04)
+    )
+    assert recipe.lr == start.lr_end  # they go on at the rate the start ends with
+    assert (start.method, start.keep, start.model) == (
+        "vanilla",
+        "last",
+        {k: recipe.model[k] for k in ("arch", "width")},
+    )
     attack = recipe.training_attack
-    assert attack is not None
+    assert attack == start.training_attack is not None
     assert (attack.steps, attack.random_start) == (1, True)
     assert (attack.eps, attack.alpha) == (8 / 255, 10 / 255)
     if recipe.method == "cifs":
         assert not recipe.model["label_in_training"]
         assert recipe.model["imgf"].get("per_channel", False) == name.endswith("softmax")
-
-
-@pytest.mark.parametrize("name", ["vanilla", "cifs-softmax"])
-def test_the_pair_of_the_paper_s_width_is_tuned_from_one_net_on_one_budget(name: str) -> None:
-    recipe = load_recipe(f"cpu/cifar10-resnet18-w64-{name}")
-    assert (recipe.init, recipe.epochs, recipe.lr) == ("cifar10-resnet18-pyautoattack", 3, 0.05)
 
 
 def test_a_recipe_is_read_once_however_often_it_is_extended(tmp_path: Path) -> None:
