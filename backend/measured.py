@@ -1,5 +1,7 @@
-"""What was measured of a model after it was saved: its evaluation.json and its channel_statistics.npz."""
+"""What was measured of a model after it was saved: evaluation.json, checks.json and channel_statistics.npz."""
 
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,9 +12,13 @@ from backend.log import log
 from backend.respond import numbers
 from backend.schemas import (
     Cell,
+    ChannelShift,
     ChannelStatistics,
     ChannelSummary,
+    CheckResult,
     Column,
+    ComparedColumn,
+    Comparison,
     ModelInfo,
     RobustnessRow,
     RobustnessTable,
@@ -20,8 +26,8 @@ from backend.schemas import (
 )
 from cifs import channels
 from cifs.errors import CheckpointError
-from cifs.evaluation import COLUMNS
-from cifs.zoo import Entry
+from cifs.evaluation import COLUMNS, compare_columns
+from cifs.zoo import Entry, Info
 
 
 def cells(entry: Entry) -> dict[str, Cell] | None:
@@ -36,9 +42,7 @@ def cells(entry: Entry) -> dict[str, Cell] | None:
 
 def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
     """A model's row. Raises Refusal (404) where it was not evaluated, CheckpointError for a malformed evaluation."""
-    found = entry.evaluation()
-    if found is None:
-        raise Refusal(404, f"model {model.id!r} has not been evaluated; `cifs evaluate {model.id}` does it")
+    found = _evaluated(entry)
     try:
         return RobustnessRow(
             model=model.id,
@@ -47,13 +51,20 @@ def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
             dataset=found["dataset"],
             arch=model.arch,
             width=model.width,
+            epochs=_epochs(entry.info),
             eps=found["eps"],
+            trained_eps=model.eps,
             split=found["split"],
             n=found["n"],
+            classes=model.classes,
+            class_counts=found.get("class_counts"),
             cells=_cells(entry, found),
             strongest=found["strongest"],
             sweep=[SweepEntry.model_validate(entry) for entry in found["sweep"]],
             notes=[found[note] for note in ("criterion", "precision") if note in found],
+            curves=found.get("curves"),
+            last=found.get("last"),
+            checks=_checks(entry),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise _malformed(entry, error) from error
@@ -62,6 +73,36 @@ def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
 def table(rows: list[RobustnessRow]) -> RobustnessTable:
     columns = [Column(key=c.key, title=c.title, description=c.description) for c in COLUMNS.values()]
     return RobustnessTable(columns=columns, rows=rows)
+
+
+def comparison(first: Entry, second: Entry) -> Comparison:
+    """Raises Refusal (404) where one was not evaluated, InvalidParameter where they were not evaluated alike."""
+    evaluations = _evaluated(first), _evaluated(second)
+    columns = [ComparedColumn(column=key, **found._asdict()) for key, found in compare_columns(*evaluations).items()]
+    place = {key: evaluations[0][key] for key in ("dataset", "split", "eps")}
+    return Comparison(first=first.id, second=second.id, **place, columns=columns)
+
+
+def _evaluated(entry: Entry) -> dict[str, Any]:
+    if (found := entry.evaluation()) is None:
+        raise Refusal(404, f"model {entry.id!r} has not been evaluated; `cifs evaluate {entry.id}` does it")
+    return found
+
+
+def _epochs(info: Info) -> int | None:
+    with suppress(KeyError, TypeError, ValueError):
+        return int((info.training or {})["recipe"]["epochs"])
+    return None
+
+
+def _checks(entry: Entry) -> list[CheckResult]:
+    """Empty where nothing was checked, or it cannot be read: the row stands without."""
+    try:
+        found = entry.checks() or {"checks": {}}
+        return [CheckResult.model_validate({"name": name, **check}) for name, check in found["checks"].items()]
+    except (CheckpointError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        log.warning("checks left out", model=entry.id, error=str(error))
+        return []
 
 
 def _cells(entry: Entry, found: dict[str, Any]) -> dict[str, Cell]:
@@ -98,7 +139,14 @@ def statistics(entry: Entry, model: ModelInfo, layer: str | None, class_index: i
         attack=found.attack,
         natural=_summary(found, layer, "natural", class_index),
         adversarial=_summary(found, layer, "adversarial", class_index),
+        shift=_shift(found, layer, class_index),
+        shift_all=_shift(found, layer, None),
     )
+
+
+def _shift(found: channels.ChannelStatistics, layer: str, class_index: int | None) -> ChannelShift | None:
+    shift = found.shift(layer, class_index)
+    return None if shift is None else ChannelShift(**asdict(shift))
 
 
 def _summary(found: channels.ChannelStatistics, layer: str, inputs: str, class_index: int) -> ChannelSummary:

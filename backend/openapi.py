@@ -66,9 +66,11 @@ PGD = {
     "keep": "last",
     "seed": 0,
 }
+RIGHT = {"accuracy": 0.9206, "low": 0.9151, "high": 0.9257, "n": 10000, "correct": 9206}
+FOOLED = {"accuracy": 0.0, "low": 0.0, "high": 0.0004, "n": 10000, "correct": 0}
 CELLS = {
-    "natural": {"accuracy": 0.9206, "low": 0.9151, "high": 0.9257, "n": 10000, "settings": None},
-    "pgd20": {"accuracy": 0.0, "low": 0.0, "high": 0.0004, "n": 10000, "settings": PGD},
+    "natural": RIGHT | {"by_class": [875, 984, 891], "settings": None},
+    "pgd20": FOOLED | {"by_class": [0, 0, 0], "settings": PGD},
 }
 MODEL = {
     "id": MODEL_ID,
@@ -94,12 +96,31 @@ ROW = {
     "dataset": "fashion_mnist",
     "arch": "resnet10",
     "width": 16,
+    "epochs": 6,
     "eps": 0.1,
+    "trained_eps": None,
     "split": "test",
     "n": 10000,
+    "classes": ["T-shirt/top", "Trouser", "Pullover"],
+    "class_counts": [1000, 1000, 1000],
     "cells": CELLS,
     "strongest": "pgd20",
     "sweep": [],
+    "curves": {
+        "n": 10000,
+        "settings": PGD,
+        "eps": [RIGHT | {"eps": 0.0}, FOOLED | {"eps": 0.1}],
+        "steps": [FOOLED | {"steps": 20}],
+    },
+    "last": None,
+    "checks": [
+        {
+            "name": "large_eps",
+            "title": "A large ε reaches 0 %",
+            "passed": True,
+            "statement": "0 % at ε = 0.1",
+        }
+    ],
     "notes": ["robust: neither the last iterate nor any that seemed to on the way fools the model in float32"],
 }
 NATURAL_VIEW = {
@@ -133,6 +154,24 @@ ANSWERS: dict[str, Any] = {
     "GET /robustness": {
         "columns": [{"key": "pgd20", "title": "PGD-20", "description": "20 steps of ε/10, no random start"}],
         "rows": [ROW],
+    },
+    "GET /robustness/compare": {
+        "first": "fmnist-resnet10-w16-cifs-softmax",
+        "second": "fmnist-resnet10-w16-vanilla",
+        "dataset": "fashion_mnist",
+        "split": "test",
+        "eps": 0.1,
+        "columns": [
+            {
+                "column": "pgd100",
+                "n": 10000,
+                "first": 0.7444,
+                "second": 0.7513,
+                "only_first": 175,
+                "only_second": 244,
+                "p_value": 0.00087,
+            }
+        ],
     },
     "GET /models/{id}/channel-statistics": {
         "model": MODEL_ID,

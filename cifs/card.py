@@ -102,7 +102,16 @@ def _evaluation(entry: Entry) -> str:
             "\n\nThese are the figures of the checkpoint that was best on the validation images. "
             f"After the last epoch ({last['epoch']}): {figures}."
         )
-    return text + f"\n\nReproduce: `cifs evaluate {entry.id}`."
+    commands = [f"cifs evaluate {entry.id}" + (f" --sweep {first}" if staged else "")]
+    if "curves" in evaluation:
+        commands.append(f"cifs evaluate {entry.id} --suite curves")
+    if "autoattack" in evaluation["cells"]:
+        settings = evaluation["cells"]["autoattack"]["settings"]
+        stages = (
+            "" if settings["version"] == "standard" else "".join(f" --stage {stage}" for stage in settings["stages"])
+        )
+        commands.append(f"cifs evaluate {entry.id} --suite autoattack{stages}")
+    return text + f"\n\nReproduce: {', '.join(f'`{command}`' for command in commands)}."
 
 
 def _checks(entry: Entry) -> str:

@@ -533,7 +533,7 @@ def statistics(
         )
     found.save(entry.statistics_path)
     console.print(f"saved {entry.statistics_path}")
-    title = f"{model}: {len(images)} images, ε = {attack.eps:g}; shift in % of the layer's mean natural activation"
+    title = f"{model}: {len(images)} images, ε = {attack.eps:g}; shift in % of the mean activation"
     table = Table("layer", "mean activation", "NR over-activation", "PR under-activation", title=title)
     for layer in found.layers:
         if shift := found.shift(layer):

@@ -21,6 +21,7 @@ from backend.schemas import (
     ChannelsRequest,
     ChannelsResponse,
     ChannelStatistics,
+    Comparison,
     DatasetInfo,
     Described,
     Health,
@@ -112,6 +113,9 @@ class Client:
 
     def robustness(self) -> RobustnessTable:
         return self._get("/robustness", RobustnessTable)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        return self._get("/robustness/compare", Comparison, first=first, second=second)
 
     def channel_statistics(self, model: str, *, class_index: int, layer: str | None = None) -> ChannelStatistics:
         return self._get(

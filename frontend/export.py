@@ -5,24 +5,28 @@ Accuracies in per cent; the strongest attack of each row is underlined, as on th
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from backend.schemas import Cell, RobustnessTable
+from backend.schemas import Cell, RobustnessRow, RobustnessTable
+from frontend import paper
+from frontend.groups import labels
 
 
 class Entry(NamedTuple):
-    """One accuracy as it is printed."""
+    """One figure as it is printed."""
 
-    accuracy: str
-    interval: str  # "" where there is none
-    strongest: bool
+    text: str
+    note: str = ""  # small, below
+    underlined: bool = False
 
 
 class PrintedRow(NamedTuple):
     title: str
+    source: str  # small, below
     entries: list[Entry | None]  # None: not measured
+    kind: Literal["measured", "last", "paper"] = "measured"
 
 
 class PrintedTable(NamedTuple):
@@ -31,54 +35,78 @@ class PrintedTable(NamedTuple):
     rows: list[PrintedRow]
 
 
-def printed(table: RobustnessTable, corner: str = "Model") -> PrintedTable:
-    keys = [column.key for column in table.columns]
-    rows = [
-        PrintedRow(row.title, [_entry(row.cells.get(key), strongest=key == row.strongest) for key in keys])
-        for row in table.rows
-    ]
-    return PrintedTable(corner, [column.title for column in table.columns], rows)
+def printed(table: RobustnessTable) -> PrintedTable:
+    """The models, and below them the paper's rows of the same data set and architecture."""
+    keys, names = [column.key for column in table.columns], labels(table.rows)
+    rows = [line for row in table.rows for line in _measured(row, names[row.model], keys)]
+    for arch in {row.arch for row in table.rows if row.dataset == paper.DATASET} & paper.RESULTS.keys():
+        rows += _of_paper(paper.RESULTS[arch], keys)
+    return PrintedTable("Model", [column.title for column in table.columns], rows)
 
 
-def _entry(cell: Cell | None, *, strongest: bool) -> Entry | None:
+def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[PrintedRow]:
+    """A model, and its last checkpoint where that is another and was measured."""
+    epochs = "" if row.epochs is None else f"{row.epochs} epochs, "
+    yield PrintedRow(
+        title,
+        f"measured here (width {row.width}, {epochs}n = {row.n:,})",
+        [_entry(row.cells.get(key), row.n, underlined=key == row.strongest) for key in keys],
+    )
+    if row.last is not None:
+        entries = [_entry(row.last.cells.get(key), row.n) for key in keys]
+        yield PrintedRow(title, f"last checkpoint, epoch {row.last.epoch}", entries, "last")
+
+
+def _entry(cell: Cell | None, n: int, *, underlined: bool = False) -> Entry | None:
     if cell is None:
         return None
-    return Entry(f"{100 * cell.accuracy:.2f}", f"{100 * cell.low:.2f}–{100 * cell.high:.2f}", strongest)
+    interval = f"{100 * cell.low:.2f}–{100 * cell.high:.2f}"
+    return Entry(f"{100 * cell.accuracy:.2f}", interval + ("" if cell.n == n else f", n = {cell.n:,}"), underlined)
 
 
-def printed_paper(corner: str, columns: Sequence[str], results: Mapping[str, Sequence[float]]) -> PrintedTable:
-    """Plain numbers in per cent, the first column natural accuracy, the others attacks."""
+def printed_paper(results: paper.Results) -> PrintedTable:
+    return PrintedTable(results.network, list(paper.COLUMNS.values()), _of_paper(results, paper.COLUMNS))
+
+
+def _of_paper(results: paper.Results, keys: Iterable[str]) -> list[PrintedRow]:
     rows = []
-    for title, values in results.items():
-        lowest = min(values[1:])
-        rows.append(PrintedRow(title, [Entry(f"{v:.2f}", "", v == lowest) for v in values]))
-    return PrintedTable(corner, list(columns), rows)
+    for title, figures in results.rows.items():
+        values = dict(zip(paper.COLUMNS, figures, strict=True))
+        strongest = min(values, key=values.__getitem__)  # natural accuracy is the highest
+        shown = [Entry(f"{values[key]:.2f}", "", key == strongest) if key in values else None for key in keys]
+        rows.append(PrintedRow(title, results.source, shown, "paper"))
+    return rows
 
 
 def to_html(table: PrintedTable) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in (table.corner, *table.columns))
-    body = "".join(
-        f"<tr><th>{escape(row.title)}</th>{''.join(f'<td>{_html(entry)}</td>' for entry in row.entries)}</tr>"
-        for row in table.rows
-    )
+    body = "".join(map(_html_row, table.rows))
     return f'<table class="robustness"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _html(entry: Entry | None) -> str:
-    if entry is None:
-        return "–"
-    interval = f"<small>{escape(entry.interval)}</small>" if entry.interval else ""
-    return _underlined(entry) + interval
+def _html_row(row: PrintedRow) -> str:
+    cells = "".join(
+        f"<td>{'–' if entry is None else _underlined(entry) + _small(entry.note)}</td>" for entry in row.entries
+    )
+    return f'<tr class="{row.kind}"><th>{escape(row.title)}{_small(row.source)}</th>{cells}</tr>'
+
+
+def _small(text: str) -> str:
+    return f"<small>{escape(text)}</small>" if text else ""
 
 
 def _underlined(entry: Entry) -> str:
-    return f"<u>{entry.accuracy}</u>" if entry.strongest else entry.accuracy
+    return f"<u>{entry.text}</u>" if entry.underlined else entry.text
 
 
 def to_markdown(table: PrintedTable) -> str:
     lines = [_bars(table.corner, *table.columns), _bars("---", *["---:"] * len(table.columns))]
-    lines += [_bars(row.title, *map(_markdown, row.entries)) for row in table.rows]
+    lines += [_bars(_titled(row), *map(_markdown, row.entries)) for row in table.rows]
     return "\n".join(lines) + "\n"
+
+
+def _titled(row: PrintedRow) -> str:
+    return f"{row.title}, {row.source}" if row.source else row.title
 
 
 def _bars(*cells: str) -> str:
@@ -88,7 +116,7 @@ def _bars(*cells: str) -> str:
 def _markdown(entry: Entry | None) -> str:
     if entry is None:
         return "–"
-    return f"{_underlined(entry)} ({entry.interval})" if entry.interval else _underlined(entry)
+    return f"{_underlined(entry)} ({entry.note})" if entry.note else _underlined(entry)
 
 
 def to_latex(table: PrintedTable) -> str:
@@ -98,7 +126,7 @@ def to_latex(table: PrintedTable) -> str:
         r"\toprule",
         _ampersands(table.corner, *table.columns),
         r"\midrule",
-        *(_ampersands(row.title, *(_latex(entry) for entry in row.entries), raw=True) for row in table.rows),
+        *(_ampersands(_titled(row), *(_latex(entry) for entry in row.entries), raw=True) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -123,24 +151,23 @@ def _escape_latex(text: str) -> str:
 def _latex(entry: Entry | None) -> str:
     if entry is None:
         return "--"
-    accuracy = rf"\underline{{{entry.accuracy}}}" if entry.strongest else entry.accuracy
-    interval = entry.interval.replace("–", "--")
-    return rf"{accuracy} {{\scriptsize ({interval})}}" if interval else accuracy
+    text = rf"\underline{{{entry.text}}}" if entry.underlined else entry.text
+    note = entry.note.replace("–", "--")
+    return rf"{text} {{\scriptsize ({note})}}" if note else text
 
 
 def to_csv(table: RobustnessTable) -> str:
     """One line a measured accuracy, as fractions: what a script wants."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["model", "title", "dataset", "arch", "eps", "split", "column", "accuracy", "low", "high", "n", "strongest"]
-    )
+    place = ["model", "title", "dataset", "arch", "width", "epochs", "eps", "split"]
+    writer.writerow([*place, "checkpoint", "column", "accuracy", "low", "high", "n", "strongest"])
     for row in table.rows:
-        for column in table.columns:
-            cell = row.cells.get(column.key)
-            if cell is not None:
-                place = [row.model, row.title, row.dataset, row.arch, row.eps, row.split, column.key]
-                writer.writerow([*place, cell.accuracy, cell.low, cell.high, cell.n, column.key == row.strongest])
+        for checkpoint, cells in (("kept", row.cells), ("last", row.last.cells if row.last else {})):
+            for key, cell in cells.items():
+                strongest = checkpoint == "kept" and key == row.strongest
+                where = [*(getattr(row, name) for name in place), checkpoint, key]
+                writer.writerow([*where, cell.accuracy, cell.low, cell.high, cell.n, strongest])
     return text.getvalue()
 
 

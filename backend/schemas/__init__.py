@@ -19,12 +19,14 @@ from backend.schemas.catalogue import (
 )
 from backend.schemas.channels import (
     ChannelMaps,
+    ChannelShift,
     ChannelsRequest,
     ChannelsResponse,
     ChannelsResult,
     ChannelStatistics,
     ChannelSummary,
     ChannelView,
+    Estimate,
     InterveneRequest,
     InterveneResponse,
     InterveneResult,
@@ -35,7 +37,18 @@ from backend.schemas.channels import (
 )
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.problem import Problem, ProblemError
-from backend.schemas.robustness import Cell, Column, RobustnessRow, RobustnessTable, SweepEntry
+from backend.schemas.robustness import (
+    Cell,
+    CheckResult,
+    Column,
+    ComparedColumn,
+    Comparison,
+    Curves,
+    LastCheckpoint,
+    RobustnessRow,
+    RobustnessTable,
+    SweepEntry,
+)
 
 __all__ = [
     "AttackRequest",
@@ -43,24 +56,31 @@ __all__ = [
     "AttackResult",
     "Cell",
     "ChannelMaps",
+    "ChannelShift",
     "ChannelStatistics",
     "ChannelSummary",
     "ChannelView",
     "ChannelsRequest",
     "ChannelsResponse",
     "ChannelsResult",
+    "CheckResult",
     "Choice",
     "Column",
+    "ComparedColumn",
+    "Comparison",
+    "Curves",
     "DatasetImage",
     "DatasetInfo",
     "Described",
     "EncodedImage",
+    "Estimate",
     "Health",
     "ImageRef",
     "InterveneRequest",
     "InterveneResponse",
     "InterveneResult",
     "Intervention",
+    "LastCheckpoint",
     "LayerInfo",
     "MapsRequest",
     "MapsResponse",

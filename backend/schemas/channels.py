@@ -159,6 +159,25 @@ class ChannelSummary(BaseModel):
     selected: list[float] | None = None
 
 
+class Estimate(BaseModel):
+    """A mean over images, in units of activation."""
+
+    mean: float
+    low: float = Field(description="lower end of the 95 % bootstrap interval")
+    high: float
+    n: int = Field(description="images that have such channels")
+
+
+class ChannelShift(BaseModel):
+    """What the attack did to NR and PR channels, told apart by each natural image's own relevance; null without any."""
+
+    nr_over_activation: Estimate | None = Field(description="adversarial − natural activation of NR channels")
+    pr_under_activation: Estimate | None = Field(description="natural − adversarial activation of PR channels")
+    mean_activation: float = Field(
+        description="|natural activation|, mean over the layer's channels and all images: the unit to compare models in"
+    )
+
+
 class ChannelStatistics(BaseModel):
     model: str
     dataset: str
@@ -171,3 +190,5 @@ class ChannelStatistics(BaseModel):
     attack: dict[str, Any]
     natural: ChannelSummary
     adversarial: ChannelSummary
+    shift: ChannelShift | None = Field(None, description="of the class; null where it was not kept")
+    shift_all: ChannelShift | None = Field(None, description="of all classes together")

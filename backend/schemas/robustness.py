@@ -14,6 +14,8 @@ class Cell(BaseModel):
     low: float = Field(description="lower end of the 95 % Wilson interval")
     high: float
     n: int
+    correct: int | None = None
+    by_class: list[int] | None = Field(None, description="images of each class that were predicted right")
     settings: dict[str, Any] | None = Field(
         None, description="exact settings of the attack counted; null for natural accuracy"
     )
@@ -22,6 +24,39 @@ class Cell(BaseModel):
 class SweepEntry(Cell):
     column: str
     counted: bool = Field(description="whether it is the strongest of its column, the one the table shows")
+
+
+class EpsPoint(Cell):
+    eps: float
+
+
+class StepsPoint(Cell):
+    steps: int
+
+
+class Curves(BaseModel):
+    """One attack on the first n images, with its budget varied and with its steps varied."""
+
+    n: int
+    settings: dict[str, Any] = Field(description="of the attack at the row's own ε")
+    eps: list[EpsPoint]
+    steps: list[StepsPoint]
+
+
+class LastCheckpoint(BaseModel):
+    """Of a training whose best checkpoint on the validation images was kept: where it ended."""
+
+    epoch: int
+    cells: dict[str, Cell]
+
+
+class CheckResult(BaseModel):
+    """A gradient-masking check. Passing proves nothing; failing says that the figures are not to be trusted."""
+
+    name: str
+    title: str
+    passed: bool | None = Field(description="null: it does not apply to this model")
+    statement: str = Field(description="what was found, in one sentence")
 
 
 class Column(BaseModel):
@@ -37,15 +72,45 @@ class RobustnessRow(BaseModel):
     dataset: str
     arch: str
     width: int
+    epochs: int | None = Field(None, description="of its training recipe; null where that is not known")
     eps: float = Field(description="the budget it was evaluated at")
+    trained_eps: float | None = Field(None, description="the budget it was trained at; null for a natural model")
     split: str
-    n: int
+    n: int = Field(description="images; a cell with another n was measured on the first ones")
+    classes: list[str] = []
+    class_counts: list[int] | None = Field(None, description="images of each class among the n")
     cells: dict[str, Cell]
     strongest: str | None = Field(description="key of the column with the lowest accuracy among the attacks")
     sweep: list[SweepEntry] = Field(description="every setting that was tried, for CAS and CIFS")
     notes: list[str]
+    curves: Curves | None = None
+    last: LastCheckpoint | None = Field(None, description="null where it is the one kept, or was not measured")
+    checks: list[CheckResult] = Field([], description="of gradient masking; empty where `cifs check` did not run")
 
 
 class RobustnessTable(BaseModel):
     columns: list[Column]
     rows: list[RobustnessRow]
+
+
+class ComparedColumn(BaseModel):
+    """Two models on the first n images, those both were measured on in this column."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    column: str
+    n: int
+    first: float = Field(description="accuracy of the first model, as a fraction")
+    second: float
+    only_first: int = Field(description="images only the first model withstands the attack on")
+    only_second: int
+    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
+
+
+class Comparison(BaseModel):
+    first: str
+    second: str
+    dataset: str
+    split: str
+    eps: float
+    columns: list[ComparedColumn]

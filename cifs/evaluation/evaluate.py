@@ -64,7 +64,7 @@ class Evaluation:
     about: dict[str, Any]  # what the result is of: model, dataset, split, weights' digest, …
     partial: Path | None = None
     precision: Precision = "bf16"
-    batch_size: int = 500
+    batch_size: int = 250
     sweep: int | None = None
     report: Callable[[Progress], None] = lambda progress: None
 

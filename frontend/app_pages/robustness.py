@@ -1,25 +1,23 @@
 """Robustness: how often each model is right, on natural images and under each attack."""
 
+from collections.abc import Callable, Sequence
+
 import streamlit as st
 
 from backend.schemas import RobustnessRow, RobustnessTable
 from frontend import state
+from frontend.components.checks import show_checks
 from frontend.components.class_means import show_class_means
+from frontend.components.difference import show_difference
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
-from frontend.export import DOWNLOADS, PrintedTable, printed, printed_paper, to_html
-from frontend.figures.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
-from frontend.paper import COLUMNS, RESULTS
+from frontend.components.robustness_table import show_table
+from frontend.figures.by_class import by_class_figure, by_class_info
+from frontend.figures.curves import curve_info, eps_figure, steps_figure
+from frontend.figures.robustness import robustness_figure, robustness_info
+from frontend.groups import groups
 
-TABLE_STYLE = """<style>
-table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
-table.robustness th, table.robustness td { padding: .5rem .7rem; text-align: right }
-table.robustness tr { border-bottom: 1px solid rgba(128,128,128,.25) }
-table.robustness th:first-child { text-align: left }
-table.robustness thead th { font-weight: 600; border-bottom: 2px solid rgba(128,128,128,.5) }
-table.robustness small { display: block; opacity: .65 }
-table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px }
-</style>"""
+EMPTY = ":material/inventory_2:"
 
 
 def page(lab: Lab) -> None:
@@ -28,84 +26,74 @@ def page(lab: Lab) -> None:
         "The share of test images each model gets right, in per cent: untouched (*Natural*) and under attacks of "
         "growing strength. Each row's strongest attack is underlined; it is the one that counts."
     )
-    views = {
+    views: dict[str, Callable[[RobustnessTable], None]] = {
         "table": show_table,
+        "difference": lambda table: show_difference(lab, table),
+        "against ε and steps": show_curves,
+        "by class": show_by_class,
         "bars": show_bars,
-        "channels by class": show_class_means,
-        "the paper's numbers": show_paper,
+        "checks": show_checks,
     }
-    name = state.choose(st.segmented_control, "Look at", "show", list(views), default="table", required=True)
+    channels = "channels by class"  # of all models
+    name = state.choose(st.segmented_control, "Look at", "show", [*views, channels], default="table", required=True)
     with readable_errors(f"view-{name}"):
-        views[name](lab)
+        if name == channels:
+            show_class_means(lab)
+        elif (table := pick_group(lab)) is not None:
+            views[name](table)
 
 
-def show_table(lab: Lab) -> None:
-    table = lab.robustness()
-    if not table.rows:
-        st.info("No model has been evaluated yet.", icon=":material/inventory_2:")
+def pick_group(lab: Lab) -> RobustnessTable | None:
+    """Models that may be compared: networks of another size or on other data never share a table."""
+    found = groups(lab.robustness())
+    if not found:
+        st.info("No model has been evaluated yet. `cifs evaluate ID` measures one.", icon=EMPTY)
+        return None
+    return found[state.choose(st.selectbox, "Data set and network", "group", list(found), default=next(iter(found)))]
+
+
+def show_curves(table: RobustnessTable) -> None:
+    tell_missing([row for row in table.rows if row.curves is None], " --suite curves")
+    by_eps, by_steps = (curve_info(table.rows, axis) for axis in ("eps", "steps"))
+    if not by_eps:
         return
-    draw(printed(table))
-    st.caption("Below each accuracy its 95 % Wilson interval. " + sizes(table))
-    downloads(table)
-    details(table)
+    images = ", ".join(sorted({f"{row.curves.n:,}" for row in table.rows if row.curves}))
+    st.caption(f"Each model under its own strongest PGD-20, on the first {images} images, with 95 % bands.")
+    trained = sorted({row.trained_eps for row in table.rows if row.trained_eps})
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.plotly_chart(eps_figure(by_eps, trained), key="eps", alt="accuracy against ε")
+        st.caption("What was trained for one ε fades beyond it; a natural model falls at a fraction of it.")
+    with right:
+        st.plotly_chart(steps_figure(by_steps), key="steps", alt="accuracy against steps")
+        st.caption(
+            "Where the line ends flat, more steps would find little more; where it still falls, it is an upper bound."
+        )
 
 
-def draw(table: PrintedTable) -> None:
-    st.html(TABLE_STYLE + to_html(table))
-
-
-def sizes(table: RobustnessTable) -> str:
-    """As in "10,000 test images of fashion_mnist, ε = 0.1."."""
-    kinds = dict.fromkeys(f"{row.n:,} {row.split} images of {row.dataset}, ε = {row.eps:.4g}" for row in table.rows)
-    return "; ".join(kinds) + "."
-
-
-def downloads(table: RobustnessTable) -> None:
-    with st.container(horizontal=True):
-        for kind in DOWNLOADS:
-            st.download_button(
-                kind.name, kind.write(table), kind.file, kind.mime, icon=":material/download:", on_click="ignore"
-            )
-
-
-def details(table: RobustnessTable) -> None:
+def show_by_class(table: RobustnessTable) -> None:
+    tell_missing([row for row in table.rows if row.class_counts is None])
     titles = {column.key: column.title for column in table.columns}
-    with st.expander("What the columns mean"):
-        for column in table.columns:
-            st.markdown(f"**{column.title}**: {column.description}")
-    for row in table.rows:
-        with st.expander(f"{row.title}: settings, sweep and notes"):
-            row_details(row, titles)
+    found = {key: info for key in titles if (info := by_class_info(table.rows, key))}
+    if not found:
+        return
+    column = state.choose(
+        st.segmented_control, "Under", "column", list(found), default=list(found)[-1], required=True,
+        format_func=titles.__getitem__,
+    )  # fmt: skip
+    st.plotly_chart(by_class_figure(found[column]), key="by-class", alt="accuracies by model and class")
+    st.caption("Accuracy (%) on the images of each class. An average hides that some classes are hardly defended.")
 
 
-def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
-    st.caption(f"{row.model}: {row.arch}, width {row.width}, {row.method}. {row.n:,} images, ε = {row.eps:.4g}.")
-    for note in row.notes:
-        st.markdown(f"- {note}")
-    if row.sweep:
-        st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
-        st.plotly_chart(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt="accuracies of the sweep")
-    settings = {titles.get(key, key): cell.settings for key, cell in row.cells.items() if cell.settings}
-    if settings:
-        shown = [{"column": name} | {k: str(v) for k, v in values.items()} for name, values in settings.items()]
-        st.dataframe(shown, hide_index=True)
-
-
-def show_bars(lab: Lab) -> None:
+def show_bars(table: RobustnessTable) -> None:
     st.caption("The table as bars, with 95 % intervals. A model is as robust as its lowest orange bar.")
-    st.plotly_chart(
-        robustness_figure(robustness_info(lab.robustness())), key="bars", alt="accuracies by model and attack"
-    )
+    st.plotly_chart(robustness_figure(robustness_info(table)), key="bars", alt="accuracies by model and attack")
 
 
-def show_paper(lab: Lab) -> None:
-    st.info(
-        "From the paper (Yan et al., ICML 2021) and its poster: **CIFAR-10**, large networks trained on GPUs. Not "
-        "measured here, and not to be compared with another data set's numbers.",
-        icon=":material/menu_book:",
-    )
-    for arch, results in RESULTS.items():
-        draw(printed_paper(arch, COLUMNS, results))
+def tell_missing(rows: Sequence[RobustnessRow], suite: str = "") -> None:
+    if rows:
+        commands = ", ".join(f"`cifs evaluate {row.model}{suite}`" for row in rows)
+        st.info(f"Not measured yet; these commands do it: {commands}", icon=EMPTY)
 
 
 with readable_errors("page"):

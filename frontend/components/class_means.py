@@ -2,11 +2,17 @@
 
 import streamlit as st
 
-from backend.schemas import ChannelStatistics, ModelInfo
+from backend.schemas import ChannelShift, ChannelStatistics, Estimate, ModelInfo
 from frontend import state
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
-from frontend.figures.activations import activation_figure, activation_info, shift
+from frontend.figures.activations import activation_figure, activation_info
+from frontend.figures.shift import shift_figure, shift_info
+
+QUANTITIES = {
+    "activation": "Mean activation over a class's images",
+    "frequency": "The share of a class's images on which a channel exceeds 1 % of the largest activation",
+}
 
 
 def show_class_means(lab: Lab) -> None:
@@ -14,7 +20,10 @@ def show_class_means(lab: Lab) -> None:
     if not models:
         st.info("No model has channel statistics yet.", icon=":material/inventory_2:")
         return
-    which_class, which_layer = st.columns(2)
+    networks = list(dict.fromkeys(map(network, models)))
+    chosen = state.choose(st.selectbox, "Data set and network", "statistics-of", networks, default=networks[0])
+    models = [model for model in models if network(model) == chosen]  # others have other classes and layers
+    which_class, which_layer, which_quantity = st.columns(3)
     with which_class:
         classes = models[0].classes
         class_index = state.choose(
@@ -24,14 +33,24 @@ def show_class_means(lab: Lab) -> None:
     with which_layer:
         layers = layers_of_all(lab, models, class_index)
         layer = state.choose(st.selectbox, "Layer", "statistics-layer", layers, default=layers[-1])
+    with which_quantity:
+        quantity = state.choose(
+            st.segmented_control, "Of every channel", "quantity", list(QUANTITIES), default="activation", required=True
+        )
     st.caption(
-        "Mean activation over a class's images, channels ordered by relevance for the class: PR left, NR right. Where "
-        "training made the network robust, the adversarial curve follows the natural one."
+        f"{QUANTITIES[quantity]}, channels ordered by relevance for the class: PR left, NR right. Where training made "
+        "the network robust, the adversarial curve follows the natural one."
     )
     for start in range(0, len(models), 2):
         for column, model in zip(st.columns(2, gap="medium"), models[start : start + 2], strict=False):
             with column, readable_errors(f"statistics-{model.id}"):
-                show_model(lab, model, class_index, layer)
+                show_model(lab, model, class_index, layer, quantity)
+    with readable_errors("statistics-shift"):
+        show_shift(lab, models, class_index, layer)
+
+
+def network(model: ModelInfo) -> str:
+    return f"{model.dataset}, {model.arch}, width {model.width}"
 
 
 def layers_of_all(lab: Lab, models: list[ModelInfo], class_index: int) -> list[str]:
@@ -40,18 +59,39 @@ def layers_of_all(lab: Lab, models: list[ModelInfo], class_index: int) -> list[s
     return [layer for layer in known[0] if all(layer in layers for layers in known)]
 
 
-def show_model(lab: Lab, model: ModelInfo, class_index: int, layer: str) -> None:
+def show_model(lab: Lab, model: ModelInfo, class_index: int, layer: str, quantity: str) -> None:
     found = lab.channel_statistics(model.id, class_index=class_index, layer=layer)
-    info = activation_info(found.natural.relevance, found.natural.activation, found.adversarial.activation)
+    natural, adversarial = (getattr(summary, quantity) for summary in (found.natural, found.adversarial))
+    info = activation_info(found.natural.relevance, natural, adversarial)
     st.subheader(model.title)
     st.caption(summary(model, found))
-    st.plotly_chart(
-        activation_figure(info, height=330), key=f"statistics-{model.id}", alt=f"class means of {model.title}"
+    figure = activation_figure(info, quantity=quantity, height=330)
+    st.plotly_chart(figure, key=f"statistics-{model.id}", alt=f"class means of {model.title}")
+    st.caption(in_words(found.shift) if found.shift else f"`cifs statistics {model.id}` measures its shift.")
+
+
+def in_words(shift: ChannelShift) -> str:
+    nr, pr = estimate(shift.nr_over_activation), estimate(shift.pr_under_activation)
+    return f"NR over-activation {nr}, PR under-activation {pr} (mean over the images, 95 % bootstrap interval)."
+
+
+def estimate(found: Estimate | None) -> str:
+    return f"{found.mean:+.3g} [{found.low:+.3g}, {found.high:+.3g}]" if found else "–"
+
+
+def show_shift(lab: Lab, models: list[ModelInfo], class_index: int, layer: str) -> None:
+    st.subheader("The claim as a number")
+    st.caption(
+        "An attack over-activates NR and under-activates PR channels: by how much, with 95 % intervals, told apart by "
+        "each natural image's own relevance. In per cent of the layer's mean activation, so that models compare."
     )
-    moved = shift(info)
-    if moved is not None:
-        over, under = moved.nr_over_activation, -moved.pr_under_activation
-        st.caption(f"NR channels {over:+.3g} by the attack, PR channels {under:+.3g}, on average.")
+    of = state.choose(
+        st.segmented_control, "Images of", "shift-of", ["the class", "all classes"], default="the class", required=True
+    )
+    found = {m.id: lab.channel_statistics(m.id, class_index=class_index, layer=layer) for m in models}
+    info = shift_info({id_: s.shift if of == "the class" else s.shift_all for id_, s in found.items()})
+    figure = shift_figure(info, {model.id: model.title for model in models})
+    st.plotly_chart(figure, key="statistics-shift", alt="NR over-activation and PR under-activation of each model")
 
 
 def summary(model: ModelInfo, found: ChannelStatistics) -> str:

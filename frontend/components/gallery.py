@@ -20,6 +20,11 @@ def pick_image(lab: Lab, model: ModelInfo) -> ImageRef:
     """The image of the address or of this session; the gallery to change it is folded away."""
     datasets = fitting_datasets(lab.datasets(), model)
     if not datasets:
+        st.info(
+            f"The images of {model.dataset} are not on this server. Give one of your own, or put {model.dataset}.npz "
+            "into the backend's $CIFS_DATA.",
+            icon=":material/no_photography:",
+        )
         return _upload(model) or st.stop()
     with st.expander("Choose another image", icon=":material/photo_library:"):
         source, filtering, paging = st.columns([2, 2, 3], vertical_alignment="bottom")

@@ -6,9 +6,10 @@ import streamlit as st
 
 from backend.schemas import Choice, ImageRef, LayerInfo, ModelInfo
 from frontend import state
-from frontend.components.gallery import pick_image
+from frontend.components.gallery import fitting_datasets, pick_image
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
+from frontend.groups import eps_text
 
 
 class Scene(NamedTuple):
@@ -32,7 +33,7 @@ def pick_scene(lab: Lab) -> Scene | None:
         st.info("The backend has no model yet. Train or import one, then come back.", icon=":material/inventory_2:")
         return None
     with st.sidebar:
-        model = pick_model(models)
+        model = pick_model(lab, models)
         layer = _pick_layer(model)
         target, relevance = _pick_relevance(lab, model, layer)
         st.divider()
@@ -40,16 +41,35 @@ def pick_scene(lab: Lab) -> Scene | None:
     return Scene(model, layer, pick_image(lab, model), attack, target, relevance)
 
 
-def pick_model(models: list[ModelInfo]) -> ModelInfo:
-    by_id = {model.id: model for model in models}
-    natural = next((model.id for model in models if model.method == "natural"), models[0].id)
+def pick_model(lab: Lab, models: list[ModelInfo]) -> ModelInfo:
+    families = _families(lab, models)
+    asked = state.recall("model").text
+    of_asked = next((name for name, members in families.items() if asked in [m.id for m in members]), None)
+    if len(families) > 1:
+        family = state.choose(
+            st.selectbox, "Data and network", "family", list(families), default=of_asked or next(iter(families))
+        )
+    else:
+        (family,) = families
+    by_id = {model.id: model for model in families[family]}
+    natural = next((model.id for model in by_id.values() if model.method == "natural"), next(iter(by_id)))
     picked = state.choose(
         st.selectbox, "Model", "model", list(by_id), default=natural, format_func=lambda key: by_id[key].title,
     )  # fmt: skip
     model = by_id[picked]
-    training = f"trained against ε = {model.eps:g}" if model.eps else "trained on natural images only"
+    training = f"trained against ε = {eps_text(model.eps)}" if model.eps else "trained on natural images only"
     st.caption(f"{model.arch}, width {model.width}, {training}")
     return model
+
+
+def _families(lab: Lab, models: list[ModelInfo]) -> dict[str, list[ModelInfo]]:
+    """Models of one data set, architecture and width, by name; first those whose images are on the server."""
+    datasets = {data.name: data for data in lab.datasets()}
+    found: dict[str, list[ModelInfo]] = {}
+    for model in sorted(models, key=lambda model: not fitting_datasets(list(datasets.values()), model)):
+        data = datasets[model.dataset].title if model.dataset in datasets else model.dataset
+        found.setdefault(f"{data}, {model.arch}, width {model.width}", []).append(model)
+    return found
 
 
 def _pick_layer(model: ModelInfo) -> LayerInfo:

@@ -73,8 +73,13 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def activation_figure(info: ActivationInfo, *, picked: int | None = None, height: int = 430) -> go.Figure:
-    """Above: activations. Below: the relevance that orders them, PR and NR told apart by colour and background."""
+def activation_figure(
+    info: ActivationInfo, *, quantity: str = "activation", picked: int | None = None, height: int = 430
+) -> go.Figure:
+    """Above: activations, or what else `info` holds of each channel. Below: the relevance that orders them.
+
+    PR and NR are told apart by colour and background.
+    """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.05)
     ranks = np.arange(len(info.channels))
     hover = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
@@ -99,7 +104,7 @@ def activation_figure(info: ActivationInfo, *, picked: int | None = None, height
     if picked is not None:
         rank = int(np.flatnonzero(info.channels == picked)[0])
         figure.add_vrect(x0=rank - 0.5, x1=rank + 0.5, fillcolor=NEUTRAL, opacity=0.45, line_width=0)
-    figure.update_yaxes(title_text="activation", range=_activation_range(info), row=1, col=1)
+    figure.update_yaxes(title_text=quantity, range=_activation_range(info), row=1, col=1)
     figure.update_yaxes(title_text="relevance g", row=2, col=1, zeroline=True)
     figure.update_xaxes(title_text="channels, the most relevant first", showticklabels=False, row=2, col=1)
     figure.update_xaxes(range=[-0.6, len(ranks) - 0.4])

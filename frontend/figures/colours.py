@@ -10,7 +10,9 @@ PR = "#0FA86B"
 NR = "#C52CA5"
 
 NEUTRAL = "#8A8F98"
-ATTACK_SHADES = ("#FAC4A6", "#F79462", "#F1590C", "#C24506", "#8A2F02")  # of ADVERSARIAL, the weakest attack first
+METHODS = {"natural": "#666666", "vanilla": "#479AD1", "cas": "#975F0C", "cifs": "#A02BEE"}  # of training
+# of ADVERSARIAL, the weakest attack first
+ATTACK_SHADES = ("#FAC4A6", "#F79462", "#F1590C", "#C24506", "#8A2F02", "#571E01")
 SEQUENTIAL = "Cividis"  # feature maps: made for the colour-blind
 
 

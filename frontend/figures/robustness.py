@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from backend.schemas import Cell, RobustnessRow, RobustnessTable
+from backend.schemas import Cell, RobustnessRow, RobustnessTable, SweepEntry
 from frontend.figures.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL, NEUTRAL
 from frontend.figures.layout import compact
+from frontend.groups import labels
 
 
 class Bars(NamedTuple):
@@ -42,7 +43,7 @@ def robustness_info(table: RobustnessTable) -> RobustnessInfo:
                 below=[_below(cell) for cell in cells],
             )
         )
-    return RobustnessInfo([row.title for row in table.rows], bars)
+    return RobustnessInfo(list(labels(table.rows).values()), bars)
 
 
 def _above(cell: Cell | None) -> float:
@@ -78,7 +79,7 @@ class SweepPoint(NamedTuple):
 def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
     return [
         SweepPoint(
-            label=sweep_label(entry), column=entry.column, accuracy=100 * entry.accuracy,
+            label=sweep_label(entry, row.n), column=entry.column, accuracy=100 * entry.accuracy,
             above=_above(entry), below=_below(entry), counted=entry.counted,
         )
         for entry in row.sweep
@@ -89,10 +90,12 @@ def _symbol(point: SweepPoint) -> str:
     return "circle" if point.counted else "circle-open"
 
 
-def sweep_label(cell: Cell) -> str:
-    settings = cell.settings or {}
+def sweep_label(entry: SweepEntry, n: int) -> str:
+    """n: images of the table; other settings may have been tried on the first of them only."""
+    settings = entry.settings or {}
     label = f"β = {float(settings['beta']):g}".replace("inf", "∞") if "beta" in settings else "no β"  # JSON says "inf"
-    return f"{label}, through the map" if settings.get("through_mask") else label
+    label += ", through the map" if settings.get("through_mask") else ""
+    return label if entry.n == n else f"{label} (n = {entry.n:,})"
 
 
 def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:

@@ -17,6 +17,7 @@ OPERATIONS = [
     "GET /models/{id}/channel-statistics",
     "GET /models/{id}/robustness",
     "GET /robustness",
+    "GET /robustness/compare",
     "GET /datasets",
     "GET /datasets/{name}/samples",
     "GET /attacks",

@@ -3,16 +3,18 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from cifs.attacks import PGD
-from cifs.channels import channel_statistics
+from cifs.channels import ChannelStatistics, channel_statistics
 from cifs.data import load_images
-from cifs.evaluation import COLUMNS, Evaluation
+from cifs.evaluation import COLUMNS, Evaluation, mcnemar, unpack
 from cifs.files import write_json
 from cifs.zoo import Zoo
 
@@ -91,6 +93,48 @@ def test_channel_statistics_are_the_means_over_the_images_of_the_class(client: T
         assert all(0 <= share <= 1 for share in statistics[inputs]["frequency"])
 
 
+@pytest.mark.parametrize("model", ["tiny-natural", "tiny-cifs"])
+def test_the_shift_is_that_of_each_image_s_own_nr_and_pr_channels(client: TestClient, model: str) -> None:
+    labels = load_images("fashion_mnist_mini", "test").labels[:N].tolist()
+    statistics = client.get(f"/models/{model}/channel-statistics?class={labels[0]}&layer=layer3.0").json()
+    request: dict[str, Any] = {
+        "model": model,
+        "layer": "layer3.0",
+        "images": [{"dataset": "fashion_mnist_mini", "index": i} for i in range(N)],
+        "attack": {"name": "pgd", "eps": 0.1, "steps": 2},
+    }
+    seen = client.post("/channels", json=request).json()["results"]
+    mine = [result for result in seen if result["label"] == labels[0]]
+    for results, shift in ((mine, statistics["shift"]), (seen, statistics["shift_all"])):
+        for sign, field in ((-1, "nr_over_activation"), (1, "pr_under_activation")):
+            shifts = [
+                mean([sign * (a - b) for g, a, b in channels if (g > 0) == (sign > 0)])
+                for channels in map(by_channel, results)
+            ]
+            assert shift[field]["n"] == len(shifts)
+            assert shift[field]["mean"] == pytest.approx(mean(shifts), rel=1e-3, abs=1e-5)
+            assert min(shifts) - 1e-5 <= shift[field]["low"] <= shift[field]["high"] <= max(shifts) + 1e-5
+        activations = [mean(result["natural"]["activation"]) for result in seen]
+        assert shift["mean_activation"] == pytest.approx(mean(activations), rel=1e-3)
+
+
+def by_channel(result: dict[str, Any]) -> list[tuple[float, float, float]]:
+    natural, adversarial = result["natural"], result["adversarial"]
+    return list(zip(natural["relevance"], natural["activation"], adversarial["activation"], strict=True))
+
+
+def test_statistics_of_before_the_shift_was_kept_are_served_without(
+    serve: Serve, measured: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(measured, tmp_path / "checkpoints")
+    path = Zoo(root).entry("tiny-cifs").statistics_path
+    replace(ChannelStatistics.load(path), labels=None, shifts=None).save(path)
+    with serve(checkpoints=root) as client:
+        statistics = client.get("/models/tiny-cifs/channel-statistics?class=9").json()
+    assert statistics["n"] > 0
+    assert (statistics["shift"], statistics["shift_all"]) == (None, None)
+
+
 def test_the_last_layer_is_the_default(client: TestClient) -> None:
     statistics = client.get("/models/tiny-cifs/channel-statistics?class=9").json()
     assert statistics["layer"] == "layer4.0"
@@ -110,6 +154,125 @@ def test_a_class_without_images_is_told_to_be_so(client: TestClient) -> None:
     response = client.get(f"/models/tiny-cifs/channel-statistics?class={missing}")
     assert response.status_code == 404
     assert f"class {missing}" in response.json()["detail"]
+
+
+CELL = {"accuracy": 0.5, "low": 0.2, "high": 0.8, "n": 6, "correct": 3}
+EXTRAS: dict[str, Any] = {
+    "class_counts": [2, 2, 2, 1, 1, 1, 1, 1, 1, 0],
+    "curves": {
+        "n": 6,
+        "settings": {"name": "pgd", "beta": "inf"},
+        "eps": [CELL | {"eps": 0.0}, CELL | {"eps": 0.1}],
+        "steps": [CELL | {"steps": 1}, CELL | {"steps": 100}],
+    },
+    "last": {"epoch": 30, "cells": {"natural": CELL, "pgd20": CELL | {"by_class": [1, 1, 1] + 7 * [0]}}},
+}
+CHECKS = {
+    "n": 6,
+    "checks": {
+        name: {"title": name.upper(), "passed": passed, "statement": f"{name}: found", "numbers": {}, "settings": {}}
+        for name, passed in (("one_step", True), ("square", False), ("through_mask", None))
+    },
+}
+
+
+@pytest.fixture
+def serve_changed(serve: Serve, measured: Path, tmp_path: Path) -> Callable[..., TestClient]:
+    """A client of a zoo in which tiny-cifs has another evaluation.json, and a checks.json."""
+    root = shutil.copytree(measured, tmp_path / "checkpoints")
+
+    def changed(change: Callable[[dict[str, Any]], Any], checks: Any = None) -> TestClient:
+        path = root / "tiny-cifs" / "evaluation.json"
+        write_json(path, change(json.loads(path.read_text())))
+        if checks is not None:
+            (root / "tiny-cifs" / "checks.json").write_text(json.dumps(checks))
+        return serve(checkpoints=root)
+
+    return changed
+
+
+def test_all_that_was_measured_is_served_as_it_was_written(serve_changed: Callable[..., TestClient]) -> None:
+    def change(found: dict[str, Any]) -> dict[str, Any]:
+        found["cells"]["autoattack"] = CELL | {"by_class": [1, 1, 1] + 7 * [0], "settings": {"name": "autoattack"}}
+        return found | EXTRAS
+
+    with serve_changed(change, CHECKS) as client:
+        row = client.get("/robustness").json()["rows"][0]
+    for key in ("class_counts", "curves", "last"):
+        assert holds(row[key], EXTRAS[key])
+    assert holds(row["cells"]["autoattack"], CELL)
+    assert sum(row["cells"]["pgd20"]["by_class"]) == row["cells"]["pgd20"]["correct"]
+    assert len(row["classes"]) == len(row["class_counts"])
+    assert row["trained_eps"] == 0.1
+    assert row["checks"] == [
+        {"name": name, **{key: check[key] for key in ("title", "passed", "statement")}}
+        for name, check in CHECKS["checks"].items()
+    ]
+
+
+def holds(found: Any, written: Any) -> bool:
+    """Whether everything written is found; fields with defaults may come on top."""
+    if isinstance(written, dict):
+        return all(holds(found[key], value) for key, value in written.items())
+    if isinstance(written, list):
+        return len(found) == len(written) and all(map(holds, found, written))
+    return bool(found == written)
+
+
+def test_an_evaluation_of_before_all_this_was_measured_is_served_without(
+    serve_changed: Callable[..., TestClient],
+) -> None:
+    def change(found: dict[str, Any]) -> dict[str, Any]:
+        new = ("by_class", "correct")
+        cells = {key: {k: v for k, v in cell.items() if k not in new} for key, cell in found["cells"].items()}
+        return {key: value for key, value in found.items() if key not in EXTRAS} | {"cells": cells}
+
+    with serve_changed(change) as client:
+        row = client.get("/robustness").json()["rows"][0]
+    assert row["model"] == "tiny-cifs"
+    assert [row[key] for key in ("class_counts", "curves", "last", "epochs", "checks")] == [None] * 4 + [[]]
+    assert row["cells"]["pgd20"]["by_class"] is None
+
+
+@pytest.mark.parametrize("checks", [[], {"checks": []}, {"checks": {"square": {"passed": "maybe"}}}])
+def test_malformed_checks_leave_the_row(serve_changed: Callable[..., TestClient], checks: Any) -> None:
+    with serve_changed(dict, checks) as client:
+        assert client.get("/models/tiny-cifs/robustness").json()["checks"] == []
+
+
+def test_the_epochs_are_those_of_the_recipe(serve: Serve, measured: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(measured, tmp_path / "checkpoints")
+    path = root / "tiny-cifs" / "config.json"
+    config = json.loads(path.read_text())
+    config["info"]["training"] = {"recipe": {"epochs": 30}}
+    path.write_text(json.dumps(config))
+    with serve(checkpoints=root) as client:
+        assert client.get("/models/tiny-cifs/robustness").json()["epochs"] == 30
+
+
+def test_the_table_can_be_of_one_data_set(client: TestClient) -> None:
+    assert len(client.get("/robustness?dataset=fashion_mnist_mini").json()["rows"]) == 2
+    assert client.get("/robustness?dataset=cifar10").json()["rows"] == []
+
+
+def test_two_models_are_compared_on_the_same_images(client: TestClient, measured: Path) -> None:
+    found = client.get("/robustness/compare?first=tiny-cifs&second=tiny-natural").json()
+    first, second = (Zoo(measured).entry(model).evaluation() for model in ("tiny-cifs", "tiny-natural"))
+    assert first is not None
+    assert second is not None
+    assert [column["column"] for column in found["columns"]] == ["natural", "fgsm", "pgd20"]
+    for column in found["columns"]:
+        cells = [evaluation["cells"][column["column"]] for evaluation in (first, second)]
+        assert [column["first"], column["second"]] == [cell["accuracy"] for cell in cells]
+        assert column["only_first"] - column["only_second"] == cells[0]["correct"] - cells[1]["correct"]
+        assert column["p_value"] == mcnemar(*(unpack(cell["robust"], N) for cell in cells)).p_value
+
+
+def test_models_evaluated_unlike_are_not_compared(serve_changed: Callable[..., TestClient]) -> None:
+    with serve_changed(lambda found: found | {"eps": 0.2}) as client:
+        response = client.get("/robustness/compare?first=tiny-cifs&second=tiny-natural")
+    assert response.status_code == 422
+    assert "same images with the same ε: eps = 0.2 and 0.1" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("content", [b"not json", b"[]", b"{}", b'{"cells": {"natural": {"accuracy": "high"}}}'])

@@ -200,6 +200,13 @@ def summary(channels: int, seed: int, strength: float) -> schemas.ChannelSummary
     return schemas.ChannelSummary(activation=a, frequency=[0.5] * channels, relevance=g.tolist())
 
 
+def shift(strength: float) -> schemas.ChannelShift:
+    nr, pr = (
+        schemas.Estimate(mean=mean, low=mean - 0.01, high=mean + 0.02, n=1000) for mean in (strength, 2 * strength)
+    )
+    return schemas.ChannelShift(nr_over_activation=nr, pr_under_activation=pr, mean_activation=0.5)
+
+
 def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
     app = FastAPI()
 
@@ -311,12 +318,29 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
             model=id, dataset="fashion_mnist", split="test", layer=layer, layers=["layer3.0", "layer4.0"],
             class_index=k, class_name=CLASSES[k], n=1000, attack={"name": "pgd"},
             natural=summary(channels, k, 0.0), adversarial=summary(channels, k, strength),
+            shift=None if id.endswith("cas") else shift(strength),  # an older file
+            shift_all=None if id.endswith("cas") else shift(strength / 2),
         )  # fmt: skip
 
     @app.get("/robustness")
     def robustness() -> schemas.RobustnessTable:
         columns = [schemas.Column(key=k, title=t, description=f"About {t}.") for k, t in KEYS.items()]
-        return schemas.RobustnessTable(columns=columns, rows=[robustness_row(method) for method in METHODS])
+        rows = [robustness_row(method) for method in METHODS]
+        poster = {"dataset": "cifar10", "arch": "resnet18", "eps": 8 / 255}
+        rows += [row.model_copy(update=poster | {"model": f"cifar10-{row.method}"}) for row in rows[1:]]
+        return schemas.RobustnessTable(columns=columns, rows=rows)
+
+    @app.get("/robustness/compare")
+    def compare(first: str, second: str) -> schemas.Comparison:
+        columns = [
+            schemas.ComparedColumn(
+                column=key, n=10_000, first=0.74, second=0.72, only_first=300, only_second=100, p_value=1e-9
+            )
+            for key in KEYS
+        ]
+        return schemas.Comparison(
+            first=first, second=second, dataset="cifar10", split="test", eps=8 / 255, columns=columns
+        )
 
     return app
 
@@ -360,11 +384,35 @@ def robustness_row(method: str) -> schemas.RobustnessRow:
         )
         for beta in (0, 1, 2)
     ]
-    return schemas.RobustnessRow(
+    found = schemas.RobustnessRow(
         model=info.id, title=info.title, method=method, dataset="fashion_mnist", arch="resnet10", width=16, eps=0.1,
         split="test", n=10_000, cells=cells, strongest=min(attacks, key=attacks.__getitem__),
         sweep=sweep if method in ("cas", "cifs") else [], notes=["AutoAttack was not run."],
     )  # fmt: skip
+    return found if method == "cas" else found.model_copy(update=more(cells))  # CAS: an older file
+
+
+def more(cells: dict[str, schemas.Cell]) -> dict[str, Any]:
+    """What newer files hold beside the table."""
+    by_class = {
+        key: found.model_copy(update={"by_class": [int(100 * found.accuracy) * k for k in range(1, 11)]})
+        for key, found in cells.items()
+    }
+    curves = {
+        "n": 1000,
+        "settings": {"name": "pgd"},
+        "eps": [cell(0.9 / (1 + k), 1000).model_dump() | {"eps": k * 2 / 255} for k in range(5)],
+        "steps": [cell(0.9 / steps, 1000).model_dump() | {"steps": steps} for steps in (1, 10, 100)],
+    }
+    checks = [
+        schemas.CheckResult(name=name, title=f"Check {name}", passed=passed, statement=f"{name}: found")
+        for name, passed in (("one_step", True), ("square", False), ("through_mask", None))
+    ]
+    return {
+        "epochs": 30, "trained_eps": 0.1, "classes": CLASSES, "class_counts": [1000] * 10, "cells": by_class,
+        "curves": schemas.Curves.model_validate(curves), "checks": checks,
+        "last": schemas.LastCheckpoint(epoch=30, cells={"natural": cell(0.95), "pgd20": cell(0.1234, 1000)}),
+    }  # fmt: skip
 
 
 def broken(kind: Fault) -> Response:

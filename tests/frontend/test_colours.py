@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from frontend.figures.colours import ADVERSARIAL, NATURAL, NR, PR, translucent
+from frontend.figures.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, translucent
 
 MEANINGS = {"natural": NATURAL, "adversarial": ADVERSARIAL, "PR": PR, "NR": NR}
 BACKGROUNDS = ["#FFFFFF", "#14181D"]  # of .streamlit/config.toml
@@ -32,16 +32,18 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-@pytest.mark.parametrize(("one", "other"), list(combinations(MEANINGS, 2)))
+@pytest.mark.parametrize(
+    ("one", "other"), [pair for kind in (MEANINGS, METHODS) for pair in combinations(kind.values(), 2)]
+)
 def test_two_meanings_never_look_alike(deficiency: str, one: str, other: str) -> None:
-    seen = [lab(DEFICIENCIES[deficiency] @ linear(MEANINGS[name])) for name in (one, other)]
+    seen = [lab(DEFICIENCIES[deficiency] @ linear(colour)) for colour in (one, other)]
     assert np.linalg.norm(seen[0] - seen[1]) > 25  # CIE76; about 2.3 is just noticeable
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
-@pytest.mark.parametrize("meaning", MEANINGS)
+@pytest.mark.parametrize("meaning", [*MEANINGS.values(), *METHODS.values()])
 def test_every_meaning_stands_out_from_the_background(meaning: str, background: str) -> None:
-    lights = sorted(0.05 + (XYZ @ linear(colour))[1] for colour in (MEANINGS[meaning], background))
+    lights = sorted(0.05 + (XYZ @ linear(colour))[1] for colour in (meaning, background))
     assert lights[1] / lights[0] >= 3  # WCAG 2.2, 1.4.11
 
 

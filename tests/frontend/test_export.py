@@ -5,60 +5,137 @@ import io
 
 import pytest
 
-from backend.schemas import Cell, Column, RobustnessRow, RobustnessTable
+from backend.schemas import Cell, Column, ComparedColumn, Comparison, LastCheckpoint, RobustnessRow, RobustnessTable
+from frontend.difference import printed_difference, verdict
 from frontend.export import DOWNLOADS, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
-from frontend.paper import COLUMNS, RESULTS
+from frontend.groups import eps_text, groups, labels
+from frontend.paper import RESULTS
+
+COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
+SOURCE = "measured here (width 16, 30 epochs, n = 1,000)"
 
 
-def row(title: str, **accuracies: float) -> RobustnessRow:
-    cells = {key: Cell(accuracy=a, low=a - 0.01, high=a + 0.01, n=1000) for key, a in accuracies.items()}
-    return RobustnessRow(
-        model=title.lower(), title=title, method="cifs", dataset="d", arch="resnet10", width=16, eps=0.1, split="test",
-        n=1000, cells=cells, strongest="cw", sweep=[], notes=[],
-    )  # fmt: skip
+def cell(accuracy: float, n: int = 1000) -> Cell:
+    return Cell(accuracy=accuracy, low=accuracy - 0.01, high=accuracy + 0.01, n=n)
+
+
+def row(title: str, **changes: object) -> RobustnessRow:
+    usual = {
+        "model": title.lower(), "title": title, "method": "cifs", "dataset": "d", "arch": "resnet10", "width": 16,
+        "epochs": 30, "eps": 0.1, "split": "test", "n": 1000, "strongest": "cw", "sweep": [], "notes": [],
+        "cells": {"natural": cell(0.9), "cw": cell(0.5), "autoattack": cell(0.45, 100)},
+    }  # fmt: skip
+    return RobustnessRow.model_validate(usual | changes)
 
 
 @pytest.fixture
 def table() -> RobustnessTable:
-    columns = [Column(key=key, title=title, description="") for key, title in (("natural", "Natural"), ("cw", "C&W"))]
-    return RobustnessTable(columns=columns, rows=[row("A_<b>", natural=0.9, cw=0.5)])
+    columns = [Column(key=key, title=title, description="") for key, title in COLUMNS.items()]
+    return RobustnessTable(columns=columns, rows=[row("A_<b>")])
 
 
 def test_html_escapes_titles_and_underlines_the_strongest(table: RobustnessTable) -> None:
     html = to_html(printed(table))
-    assert "A_&lt;b&gt;" in html
+    assert f"A_&lt;b&gt;<small>{SOURCE}</small>" in html
     assert "C&amp;W" in html
     assert "<u>50.00</u><small>49.00–51.00</small>" in html
+    assert "<td>45.00<small>44.00–46.00, n = 100</small>" in html
     assert "<u>90.00</u>" not in html
 
 
 def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> None:
     assert to_markdown(printed(table)).splitlines() == [
-        "| Model | Natural | C&W |",
-        "| --- | ---: | ---: |",
-        "| A_<b> | 90.00 (89.00–91.00) | <u>50.00</u> (49.00–51.00) |",
+        "| Model | Natural | C&W | + AutoAttack |",
+        "| --- | ---: | ---: | ---: |",
+        f"| A_<b>, {SOURCE} | 90.00 (89.00–91.00) | <u>50.00</u> (49.00–51.00) | 45.00 (44.00–46.00, n = 100) |",
     ]
 
 
 def test_latex_escapes_what_latex_reads(table: RobustnessTable) -> None:
     latex = to_latex(printed(table))
-    assert r"Model & Natural & C\&W \\" in latex
-    assert r"A\_<b> & 90.00 {\scriptsize (89.00--91.00)} & \underline{50.00} {\scriptsize (49.00--51.00)} \\" in latex
+    assert r"Model & Natural & C\&W & + AutoAttack \\" in latex
+    assert rf"A\_<b>, {SOURCE} & 90.00 {{\scriptsize (89.00--91.00)}} & \underline{{50.00}} {{\scriptsize" in latex
 
 
 def test_csv_gives_fractions_one_line_a_measurement(table: RobustnessTable) -> None:
+    table.rows[0].last = LastCheckpoint(epoch=30, cells={"natural": cell(0.8)})
     lines = list(csv.DictReader(io.StringIO(to_csv(table))))
-    assert [(line["column"], float(line["accuracy"]), line["strongest"]) for line in lines] == [
-        ("natural", 0.9, "False"),
-        ("cw", 0.5, "True"),
+    read = [(line["checkpoint"], line["column"], float(line["accuracy"]), line["n"]) for line in lines]
+    assert read == [
+        ("kept", "natural", 0.9, "1000"),
+        ("kept", "cw", 0.5, "1000"),
+        ("kept", "autoattack", 0.45, "100"),
+        ("last", "natural", 0.8, "1000"),
     ]
+    assert [line["strongest"] for line in lines] == ["False", "True", "False", "False"]
+    assert (lines[0]["width"], lines[0]["epochs"]) == ("16", "30")
 
 
 def test_what_was_not_measured_is_a_dash(table: RobustnessTable) -> None:
     del table.rows[0].cells["cw"]
+    assert [entry and entry.text for entry in printed(table).rows[0].entries] == ["90.00", None, "45.00"]
     for write in (to_html, to_markdown, to_latex):
         assert "–" in write(printed(table)) or "--" in write(printed(table))
-    assert len(to_csv(table).splitlines()) == 2
+    assert len(to_csv(table).splitlines()) == 3
+
+
+def test_the_last_checkpoint_stands_below_the_best(table: RobustnessTable) -> None:
+    table.rows[0].last = LastCheckpoint(epoch=30, cells={"natural": cell(0.8)})
+    best, last = printed(table).rows
+    assert (best.title, best.kind, last.title, last.kind) == ("A_<b>", "measured", "A_<b>", "last")
+    assert "epoch 30" in last.source
+    assert [entry and entry.text for entry in last.entries] == ["80.00", None, None]
+
+
+def test_the_paper_s_rows_stand_below_ours_of_the_same_kind_alone(table: RobustnessTable) -> None:
+    ours = [row("Ours", dataset="cifar10", arch=arch) for arch in ("resnet18", "wrn28", "resnet10")]
+    found = [printed(table.model_copy(update={"rows": [one]})).rows[1:] for one in ours]
+    assert [[line.source for line in lines] for lines in found] == [
+        ["paper (width 64, 120 epochs)"] * 3, ["paper (width 160, 120 epochs)"] * 3, []
+    ]  # fmt: skip
+    assert [entry and (entry.text, entry.underlined) for entry in found[0][2].entries] == [
+        ("83.86", False), ("50.16", False), None,
+    ]  # fmt: skip
+
+
+def test_a_group_is_of_one_data_set_network_and_budget_in_the_order_of_the_paper(table: RobustnessTable) -> None:
+    rows = [row("C"), row("W", width=64), row("V", method="vanilla"), row("E", eps=0.2), row("D", dataset="e")]
+    found = groups(table.model_copy(update={"rows": rows}))
+    assert [[one.title for one in group.rows] for group in found.values()] == [["V", "C"], ["E"], ["W"], ["D"]]
+    assert next(iter(found)) == "d, resnet10, width 16, ε = 0.1"
+
+
+def test_models_of_one_title_are_told_apart_by_their_ids() -> None:
+    rows = [row("A"), row("B"), row("A", model="a-2")]
+    assert labels(rows) == {"a": "A (a)", "b": "B", "a-2": "A (a-2)"}
+
+
+@pytest.mark.parametrize(("eps", "text"), [(8 / 255, "8/255"), (0.1, "0.1"), (0.0, "0"), (0.031, "0.031")])
+def test_a_budget_is_written_as_people_write_it(eps: float, text: str) -> None:
+    assert eps_text(eps) == text
+
+
+def comparison(**columns: tuple[float, float, float]) -> Comparison:
+    """By column: both accuracies and the p-value."""
+    compared = [
+        ComparedColumn(column=key, n=1000, first=a, second=b, only_first=50, only_second=2000, p_value=p)
+        for key, (a, b, p) in columns.items()
+    ]
+    return Comparison(first="a", second="b", dataset="d", split="test", eps=0.1, columns=compared)
+
+
+def test_the_verdict_is_that_of_every_attack_together() -> None:
+    found = comparison(natural=(0.9, 0.8, 0.0), worst=(0.4, 0.45, 1e-5), autoattack=(0.4, 0.39, 0.4))
+    worst, autoattack = verdict(found, {"worst": "Worst case"}, "A", "B")
+    assert worst == "**B is more robust than A** under “Worst case” (1,000 images, p < 0.0001): by 5.00 points."
+    assert autoattack.startswith("**Neither is shown to be more robust** under “autoattack” (1,000 images, p = 0.4)")
+    assert verdict(comparison(), {}, "A", "B") == []
+
+
+def test_the_difference_is_that_of_the_first_less_the_second() -> None:
+    line = printed_difference(comparison(cw=(0.4, 0.45, 0.01)), {"cw": "C&W"}, "A", "B").rows[0]
+    assert (line.title, line.source) == ("C&W", "n = 1,000")
+    assert [entry and entry.text for entry in line.entries] == ["40.00", "45.00", "-5.00", "50", "2,000", "0.01"]
 
 
 def test_every_download_writes_something_for_an_empty_table() -> None:
@@ -67,8 +144,6 @@ def test_every_download_writes_something_for_an_empty_table() -> None:
 
 
 def test_the_papers_strongest_attack_is_pgd_100_in_every_row() -> None:
-    for arch, results in RESULTS.items():
-        paper = printed_paper(arch, COLUMNS, results)
-        assert all(
-            [bool(entry and entry.strongest) for entry in row.entries] == [False] * 4 + [True] for row in paper.rows
-        )
+    for results in RESULTS.values():
+        for line in printed_paper(results).rows:
+            assert [bool(entry and entry.underlined) for entry in line.entries] == [False] * 4 + [True]

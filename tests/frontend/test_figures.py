@@ -6,18 +6,24 @@ import pytest
 from backend.schemas import (
     Cell,
     ChannelMaps,
+    ChannelShift,
     ChannelsResponse,
     Column,
+    Estimate,
     RobustnessRow,
     RobustnessTable,
     SweepEntry,
     TrajectoryStep,
 )
 from frontend.figures.activations import activation_figure, activation_info, shift
+from frontend.figures.by_class import by_class_figure, by_class_info
+from frontend.figures.colours import METHODS
+from frontend.figures.curves import curve_info, eps_figure, steps_figure
 from frontend.figures.importance import curve_figure, importance_factor, importance_info, road_figure
 from frontend.figures.maps import maps_figure, maps_info
 from frontend.figures.predictions import Belief, probability_figure, probability_info
 from frontend.figures.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
+from frontend.figures.shift import shift_figure, shift_info
 from frontend.figures.trajectory import trajectory_figure, trajectory_info
 from frontend.masks import damp_nr, keep_most_relevant
 
@@ -58,6 +64,21 @@ def test_the_channel_chart_carries_both_activations_and_the_channel_of_every_poi
     assert list(line.y) == [3.0, 0.5, 4.0, 2.5]
     assert list(bars.customdata) == list(line.customdata) == [3, 0, 2, 1]
     assert (list(pr.customdata), list(nr.customdata)) == ([3, 0], [2, 1])
+
+
+def test_the_claim_is_drawn_in_per_cent_of_the_mean_activation_with_whiskers() -> None:
+    nr, pr = Estimate(mean=0.1, low=0.08, high=0.14, n=9), Estimate(mean=-0.2, low=-0.3, high=-0.1, n=9)
+    measured = ChannelShift(nr_over_activation=nr, pr_under_activation=pr, mean_activation=0.5)
+    without_pr = measured.model_copy(update={"pr_under_activation": None})
+    silent = measured.model_copy(update={"mean_activation": 0.0})
+    info = shift_info({"a": measured, "b": without_pr, "c": silent, "older": None})
+    assert [bars.models for bars in info] == [["a", "b"], ["a"]]
+    assert info[0].mean == pytest.approx([20.0, 20.0])
+    assert info[1].mean == pytest.approx([-40.0])
+    assert (info[0].below, info[0].above) == (pytest.approx([4.0, 4.0]), pytest.approx([8.0, 8.0]))
+    figure = shift_figure(info, dict.fromkeys(("a", "b", "c", "older"), "one title"))
+    assert [list(bar.y) for bar in figure.data] == [["a", "b"], ["a"]]
+    assert list(figure.data[0].error_x.array) == pytest.approx([8.0, 8.0])
 
 
 def test_likely_classes_come_first_and_the_rest_is_counted() -> None:
@@ -145,7 +166,8 @@ def cell(accuracy: float) -> Cell:
 
 
 def swept(beta: float | str) -> SweepEntry:
-    found = cell(0.6 if beta else 0.4).model_copy(update={"settings": {"beta": beta}})
+    few = {"n": 10} if beta == "inf" else {}
+    found = cell(0.6 if beta else 0.4).model_copy(update={"settings": {"beta": beta}} | few)
     return SweepEntry(**found.model_dump(), column="pgd20", counted=not beta)
 
 
@@ -160,7 +182,7 @@ def row(**changes: object) -> RobustnessRow:
 
 def table() -> RobustnessTable:
     columns = [Column(key=k, title=k.upper(), description="") for k in ("natural", "pgd20", "cw")]
-    return RobustnessTable(columns=columns, rows=[row(), row(title="N", cells={"natural": cell(0.5)})])
+    return RobustnessTable(columns=columns, rows=[row(), row(model="n", title="N", cells={"natural": cell(0.5)})])
 
 
 def test_bars_are_per_cent_with_their_intervals_and_gaps_where_nothing_was_measured() -> None:
@@ -173,12 +195,63 @@ def test_bars_are_per_cent_with_their_intervals_and_gaps_where_nothing_was_measu
 
 def test_the_sweep_marks_the_setting_that_counts() -> None:
     points = sweep_info(row())
-    assert [(point.label, point.counted) for point in points] == [("β = 0", True), ("β = 2", False), ("β = ∞", False)]
+    assert [(point.label, point.counted) for point in points] == [
+        ("β = 0", True),
+        ("β = 2", False),
+        ("β = ∞ (n = 10)", False),
+    ]
     assert list(sweep_figure(points, {"pgd20": "PGD-20"}).data[0].marker.symbol) == [
         "circle",
         "circle-open",
         "circle-open",
     ]
+
+
+def curves(*accuracies: float) -> dict[str, object]:
+    points = [cell(accuracy).model_dump() for accuracy in accuracies]
+    return {
+        "n": 100,
+        "settings": {},
+        "eps": [point | {"eps": k * 4 / 255} for k, point in enumerate(points)],
+        "steps": [point | {"steps": 10**k} for k, point in enumerate(points)],
+    }
+
+
+def test_curves_are_per_cent_in_the_colour_of_the_method_and_told_apart_within_it() -> None:
+    rows = [row(curves=curves(0.9, 0.5)), row(model="b", curves=curves(0.8, 0.4)), row(model="c")]
+    one, other = curve_info(rows, "eps")
+    assert (one.model, other.model) == ("M (m)", "M (b)")
+    assert one.colour == other.colour == METHODS["cifs"]
+    assert one.dash != other.dash
+    assert (one.x, one.accuracy) == ([0, 4 / 255], pytest.approx([90.0, 50.0]))
+    assert (one.low[1], one.high[1]) == (pytest.approx(49.0), pytest.approx(52.0))
+    assert [curve.x for curve in curve_info(rows, "steps")] == [[1, 10]] * 2
+
+
+def test_a_band_goes_there_and_back_and_the_training_budget_is_marked() -> None:
+    info = curve_info([row(curves=curves(0.9, 0.5))], "eps")
+    figure = eps_figure(info, [8 / 255])
+    band, line = figure.data
+    assert list(band.x) == [0, 4 / 255, 4 / 255, 0]
+    assert list(band.y) == pytest.approx([92, 52, 49, 89])
+    assert list(line.y) == pytest.approx([90, 50])
+    assert figure.layout.annotations[0].text == "trained at ε = 8/255"
+    assert steps_figure(info).layout.xaxis.type == "log"
+
+
+def test_accuracy_by_class_is_of_the_images_of_that_class_and_never_of_the_first_few_alone() -> None:
+    right = cell(0.4).model_copy(update={"by_class": [20, 0, 10]})
+    few = right.model_copy(update={"n": 10})
+    cells = {"pgd20": right, "autoattack": few}
+    older = row(model="b", title="older", classes=["x", "y", "z"])
+    counted = row(cells=cells, classes=older.classes, class_counts=[50, 0, 50])
+    info = by_class_info([older, counted], "pgd20")
+    assert info is not None
+    assert (info.models, info.classes) == (["M"], ["x", "y", "z"])
+    assert info.accuracy == [[40.0, None, 20.0]]
+    assert list(by_class_figure(info).data[0].x) == ["x", "y", "z"]
+    assert by_class_info([counted], "autoattack") is None
+    assert by_class_info([row()], "pgd20") is None
 
 
 def test_masks_follow_relevance() -> None:

@@ -13,7 +13,7 @@ from tests.frontend.fake_backend import FakeBackend, Fault, pixels, png
 FRONTEND = Path(__file__).parents[2] / "frontend"
 PAGES = ("channels", "imgf", "robustness")
 CHANNEL_VIEWS = ("every channel", "importance", "damp channels", "the attack, step by step")
-ROBUSTNESS_VIEWS = ("table", "bars", "channels by class", "the paper's numbers")
+ROBUSTNESS_VIEWS = ("table", "difference", "against ε and steps", "by class", "bars", "checks", "channels by class")
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -209,11 +209,68 @@ def test_a_cifs_layer_starts_with_its_own_imgf(backend: FakeBackend) -> None:
     assert "imgf" not in backend.asked[-1][1]
 
 
+def test_figures_1_and_2_show_frequency_and_the_claim_as_a_number() -> None:
+    page = fine(open_page("robustness", show="channels by class"))
+    assert "NR over-activation +0.15 [+0.14, +0.17]" in texts(page)
+    assert "`cifs statistics fmnist-resnet10-w16-cas`" in texts(page)
+    assert shifts_drawn(page) == pytest.approx([30, 6, 6])
+    page.segmented_control(key="shift-of").select("all classes").run()
+    assert shifts_drawn(fine(page)) == pytest.approx([15, 3, 3])
+    page.segmented_control(key="quantity").select("frequency").run()
+    assert "exceeds 1 %" in texts(fine(page))
+    first = next(iter(charts(page).values()))
+    assert first["layout"]["yaxis"]["title"]["text"] == "frequency"
+    assert first["layout"]["yaxis"]["range"] == pytest.approx([0, 1.12 * 0.5])
+
+
+def shifts_drawn(page: AppTest) -> list[float]:
+    return list(charts(page).values())[-1]["data"][0]["x"]
+
+
 def test_the_strongest_attack_is_underlined_and_three_downloads_are_offered() -> None:
     page = fine(open_page("robustness"))
     html = page.get("html")[0].proto.body
     assert "<u>71.01</u>" in html
     assert [button.label for button in page.get("download_button")] == ["CSV", "Markdown", "LaTeX"]
+
+
+FASHION = "fashion_mnist, resnet10, width 16, ε = 0.1"
+
+
+def test_networks_of_another_kind_never_share_a_table() -> None:
+    page = fine(open_page("robustness"))
+    assert page.selectbox(key="group").options == ["cifar10, resnet18, width 16, ε = 8/255", FASHION]
+    shown = page.get("html")[0].proto.body
+    assert "paper (width 64, 120 epochs)" in shown
+    assert "measured here (width 16, 30 epochs, n = 10,000)" in shown
+    page.selectbox(key="group").select(FASHION).run()
+    assert "paper (" not in fine(page).get("html")[0].proto.body
+    assert address(page, "group") == FASHION
+
+
+def test_cifs_is_compared_with_vanilla_of_its_group_in_plain_words() -> None:
+    page = fine(open_page("robustness", show="difference", group=FASHION))
+    assert [page.selectbox(key=key).value for key in ("first", "second")] == [
+        f"fmnist-resnet10-w16-{method}" for method in ("cifs", "vanilla")
+    ]
+    assert "**CIFS-softmax is more robust than Vanilla AT** under “PGD-100” (10,000 images" in texts(page)
+    page.selectbox(key="first").select("fmnist-resnet10-w16-vanilla").run()
+    assert fine(page).selectbox(key="second").value != "fmnist-resnet10-w16-vanilla"
+
+
+@pytest.mark.parametrize("view", ["against ε and steps", "by class"])
+def test_what_an_older_file_lacks_is_told_with_the_command_that_measures_it(view: str) -> None:
+    page = fine(open_page("robustness", show=view, group=FASHION))
+    assert "`cifs evaluate fmnist-resnet10-w16-cas" in texts(page)
+    assert "cifs evaluate fmnist-resnet10-w16-cifs" not in texts(page)
+    assert charts(page)
+
+
+def test_checks_are_told_by_a_symbol_and_a_word() -> None:
+    said = texts(fine(open_page("robustness", show="checks", group=FASHION)))
+    assert ":red[:material/cancel: **fail**]\u2003**Check square:** square: found" in said
+    assert ":gray[:material/remove: does not apply]\u2003**Check through_mask:**" in said
+    assert "`cifs check fmnist-resnet10-w16-cas`" in said
 
 
 FAULTS: dict[Fault, str] = {

@@ -1,5 +1,6 @@
 """Streaming statistics: the same answer in one batch or many, by the definition, and back from their file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,48 @@ def test_relevance_at_the_penultimate_layer_is_the_weight_row_of_the_class() -> 
             np.testing.assert_allclose(row, model.fc.weight[label].detach().numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("label", [None, 0, 3])
+def test_the_shift_at_the_penultimate_layer_is_told_by_the_weight_row(label: int | None) -> None:
+    model = tiny()
+    x, y = labelled().batch(slice(None))
+    found = channel_statistics(model, [labelled()[:10], labelled()[10:]], ATTACK, dataset="tiny", split="test")
+    a = []
+    for data in (x, perturb(model, x, y, ATTACK)):
+        with torch.no_grad(), capture(model, "layer4.0") as captured:
+            model(data)
+        a.append(captured.features.mean(dim=(2, 3)))
+    pr = model.fc.weight[y] > 0
+    nr_shifts, pr_shifts = [], []
+    for i in range(24):
+        if label is None or y[i] == label:
+            grown = a[1][i] - a[0][i]
+            nr_shifts.append(float(grown[~pr[i]].mean()))
+            pr_shifts.append(-float(grown[pr[i]].mean()))
+    shift = found.shift("layer4.0", label)
+    assert shift is not None
+    assert shift.mean_activation == pytest.approx(float(a[0].mean()), rel=1e-5)
+    for estimate, expected in ((shift.nr_over_activation, nr_shifts), (shift.pr_under_activation, pr_shifts)):
+        assert estimate is not None
+        assert estimate.n == len(expected)
+        assert estimate.mean == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_a_class_without_images_has_no_shift(statistics: ChannelStatistics) -> None:
+    shift = statistics.shift("layer4.0", K - 1)
+    assert shift is not None
+    assert (shift.nr_over_activation, shift.pr_under_activation) == (None, None)
+
+
+def test_a_file_of_before_the_shift_was_kept_still_loads(statistics: ChannelStatistics, tmp_path: Path) -> None:
+    path = tmp_path / "old.npz"
+    replace(statistics, labels=None, shifts=None).save(path)
+    with np.load(path) as file:
+        assert not {"labels", "shifts"} & set(file.files)
+    back = ChannelStatistics.load(path)
+    assert back.shift("layer4.0") is None
+    assert back.arrays.keys() == statistics.arrays.keys()
+
+
 def test_statistics_come_back_from_their_file(statistics: ChannelStatistics, tmp_path: Path) -> None:
     path = tmp_path / "m" / "channel_statistics.npz"
     statistics.save(path)
@@ -118,15 +161,19 @@ def test_statistics_come_back_from_their_file(statistics: ChannelStatistics, tmp
     assert back.arrays.keys() == statistics.arrays.keys()
     for key, array in statistics.arrays.items():
         np.testing.assert_array_equal(back.arrays[key], array)
+    assert back.shift("layer2.0", 1) == statistics.shift("layer2.0", 1)
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_an_unknown_layer_or_class_is_refused(statistics: ChannelStatistics) -> None:
-    with pytest.raises(UnknownName, match=r"'layer9'.*layer4\.0"):
-        statistics.of("layer9", "natural", 0)
+    for ask in (lambda: statistics.of("layer9", "natural", 0), lambda: statistics.shift("layer9")):
+        with pytest.raises(UnknownName, match=r"'layer9'.*layer4\.0"):
+            ask()
     for label in (-1, K):
         with pytest.raises(UnknownName, match=f"class {label}"):
             statistics.of("stem", "natural", label)
+        with pytest.raises(UnknownName, match=f"class {label}"):
+            statistics.shift("stem", label)
 
 
 def foreign(path: Path) -> None:

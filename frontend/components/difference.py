@@ -1,0 +1,46 @@
+"""Two models, compared on the same images."""
+
+import streamlit as st
+
+from backend.schemas import RobustnessTable
+from frontend import state
+from frontend.components.lab import Lab
+from frontend.components.robustness_table import draw
+from frontend.difference import printed_difference, verdict
+from frontend.groups import labels
+
+
+def show_difference(lab: Lab, table: RobustnessTable) -> None:
+    names = labels(table.rows)
+    if len(names) < 2:
+        st.info("It takes two evaluated models. `cifs evaluate ID` measures another.", icon=":material/inventory_2:")
+        return
+    chosen, against = st.columns(2)
+    with chosen:
+        first = pick(names, "Model", "first", list(names), default_of(table, "cifs"))
+    with against:
+        others = [model for model in names if model != first]
+        vanilla = default_of(table, "vanilla")
+        second = pick(names, "against", "second", others, vanilla if vanilla in others else others[0])
+    titles = {column.key: column.title for column in table.columns}
+    comparison = lab.compare(first, second)
+    for sentence in verdict(comparison, titles, names[first], names[second]):
+        st.markdown(sentence)
+    draw(printed_difference(comparison, titles, names[first], names[second]))
+    st.caption(
+        "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
+        "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
+        f"between equally robust models. `cifs compare {first} {second}` prints the same."
+    )
+
+
+def pick(names: dict[str, str], title: str, key: str, options: list[str], default: str) -> str:
+    chosen: str = state.choose(st.selectbox, title, key, options, default=default, format_func=names.__getitem__)
+    return chosen
+
+
+def default_of(table: RobustnessTable, method: str) -> str:
+    """The method's model, among several CIFS-softmax; the last of all where there is none."""
+    rows = [row for row in table.rows if row.method == method]
+    softmax = [row for row in rows if "softmax" in row.model]
+    return (softmax or rows or table.rows[-1:])[0].model

@@ -1,0 +1,80 @@
+"""The robustness table with its downloads, and what stands behind each figure."""
+
+import streamlit as st
+
+from backend.schemas import RobustnessRow, RobustnessTable
+from frontend.export import DOWNLOADS, PrintedTable, printed, printed_paper, to_html
+from frontend.figures.robustness import sweep_figure, sweep_info
+from frontend.groups import eps_text, labels
+from frontend.paper import RESULTS
+
+STYLE = """<style>
+table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
+table.robustness th, table.robustness td { padding: .5rem .7rem; text-align: right }
+table.robustness tr { border-bottom: 1px solid rgba(128,128,128,.25) }
+table.robustness th:first-child { text-align: left }
+table.robustness thead th { font-weight: 600; border-bottom: 2px solid rgba(128,128,128,.5) }
+table.robustness tr.last th { font-weight: 400; padding-left: 1.6rem }
+table.robustness tr.paper { background: rgba(128,128,128,.1) }
+table.robustness tr:not(.paper) + tr.paper { border-top: 2px solid rgba(128,128,128,.5) }
+table.robustness small { display: block; font-weight: 400; opacity: .65 }
+table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px }
+</style>"""
+
+
+CAPTIONS = {
+    "measured": "Below each accuracy its 95 % Wilson interval, and n where it was measured on the first images only.",
+    "last": "Of each training the best checkpoint on validation images counts; indented, the last one.",
+    "paper": "On grey the paper's own figures, of the width and training they name: not measured here.",
+}
+
+
+def show_table(table: RobustnessTable) -> None:
+    shown = printed(table)
+    draw(shown)
+    kinds = {row.kind for row in shown.rows}
+    st.caption(" ".join(text for kind, text in CAPTIONS.items() if kind in kinds))
+    if without := [row.title for row in table.rows if "autoattack" not in row.cells]:
+        st.caption(
+            f"Without AutoAttack, which `cifs evaluate ID --suite autoattack` runs, figures are upper bounds: those of "
+            f"{', '.join(without)}."
+        )
+    with st.container(horizontal=True):
+        for kind in DOWNLOADS:
+            st.download_button(
+                kind.name, kind.write(table), kind.file, kind.mime, icon=":material/download:", on_click="ignore"
+            )
+    show_details(table)
+
+
+def draw(table: PrintedTable) -> None:
+    st.html(STYLE + to_html(table))
+
+
+def show_details(table: RobustnessTable) -> None:
+    titles = {column.key: column.title for column in table.columns}
+    with st.expander("What the columns mean"):
+        for column in table.columns:
+            st.markdown(f"**{column.title}**: {column.description}")
+    for row, name in zip(table.rows, labels(table.rows).values(), strict=True):
+        with st.expander(f"{name}: settings, sweep and notes"):
+            row_details(row, titles)
+    with st.expander("The paper's numbers: CIFAR-10, large networks trained on GPUs"):
+        for results in RESULTS.values():
+            draw(printed_paper(results))
+
+
+def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
+    st.caption(
+        f"{row.model}: {row.arch}, width {row.width}, {row.method}. {row.n:,} {row.split} images of {row.dataset}, "
+        f"ε = {eps_text(row.eps)}."
+    )
+    for note in row.notes:
+        st.markdown(f"- {note}")
+    if row.sweep:
+        st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
+        st.plotly_chart(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt="accuracies of the sweep")
+    settings = {titles.get(key, key): cell.settings for key, cell in row.cells.items() if cell.settings}
+    if settings:
+        shown = [{"column": name} | {k: str(v) for k, v in values.items()} for name, values in settings.items()]
+        st.dataframe(shown, hide_index=True)
