@@ -91,7 +91,8 @@ def _evaluated(entry: Entry) -> dict[str, Any]:
 
 def _epochs(info: Info) -> int | None:
     with suppress(KeyError, TypeError, ValueError):
-        return int((info.training or {})["recipe"]["epochs"])
+        training = info.training or {}
+        return int(training.get("total_epochs") or training["recipe"]["epochs"])
     return None
 
 

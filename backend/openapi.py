@@ -185,6 +185,16 @@ ANSWERS: dict[str, Any] = {
         "attack": PGD,
         "natural": SUMMARY,
         "adversarial": SUMMARY | {"activation": [0.0533, 0.1599, 0.1148], "frequency": [0.516, 0.75, 0.4947]},
+        "shift": {
+            "nr_over_activation": {"mean": 0.2044, "low": 0.1885, "high": 0.2207, "n": 188},
+            "pr_under_activation": {"mean": 0.4283, "low": 0.4015, "high": 0.4555, "n": 188},
+            "mean_activation": 0.3307,
+        },
+        "shift_all": {
+            "nr_over_activation": {"mean": 0.3387, "low": 0.3336, "high": 0.3437, "n": 2000},
+            "pr_under_activation": {"mean": 0.2626, "low": 0.2538, "high": 0.2715, "n": 2000},
+            "mean_activation": 0.3307,
+        },
     },
     "GET /datasets": [
         {

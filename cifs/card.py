@@ -49,6 +49,8 @@ def _training(entry: Entry) -> str:
         return "## Training\n\nNot recorded."
     recipe = training["recipe"]
     attack = recipe["attack"]
+    epochs = training.get("total_epochs", recipe["epochs"])
+    total = f" ({epochs} with those of its start)" if epochs > recipe["epochs"] else ""
     lines = [
         f"- command: `{entry.info.command}`",
         *(
@@ -56,7 +58,7 @@ def _training(entry: Entry) -> str:
             if recipe.get("init")
             else []
         ),
-        f"- {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
+        f"- {recipe['epochs']} epochs{total}, batch {recipe['batch_size']}, "
         f"SGD with {recipe['schedule']} schedule, peak lr {recipe['lr']}, "
         f"weight decay {recipe['weight_decay']}, crop (pad {recipe['padding']}){' + flip' if recipe['flip'] else ''}, "
         f"{recipe['precision']}, seed {recipe['seed']}",

@@ -160,6 +160,7 @@ def _kept(run: Run, zoo: Zoo, name: str, recipe: str, overrides: list[str]) -> t
         command=" ".join(["cifs train", recipe, *(f"--set {override}" for override in overrides)]),
         training={
             "recipe": plan.as_dict(),
+            "total_epochs": plan.epochs + (run.start.epochs if run.start else 0),
             "kept_epoch": epoch,
             "kept": f"{plan.keep} checkpoint" + (", chosen on the validation images" if plan.keep == "best" else ""),
             "validation_score": run.best["score"] if run.best else None,

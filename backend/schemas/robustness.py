@@ -72,7 +72,7 @@ class RobustnessRow(BaseModel):
     dataset: str
     arch: str
     width: int
-    epochs: int | None = Field(None, description="of its training recipe; null where that is not known")
+    epochs: int | None = Field(None, description="of its training, its start's included; null where that is not known")
     eps: float = Field(description="the budget it was evaluated at")
     trained_eps: float | None = Field(None, description="the budget it was trained at; null for a natural model")
     split: str

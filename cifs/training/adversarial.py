@@ -56,7 +56,7 @@ class Run:
         recipe = self.recipe
         self.ranks.check(recipe.batch_size)
         spec = dataset(recipe.dataset)
-        start = None if recipe.init is None else starting_point(recipe.init, self.zoo)
+        self.start = start = None if recipe.init is None else starting_point(recipe.init, self.zoo)
         images = load_images(recipe.dataset, "train")
         if not 0 <= recipe.validation < len(images) - recipe.batch_size:
             raise InvalidParameter(

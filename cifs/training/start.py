@@ -18,6 +18,12 @@ class Start:
         """Its mean and std (None is 0 and 1): weights are of use only behind what they were trained with."""
         return {key: self.entry.config.get(key) for key in ("mean", "std")}
 
+    @property
+    def epochs(self) -> int:
+        """How many it was trained for here, its own start's included; 0 for what was imported."""
+        training = self.entry.info.training or {}
+        return int(training.get("total_epochs") or training.get("recipe", {}).get("epochs", 0))
+
     def give_to(self, model: CNN) -> None:
         """Weights of the same name and shape go to `model`; the others (say, of new probes) keep what they have.
 

@@ -31,7 +31,7 @@ def pick_image(lab: Lab, model: ModelInfo) -> ImageRef:
         with source:
             name = _choose_source(datasets)
         if name == UPLOAD:
-            return _upload(model) or _chosen(datasets[0])
+            return _upload(model, "Until there is a file, the gallery's image stays. ") or _chosen(datasets[0])
         dataset = next(dataset for dataset in datasets if dataset.name == name)
         image = _chosen(dataset)
         _gallery(lab, dataset, image, filtering, paging)
@@ -89,13 +89,13 @@ def _thumbnails(samples: Sequence[Sample], current: int) -> None:
             )  # fmt: skip
 
 
-def _upload(model: ModelInfo) -> UploadedImage | None:
+def _upload(model: ModelInfo, otherwise: str = "") -> UploadedImage | None:
     size = "×".join(str(side) for side in model.image_shape[1:])
     file = st.file_uploader(
         f"PNG or JPEG; it will be resized to {size}", type=["png", "jpg", "jpeg"], key="upload-file"
     )
     if file is None:
-        st.caption("Until there is a file, the gallery's image stays. An upload is not part of the address.")
+        st.caption(f"{otherwise}An upload is not part of the address.")
         return None
     options = [None, *range(len(model.classes))]
     label = st.selectbox(

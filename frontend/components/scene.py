@@ -47,7 +47,7 @@ def pick_model(lab: Lab, models: list[ModelInfo]) -> ModelInfo:
     of_asked = next((name for name, members in families.items() if asked in [m.id for m in members]), None)
     if len(families) > 1:
         family = state.choose(
-            st.selectbox, "Data and network", "family", list(families), default=of_asked or next(iter(families))
+            st.selectbox, "Data set and network", "family", list(families), default=of_asked or next(iter(families))
         )
     else:
         (family,) = families

@@ -7,6 +7,7 @@ import streamlit as st
 
 from backend.schemas import Choice, Described, ModelInfo
 from frontend import state
+from frontend.groups import eps_text
 from frontend.parameters import Parameter, bounds, check_all, read_schema
 
 USUAL = "pgd"
@@ -18,7 +19,8 @@ SLIDER_HALF = 20  # positions on either side of the default
 def attack_form(attacks: Sequence[Described], model: ModelInfo) -> Choice:
     """The attack in force; changed by the form's button, not by every keystroke."""
     by_name = {attack.name: attack for attack in attacks}
-    suited = {"eps": model.default_eps}
+    text = eps_text(model.default_eps)
+    suited = {"eps": text if "/" in text else model.default_eps}  # 8/255, as people write it
     in_force = recall_attack(by_name, suited)
     name = st.selectbox(
         "Attack", list(by_name), index=list(by_name).index(in_force.name), key="attack-name",

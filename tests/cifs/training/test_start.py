@@ -85,3 +85,10 @@ def test_an_unknown_start_lists_what_there_is(zoo: Zoo) -> None:
 def test_a_start_of_another_architecture_or_width_is_refused(other: str, zoo: Zoo) -> None:
     with pytest.raises(CheckpointError, match="init = 'start' is a resnet10 of width 4, and a .* cannot start from it"):
         run(zoo, other)
+
+
+def test_epochs_of_a_start_count_with_those_of_its_own_start(zoo: Zoo) -> None:
+    assert starting_point("start", zoo).epochs == 0  # where it comes from is not known
+    for training, epochs in (({"recipe": {"epochs": 8}}, 8), ({"recipe": {"epochs": 2}, "total_epochs": 5}, 5)):
+        zoo.save("begun", tiny(), Info(title="B", dataset="tiny", method="natural", training=training))
+        assert starting_point("begun", zoo).epochs == epochs
