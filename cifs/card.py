@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cifs.attacks import STAGES
 from cifs.data import dataset
 from cifs.evaluation import COLUMNS
 from cifs.files import replacing
@@ -112,7 +113,7 @@ def _evaluation(entry: Entry) -> str:
         stages = (
             "" if settings["version"] == "standard" else "".join(f" --stage {stage}" for stage in settings["stages"])
         )
-        commands.append(f"cifs evaluate {entry.id} --suite autoattack{stages}")
+        commands.append(f"cifs evaluate {entry.id} --suite autoattack{chosen}")
     return text + f"\n\nReproduce: {', '.join(f'`{command}`' for command in commands)}."
 
 

@@ -1,5 +1,6 @@
 """`cifs …`: training, evaluation, attacks and channel analysis from the command line."""
 
+import json
 import signal
 import sys
 import time
@@ -303,7 +304,10 @@ def evaluate(
         int | None,
         typer.Option(help="first n images only: a table is then printed, not kept; the other suites take 1000", min=1),
     ] = None,
-    eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="ε, a number or a fraction; what is measured at another than the usual is not kept"),
+    ] = None,
     column: Annotated[list[str] | None, typer.Option(help="only these columns of the table")] = None,
     sweep: Annotated[
         int | None, typer.Option(help="try adaptive settings on the first images, the best two on all", min=1)
@@ -329,7 +333,8 @@ def evaluate(
             raise InvalidParameter(
                 f"{entry.evaluation_path} is of other weights, ε or images, or of fewer; evaluate the table first"
             )
-    kept = before is not None or (n is None and column is None and name == entry.info.dataset and split == "test")
+    own = (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)  # what evaluation.json speaks of
+    kept = before is not None or (own and n is None and column is None)
     with progress_bar() as bar, stopping_on_signal() as stop:
         task = bar.add_task(model, total=None)
         last = ""
@@ -664,7 +669,14 @@ def _parameters(overrides: list[str] | None) -> dict[str, Any]:
     pairs = [override.partition("=") for override in overrides or []]
     if wrong := [key for key, separator, _ in pairs if not separator]:
         raise InvalidParameter(f"--set {wrong[0]!r}: write parameter=value, for example eps=8/255")
-    return {key: {"true": True, "false": False}.get(value, value) for key, _, value in pairs}
+    return {key: _number_or_text(value) for key, _, value in pairs}
+
+
+def _number_or_text(value: str) -> Any:
+    """20, 0.1 and true as JSON has them, 8/255 as it stands."""
+    with suppress(ValueError):
+        return json.loads(value, parse_constant=str)
+    return value
 
 
 def _test_images(data: str, index: list[int]) -> tuple[Tensor, Tensor]:

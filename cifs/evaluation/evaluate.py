@@ -152,7 +152,7 @@ class Evaluation:
         Where it matters, AutoAttack is run a second time through the importance maps.
         """
         masks = (False, True) if mask_matters(self.model) else (False,)
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"name": "autoattack", "stages": [*stages]}  # all there is to say where none stands
         for through_mask in masks:
             key = f"autoattack {json.dumps([*stages])} {'through mask' if through_mask else ''}"
             if key not in self.done:

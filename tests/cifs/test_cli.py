@@ -129,6 +129,20 @@ def test_evaluate_of_some_images_prints_and_keeps_nothing(cifs: Cifs, zoo: Zoo) 
     assert {path.name for path in (zoo.root / "tiny-cifs").iterdir()} == {"config.json", "model.safetensors"}
 
 
+def test_evaluate_at_another_eps_does_not_replace_what_is_kept(cifs: Cifs, zoo: Zoo) -> None:
+    cifs("evaluate", "tiny-plain", "--precision", "float32")
+    before = zoo.entry("tiny-plain").evaluation_path.read_bytes()
+    assert cifs("evaluate", "tiny-plain", "--precision", "float32", "--eps", "2/255").exit_code == 0
+    assert zoo.entry("tiny-plain").evaluation_path.read_bytes() == before
+
+
+def test_an_attack_s_parameters_are_numbers_where_they_look_like_them(cifs: Cifs) -> None:
+    """FGSM takes one step: the number 1, not the text."""
+    given = ["--set", "steps=1", "--set", "random_start=true", "--set", "eps=8/255"]
+    result = cifs("attack", "tiny-cifs", "--data", "tiny", "--attack", "fgsm", *given)
+    assert result.exit_code == 0, result.output
+
+
 def test_curves_and_autoattack_add_to_the_table(cifs: Cifs, zoo: Zoo) -> None:
     pytest.importorskip("pyautoattack")
     entry = zoo.entry("tiny-plain")
