@@ -109,10 +109,8 @@ def _evaluation(entry: Entry) -> str:
     if "curves" in evaluation:
         commands.append(f"cifs evaluate {entry.id} --suite curves")
     if "autoattack" in evaluation["cells"]:
-        settings = evaluation["cells"]["autoattack"]["settings"]
-        stages = (
-            "" if settings["version"] == "standard" else "".join(f" --stage {stage}" for stage in settings["stages"])
-        )
+        stages = evaluation["cells"]["autoattack"]["settings"]["stages"]
+        chosen = "" if stages == [*STAGES] else "".join(f" --stage {stage}" for stage in stages)
         commands.append(f"cifs evaluate {entry.id} --suite autoattack{chosen}")
     return text + f"\n\nReproduce: {', '.join(f'`{command}`' for command in commands)}."
 
