@@ -121,7 +121,7 @@ def test_the_natural_model_falls_under_pgd20(model_id: str) -> None:
     eps = evaluation(model_id)["eps"]
     assert survives(model, x, y, PGD(eps=eps, steps=20)).float().mean() <= 0.01
     with torch.no_grad():
-        assert (model(x).argmax(dim=1) == y).float().mean() > 0.85
+        assert (model(x).argmax(dim=1) == y).float().mean() > 0.8
 
 
 @pytest.mark.parametrize("model_id", [model_id for model_id in EVALUATED if model_id not in NATURAL])
