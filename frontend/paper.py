@@ -16,7 +16,7 @@ COLUMNS = {"natural": "Natural", "fgsm": "FGSM", "pgd20": "PGD-20", "cw": "C&W",
 RESULTS = {
     "resnet18": Results(
         "ResNet-18",
-        "paper (width 64, 120 epochs)",
+        "paper (width 64, 120 epochs, CAS 200)",
         {
             "Vanilla AT": (84.56, 55.11, 46.62, 45.95, 44.72),
             "CAS": (86.73, 55.99, 45.29, 44.18, 43.22),
@@ -25,7 +25,7 @@ RESULTS = {
     ),
     "wrn28": Results(
         "WRN-28-10",
-        "paper (width 160, 120 epochs)",
+        "paper (width 160, 120 epochs, CAS 200)",
         {
             "Vanilla AT": (87.29, 58.50, 49.17, 48.68, 47.08),
             "CAS": (88.05, 57.94, 49.03, 47.97, 47.25),

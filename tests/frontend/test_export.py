@@ -91,7 +91,7 @@ def test_the_paper_s_rows_stand_below_ours_of_the_same_kind_alone(table: Robustn
     ours = [row("Ours", dataset="cifar10", arch=arch) for arch in ("resnet18", "wrn28", "resnet10")]
     found = [printed(table.model_copy(update={"rows": [one]})).rows[1:] for one in ours]
     assert [[line.source for line in lines] for lines in found] == [
-        ["paper (width 64, 120 epochs)"] * 3, ["paper (width 160, 120 epochs)"] * 3, []
+        ["paper (width 64, 120 epochs, CAS 200)"] * 3, ["paper (width 160, 120 epochs, CAS 200)"] * 3, []
     ]  # fmt: skip
     assert [entry and (entry.text, entry.underlined) for entry in found[0][2].entries] == [
         ("83.86", False), ("50.16", False), None,

@@ -241,7 +241,7 @@ def test_networks_of_another_kind_never_share_a_table() -> None:
     page = fine(open_page("robustness"))
     assert page.selectbox(key="group").options == ["cifar10, resnet18, width 16, ε = 8/255", FASHION]
     shown = page.get("html")[0].proto.body
-    assert "paper (width 64, 120 epochs)" in shown
+    assert "paper (width 64, 120 epochs, CAS 200)" in shown
     assert "measured here (width 16, 30 epochs, n = 10,000)" in shown
     page.selectbox(key="group").select(FASHION).run()
     assert "paper (" not in fine(page).get("html")[0].proto.body
