@@ -4,7 +4,7 @@ from backend.schemas import ComparedColumn, Comparison
 from frontend.export import Entry, PrintedRow, PrintedTable
 
 CHANCE = 0.05
-DECIDING = ("worst", "autoattack")  # every attack together
+DECIDING = ("pgd100", "autoattack")  # not the worst case: more settings are tried against models with probes
 
 
 def printed_difference(comparison: Comparison, titles: dict[str, str], first: str, second: str) -> PrintedTable:
@@ -22,7 +22,7 @@ def _row(column: ComparedColumn, title: str) -> PrintedRow:
 
 
 def verdict(comparison: Comparison, titles: dict[str, str], first: str, second: str) -> list[str]:
-    """One sentence for each column that decides: every attack together, else the last one both were measured on."""
+    """One sentence for each column that decides, else for the last one both were measured on."""
     columns = comparison.columns
     deciding = [column for column in columns if column.column in DECIDING] or columns[-1:]
     return [_sentence(column, titles.get(column.column, column.column), first, second) for column in deciding]

@@ -30,7 +30,8 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
     st.caption(
         "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
         "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
-        f"between equally robust models. `cifs compare {first} {second}` prints the same."
+        "between equally robust models. The worst case bounds each model alone: with more settings tried against CAS "
+        f"and CIFS it is no fair match. `cifs compare {first} {second}` prints the same."
     )
 
 

@@ -51,7 +51,7 @@ def _verdict(scene: Scene, result: AttackResult) -> None:
 
 
 def _pictures(result: AttackResult) -> None:
-    magnified = f"the change, ×{result.perturbation.magnification:g} (grey: none)"
+    magnified = f"the change, ×{result.perturbation.magnification:.3g} (grey: none)"
     shown = (
         ("natural", result.natural_image.png, f"**natural**: {said(result.natural)}"),
         ("adversarial", result.image.png, f"**adversarial**: {said(result.adversarial)}"),
