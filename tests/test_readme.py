@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cifs.evaluation import compare_columns
+from cifs.zoo import Zoo
 from tests.servers import ROOT, backend
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,6 +57,25 @@ def test_the_readme_s_table_is_what_was_measured() -> None:
     command = [sys.executable, "-m", "cifs.cli", "models", "--markdown"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert table.strip() == printed.strip()
+
+
+def test_the_tables_on_cifar10_are_what_was_measured() -> None:
+    text, zoo = (ROOT / "docs" / "cifar10.md").read_text(encoding="utf-8"), Zoo(ROOT / "checkpoints")
+    entries = [zoo.entry(model) for model in zoo.ids() if model.startswith("cifar10-resnet18-w16-")]
+    vanilla = zoo.entry("cifar10-resnet18-w16-vanilla").evaluation()
+    assert vanilla is not None
+    assert len(entries) == 6
+    for entry in entries:
+        found = entry.evaluation()
+        assert found is not None
+        figures = [f"{100 * cell['accuracy']:.2f}" for key, cell in found["cells"].items() if key != "autoattack"]
+        assert f"| {entry.info.title} | {' | '.join(figures)} |" in text
+        if entry.info.method in ("cas", "cifs"):
+            compared = compare_columns(found, vanilla)
+            for key in ("natural", "pgd20", "cw", "pgd100", "worst"):
+                difference = f"{100 * (compared[key].first - compared[key].second):+.2f} (p "
+                (row,) = re.findall(rf"^\| {re.escape(entry.info.title)} \| [-+].*$", text, re.MULTILINE)
+                assert difference in row
 
 
 def test_every_picture_and_file_the_readme_names_exists() -> None:
