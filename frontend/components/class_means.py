@@ -7,6 +7,7 @@ from frontend import state
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
 from frontend.figures.activations import activation_figure, activation_info
+from frontend.figures.colours import METHODS
 from frontend.figures.shift import shift_figure, shift_info
 
 QUANTITIES = {
@@ -16,11 +17,12 @@ QUANTITIES = {
 
 
 def show_class_means(lab: Lab) -> None:
-    models = [model for model in lab.models() if model.has_channel_statistics]
+    measured = [model for model in lab.models() if model.has_channel_statistics]
+    models = sorted(measured, key=lambda model: list(METHODS).index(model.method))  # the natural network first
     if not models:
         st.info("No model has channel statistics yet.", icon=":material/inventory_2:")
         return
-    networks = list(dict.fromkeys(map(network, models)))
+    networks = sorted(set(map(network, models)))
     chosen = state.choose(st.selectbox, "Data set and network", "statistics-of", networks, default=networks[0])
     models = [model for model in models if network(model) == chosen]  # others have other classes and layers
     which_class, which_layer, which_quantity = st.columns(3)
