@@ -407,10 +407,21 @@ def evaluate(
         points = ", ".join(f"{point[axis]:.3g}: {100 * point['accuracy']:.1f}" for point in result["curves"][axis])
         console.print(f"accuracy % against {axis}: {points}")
     if kept:
+        if before is None:
+            result = _with_other_suites(result, entry)
         write_json(entry.evaluation_path, result)
         write_card(entry)
         for suffix in (suite, "last"):
             (entry.folder / f"evaluation.{suffix}.partial.json").unlink(missing_ok=True)
+
+
+def _with_other_suites(table: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    """A table measured anew, with what the other suites had found of the same weights and images."""
+    had = entry.evaluation() or {}
+    if any(had.get(key) != table[key] for key in ("weights", "dataset", "split", "n", "eps")):
+        return table
+    cells = {**table["cells"], **{key: had["cells"][key] for key in had["cells"] if key == "autoattack"}}
+    return {**table, "cells": cells, **{key: had[key] for key in had if key == "curves"}}
 
 
 @command
