@@ -119,12 +119,13 @@ def _checks(entry: Entry) -> str:
     checks = entry.checks()
     if checks is None:
         return ""
+    sources = "".join(f" --source {source}" for source in checks.get("sources", {}))
     rows = [f"| {c['title']} | {MARKS[c['passed']]} | {c['statement']} |" for c in checks["checks"].values()]
     return (
         f"## Gradient-masking checks\n\nOn {checks['n']} {checks['split']} images of {checks['dataset']}, "
         f"ε = {checks['eps']:g}; {checks['criterion']}. A FAIL says that white-box figures are not to be trusted; "
         "passing proves nothing.\n\n| check | | found |\n| --- | --- | --- |\n" + "\n".join(rows)
-    ) + f"\n\nReproduce: `cifs check {entry.id} --n {checks['n']}`."
+    ) + f"\n\nReproduce: `cifs check {entry.id} --n {checks['n']}{sources}`."
 
 
 def _use(entry: Entry) -> str:

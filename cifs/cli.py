@@ -468,7 +468,9 @@ def check(
     zoo = Zoo(checkpoints)
     entry = zoo.entry(model)
     name = data or entry.info.dataset
-    partial = entry.folder / "checks.partial.json" if name == entry.info.dataset else None
+    budget = _budget(eps, name)
+    own = (name, budget) == (entry.info.dataset, dataset(name).eps)  # what checks.json speaks of
+    partial = entry.folder / "checks.partial.json" if own else None
     network, sources = _load(entry, device, name), _sources(zoo, entry, source, device, name)
     counted = (entry.evaluation() or {}).get("cells", {}).get("pgd20", {})
     chosen = [configure(CHECKS, key, {"queries": queries} if key == "square" else {}) for key in CHECKS]
@@ -491,7 +493,7 @@ def check(
             result = run_checks(
                 network,
                 load_images(name, "test")[:n],
-                _budget(eps, name),
+                budget,
                 checks=chosen,
                 about={
                     "model": model,
