@@ -100,14 +100,20 @@ def available(name: str, split: Split = "test") -> bool:
     return name in _local_names() or spec.find(split) is not None
 
 
-@lru_cache(maxsize=8)
 def load_images(name: str, split: Split) -> Images:
     """Every image of a split. Raises UnknownName, or DataError where the data is missing or malformed."""
+    path = _local_path(name)
+    return _load_images(name, split, path, path.stat().st_mtime_ns if path.exists() else None)
+
+
+@lru_cache(maxsize=8)
+def _load_images(name: str, split: Split, path: Path, changed: int | None) -> Images:
+    """Kept until there is another file, or another $CIFS_DATA."""
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
     spec = dataset(name)
     if name in _local_names():
-        images = _read_npz(_local_path(name), split)
+        images = _read_npz(path, split)
         if images.images.shape[1:] != spec.image_shape:
             raise DataError(f"{name}.npz holds images of {tuple(images.images.shape[1:])}, expected {spec.image_shape}")
         if (largest := int(images.labels.max())) >= len(spec.classes):

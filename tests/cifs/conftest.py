@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from cifs.data import load_images
-
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -25,11 +23,9 @@ def seeded() -> None:
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty $CIFS_DATA."""
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("CIFS_DATA", str(folder))
-    load_images.cache_clear()
-    yield folder
-    load_images.cache_clear()
+    return folder

@@ -129,6 +129,16 @@ def test_evaluate_of_some_images_prints_and_keeps_nothing(cifs: Cifs, zoo: Zoo) 
     assert {path.name for path in (zoo.root / "tiny-cifs").iterdir()} == {"config.json", "model.safetensors"}
 
 
+def test_a_table_of_the_first_images_is_kept_until_there_is_one_of_more(cifs: Cifs, zoo: Zoo) -> None:
+    kept = zoo.entry("tiny-plain").evaluation
+    for n, expected in ((8, 8), (12, 12), (4, 12)):
+        result = cifs("evaluate", "tiny-plain", "--n", n, "--precision", "float32")
+        assert result.exit_code == 0, result.output
+        assert f"{n} test images" in result.output
+        assert (kept() or {})["n"] == expected
+        assert ("not kept" in result.output) == (n < expected)
+
+
 def without_time(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_time(v) for key, v in value.items() if key != "seconds"}
@@ -297,7 +307,6 @@ def test_the_version_is_the_packages(cifs: Cifs) -> None:
 
 def test_the_data_of_a_model_may_be_renamed_away_with_a_clear_message(cifs: Cifs, data: Path) -> None:
     (data / "tiny.npz").unlink()
-    load_images.cache_clear()
     result = cifs("evaluate", "tiny-plain")
     assert result.exit_code == 1
     assert "unknown data set 'tiny'" in result.stderr

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def test_a_file_damaged_anywhere_is_a_clear_error_or_still_readable(data: Path) 
         damaged = bytearray(whole)
         damaged[place] ^= 0xFF
         path.write_bytes(damaged)
-        load_images.cache_clear()
+        os.utime(path, ns=(place, place))  # a clock is too coarse for so quick a change
         try:
             load_images("wrong", "train")
         except CIFSError:
@@ -217,3 +218,20 @@ def test_a_failed_download_says_where_to_put_the_file(data: Path, monkeypatch: p
     monkeypatch.setenv("CIFS_DATA", "/dev/null/nowhere")  # so that nothing can be written, and nothing is fetched
     with pytest.raises(DataError, match=r"'svhn' could not be downloaded.*put svhn\.npz into \$CIFS_DATA"):
         load_images("svhn", "test")
+
+
+def test_another_folder_or_another_file_brings_other_images(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = npz(data, "here", train=8, test=4)
+    before = load_images("here", "test")
+    assert load_images("here", "test") is before  # read once
+    npz(data, "here", train=8, test=6)
+    os.utime(path, ns=(1, 1))
+    assert len(load_images("here", "test")) == 6
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("CIFS_DATA", str(tmp_path / "other"))
+    with pytest.raises(UnknownName):
+        load_images("here", "test")
+    npz(tmp_path / "other", "here", train=8, test=5)
+    assert len(load_images("here", "test")) == 5

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cifs.data import load_images
 from cifs.errors import CheckpointError, InvalidParameter
 from cifs.training import Recipe, Run
 from tests.cifs.tiny import fingerprint, npz
@@ -97,7 +96,6 @@ def test_every_step_crops_and_flips_anew(data: Path, recipe: Load, tmp_path: Pat
     """Told with images that are all one image, so that batches differ by their augmentation alone."""
     image = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     npz(data, train_images=np.stack([image] * 96))
-    load_images.cache_clear()
     run = Run(recipe(), tmp_path)
     batches = []
     for x, _ in run._batches():
@@ -143,7 +141,6 @@ def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> No
     random = np.random.default_rng(1)
     image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)  # its last layer has more than one position
     npz(data, train_images=np.stack([image] * 9), train_labels=np.ones(9, int))
-    load_images.cache_clear()
     overrides = [
         "batch_size=4",
         "validation=0",
@@ -201,7 +198,6 @@ def test_validation_images_are_never_trained_on(data: Path, recipe: Load, tmp_pa
         found.append((flat(run.finished_model()[0].state_dict()), outcome(tmp_path / name)[1]))
         pixels[-16:] = 255 - pixels[-16:]
         npz(data, train_images=pixels)
-        load_images.cache_clear()
     assert (len(run.images), len(run.validation)) == (80, 16)
     assert found[0][0] == found[1][0]
     assert found[0][1] != found[1][1]  # what the log says of the validation did change

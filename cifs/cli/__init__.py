@@ -1,0 +1,39 @@
+"""`cifs …`: training, evaluation, attacks and channel analysis from the command line."""
+
+from typing import Annotated
+
+import typer
+
+from cifs import __version__
+from cifs.cli import channels, check, evaluate, serve, train, zoo
+from cifs.cli.console import console, one_line_errors
+
+COMMANDS = (
+    train.recipes,
+    train.train,
+    zoo.import_,
+    zoo.models,
+    evaluate.evaluate,
+    evaluate.compare,
+    check.check,
+    channels.statistics,
+    zoo.card,
+    channels.attack,
+    channels.channels,
+    serve.serve,
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="See, measure and teach why CNNs are fooled, channel by channel.",
+)
+for function in COMMANDS:
+    app.command(name=function.__name__.rstrip("_"))(one_line_errors(function))
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        console.print(__version__)
+        raise typer.Exit

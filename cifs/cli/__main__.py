@@ -1,0 +1,3 @@
+from cifs.cli import app
+
+app()

@@ -1,0 +1,183 @@
+"""`cifs evaluate` and `cifs compare`: the robustness table, its curves, AutoAttack, and whether a difference is one."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cifs.attacks import ATTACKS, STAGES
+from cifs.card import write_card
+from cifs.cli.arguments import budget_of, evaluated, load
+from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
+from cifs.data import dataset, load_images
+from cifs.errors import InvalidParameter
+from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
+from cifs.files import write_json
+from cifs.precision import Precision
+from cifs.registry import configure
+from cifs.zoo import Entry, Zoo
+
+
+class Suite(StrEnum):
+    """What `cifs evaluate` measures."""
+
+    table1 = "table1"
+    curves = "curves"
+    autoattack = "autoattack"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="id in the zoo")],
+    suite: Annotated[
+        Suite,
+        typer.Option(help="table1; then, on its first images, accuracy against ε and steps, or AutoAttack"),
+    ] = Suite.table1,
+    data: Annotated[str | None, typer.Option(help="data set; default: the model's own")] = None,
+    split: Annotated[str, typer.Option(help="train or test")] = "test",
+    n: Annotated[
+        int | None,
+        typer.Option(
+            help="first n images only; a kept table of more stays. Default: all; the other suites take 1000", min=1
+        ),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="ε, a number or a fraction; what is measured at another than the usual is not kept"),
+    ] = None,
+    column: Annotated[list[str] | None, typer.Option(help="only these columns of the table")] = None,
+    sweep: Annotated[
+        int | None, typer.Option(help="try adaptive settings on the first images, the best two on all", min=1)
+    ] = None,
+    stage: Annotated[list[str] | None, typer.Option(help=f"of AutoAttack; default: {', '.join(STAGES)}")] = None,
+    precision: Annotated[Precision, typer.Option(help="of the gradients; success is confirmed in float32")] = "bf16",
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+) -> None:
+    """Measure a model by the robustness table: adaptive attacks, the strongest counts. Resumes where it was stopped.
+
+    The suites curves and autoattack add to what `--suite table1` found.
+    """
+    entry = Zoo(checkpoints).entry(model)
+    name = data or entry.info.dataset
+    budget = budget_of(eps, name)
+    about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
+    before = None if suite is Suite.table1 else evaluated(entry)
+    images = load_images(name, split)
+    if before is not None:
+        n = n or min(1000, len(images))
+        if any(before[key] != value for key, value in {**about, "eps": budget}.items()) or n > before["n"]:
+            raise InvalidParameter(
+                f"{entry.evaluation_path} is of other weights, ε or images, or of fewer; evaluate the table first"
+            )
+    own = (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)  # what evaluation.json speaks of
+    more = _more_images(entry, about["weights"], n) if before is None else None
+    kept = before is not None or (own and column is None and more is None)
+    with measuring(model, "the same command goes on after the last finished setting") as tell:
+
+        def evaluation(suffix: str, *, last: bool = False) -> Evaluation:
+            return Evaluation(
+                load(entry, device, name, last=last),
+                images if n is None else images[:n],
+                budget,
+                about,
+                partial=entry.folder / f"evaluation.{suffix}.partial.json" if kept else None,
+                precision=precision,
+                sweep=sweep,
+                report=lambda progress: tell(_doing(progress), progress.images, progress.total),
+            )
+
+        if before is None:
+            result = evaluation(suite).run(tuple(column or TABLE))
+            if kept and entry.last_path.exists():
+                result["last"] = {
+                    "epoch": (entry.info.training or {})["recipe"]["epochs"],
+                    "cells": evaluation("last", last=True).run(("natural", "pgd20"))["cells"],
+                }
+        elif suite is Suite.curves:
+            strongest = dict(before["cells"]["pgd20"]["settings"])
+            attack = configure(ATTACKS, strongest.pop("name"), strongest)
+            result = {**before, "curves": evaluation(suite).curves(attack)}
+        else:
+            worst = before["cells"]["worst"]
+            cell = evaluation(suite).autoattack(unpack(worst["robust"], worst["n"])[:n], stage or STAGES)
+            result = {**before, "cells": {**before["cells"], "autoattack": cell}}
+    table = Table(
+        "",
+        "accuracy %",
+        "95 % interval",
+        "settings",
+        title=f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}",
+    )
+    for key, cell in result["cells"].items():
+        settings = {
+            k: v
+            for k, v in (cell["settings"] or {}).items()
+            if k in ("steps", "step_size", "loss", "beta", "through_mask", "stages", "n")
+        }
+        table.add_row(
+            COLUMNS[key].title,
+            f"{100 * cell['accuracy']:.2f}",
+            f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}",
+            str(settings or ""),
+        )
+    console.print(table)
+    for axis in ("eps", "steps") if suite is Suite.curves else ():
+        points = ", ".join(f"{point[axis]:.3g}: {100 * point['accuracy']:.1f}" for point in result["curves"][axis])
+        console.print(f"accuracy % against {axis}: {points}")
+    if more is not None:
+        console.print(f"not kept: {entry.evaluation_path} is of {more:,} images")
+    if kept:
+        if before is None:
+            result = _with_other_suites(result, entry)
+        write_json(entry.evaluation_path, result)
+        write_card(entry)
+        for suffix in (suite, "last"):
+            (entry.folder / f"evaluation.{suffix}.partial.json").unlink(missing_ok=True)
+
+
+def _doing(progress: Progress) -> str:
+    if (settings := progress.settings) is None:
+        return progress.column
+    mask = " through the mask" if settings["through_mask"] else ""
+    return f"{progress.column} ε={settings['eps']:.3g} β={settings['beta']}{mask}"
+
+
+def _more_images(entry: Entry, weights: str, n: int | None) -> int | None:
+    """How many images evaluation.json is of, if it is of these weights and of more than the first n."""
+    found = entry.evaluation()
+    return found["n"] if found and n and found["weights"] == weights and found["n"] > n else None
+
+
+def _with_other_suites(table: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    """A table measured anew, with what the other suites had found of the same weights and images."""
+    had = entry.evaluation() or {}
+    if any(had.get(key) != table[key] for key in ("weights", "dataset", "split", "eps")):
+        return table
+    cells = {**table["cells"], **{key: had["cells"][key] for key in had["cells"] if key == "autoattack"}}
+    return {**table, "cells": cells, **{key: had[key] for key in had if key == "curves"}}
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="id in the zoo")],
+    second: Annotated[str, typer.Argument(help="id in the zoo, evaluated on the same images")],
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+) -> None:
+    """Is one model really more robust? McNemar's exact test on the same images, column by column."""
+    entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
+    a, b = (evaluated(entry) for entry in entries)
+    compared = compare_columns(a, b)
+    titles = [f"{entry.info.title} %" for entry in entries]
+    title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
+    table = Table("", *titles, "difference", "only first", "only second", "p (McNemar)", title=title)
+    for key, found in compared.items():
+        table.add_row(
+            COLUMNS[key].title + (f" (n = {found.n})" if found.n != a["n"] else ""),
+            f"{100 * found.first:.2f}",
+            f"{100 * found.second:.2f}",
+            f"{100 * (found.first - found.second):+.2f}",
+            str(found.only_first),
+            str(found.only_second),
+            f"{found.p_value:.2g}",
+        )
+    console.print(table)
