@@ -10,7 +10,7 @@ from cifs.attacks import ATTACKS, STAGES
 from cifs.card import write_card
 from cifs.cli.arguments import budget_of, evaluated, load
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
-from cifs.data import dataset, load_images
+from cifs.data import Split, dataset, load_images
 from cifs.errors import InvalidParameter
 from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
 from cifs.files import write_json
@@ -34,7 +34,7 @@ def evaluate(
         typer.Option(help="table1; then, on its first images, accuracy against ε and steps, or AutoAttack"),
     ] = Suite.table1,
     data: Annotated[str | None, typer.Option(help="data set; default: the model's own")] = None,
-    split: Annotated[str, typer.Option(help="train or test")] = "test",
+    split: Annotated[Split, typer.Option(help="images of this split")] = "test",
     n: Annotated[
         int | None,
         typer.Option(
