@@ -169,6 +169,8 @@ ANSWERS: dict[str, Any] = {
                 "second": 0.7513,
                 "only_first": 175,
                 "only_second": 244,
+                "low": -0.01091,
+                "high": -0.00288,
                 "p_value": 0.00087,
             }
         ],

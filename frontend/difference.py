@@ -9,7 +9,7 @@ DECIDING = ("pgd100", "autoattack")  # not the worst case: more settings are tri
 
 def printed_difference(comparison: Comparison, titles: dict[str, str], first: str, second: str) -> PrintedTable:
     """titles: of the columns, by key. first, second: what to call the models."""
-    head = [f"{first} %", f"{second} %", "Difference", "Only first", "Only second", "p (McNemar)"]
+    head = [f"{first} %", f"{second} %", "Difference", "95 % interval", "Only first", "Only second", "p (McNemar)"]
     return PrintedTable(
         "", head, [_row(column, titles.get(column.column, column.column)) for column in comparison.columns]
     )
@@ -17,6 +17,7 @@ def printed_difference(comparison: Comparison, titles: dict[str, str], first: st
 
 def _row(column: ComparedColumn, title: str) -> PrintedRow:
     figures = [f"{100 * column.first:.2f}", f"{100 * column.second:.2f}", f"{points(column):+.2f}"]
+    figures += [f"{100 * column.low:+.2f} to {100 * column.high:+.2f}"]
     figures += [f"{column.only_first:,}", f"{column.only_second:,}", p_text(column.p_value).removeprefix("= ")]
     return PrintedRow(title, f"n = {column.n:,}", [Entry(text) for text in figures])
 

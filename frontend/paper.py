@@ -12,6 +12,7 @@ class Results(NamedTuple):
 
 
 DATASET = "cifar10"
+ROWS = {"vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS"}  # by method
 COLUMNS = {"natural": "Natural", "fgsm": "FGSM", "pgd20": "PGD-20", "cw": "C&W", "pgd100": "PGD-100"}
 RESULTS = {
     "resnet18": Results(
@@ -33,3 +34,11 @@ RESULTS = {
         },
     ),
 }
+
+
+def margins(dataset: str, arch: str, first: str, second: str) -> dict[str, float]:
+    """Points by which the paper has one method ahead of another, by column; {} where it compares no such two."""
+    if dataset != DATASET or arch not in RESULTS or not {first, second} <= set(ROWS) or first == second:
+        return {}
+    a, b = (RESULTS[arch].rows[ROWS[method]] for method in (first, second))
+    return {key: x - y for key, x, y in zip(COLUMNS, a, b, strict=True)}

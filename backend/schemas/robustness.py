@@ -104,6 +104,8 @@ class ComparedColumn(BaseModel):
     second: float
     only_first: int = Field(description="images only the first model withstands the attack on")
     only_second: int
+    low: float = Field(description="lower end of the 95 % interval of first − second (Bonett and Price 2012)")
+    high: float
     p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
 
 

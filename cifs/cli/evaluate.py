@@ -169,13 +169,14 @@ def compare(
     compared = compare_columns(a, b)
     titles = [f"{entry.info.title} %" for entry in entries]
     title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
-    table = Table("", *titles, "difference", "only first", "only second", "p (McNemar)", title=title)
+    table = Table("", *titles, "difference", "95 % interval", "only first", "only second", "p (McNemar)", title=title)
     for key, found in compared.items():
         table.add_row(
             COLUMNS[key].title + (f" (n = {found.n})" if found.n != a["n"] else ""),
             f"{100 * found.first:.2f}",
             f"{100 * found.second:.2f}",
             f"{100 * (found.first - found.second):+.2f}",
+            f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
             str(found.only_first),
             str(found.only_second),
             f"{found.p_value:.2g}",

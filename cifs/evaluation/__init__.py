@@ -4,7 +4,7 @@ from cifs.evaluation.checks import CHECKS, Check, Checking, Finding, run_checks
 from cifs.evaluation.comparison import Compared, compare_columns
 from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
-from cifs.evaluation.paired import Paired, mcnemar
+from cifs.evaluation.paired import Paired, difference_interval, mcnemar
 from cifs.evaluation.table import BETAS, COLUMNS, TABLE, Column, settings_to_try
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Paired",
     "Progress",
     "compare_columns",
+    "difference_interval",
     "digest",
     "mcnemar",
     "pack",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from cifs.errors import CheckpointError, InvalidParameter
 from cifs.evaluation.evaluate import unpack
-from cifs.evaluation.paired import mcnemar
+from cifs.evaluation.paired import difference_interval, mcnemar
 from cifs.evaluation.table import COLUMNS
 
 SAME = ("dataset", "split", "n", "eps")
@@ -20,6 +20,8 @@ class Compared(NamedTuple):
     only_first: int  # images only the first model withstands the attack on
     only_second: int
     p_value: float  # McNemar's
+    low: float  # 95 % interval of first − second
+    high: float
 
 
 def compare_columns(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Compared]:
@@ -39,4 +41,6 @@ def compare_columns(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
 def _compared(first: Mapping[str, Any], second: Mapping[str, Any]) -> Compared:
     n = min(first["n"], second["n"])
     a, b = unpack(first["robust"], n), unpack(second["robust"], n)
-    return Compared(n, int(a.sum()) / n, int(b.sum()) / n, *mcnemar(a, b))
+    paired = mcnemar(a, b)
+    interval = difference_interval(paired.only_first, paired.only_second, n)
+    return Compared(n, int(a.sum()) / n, int(b.sum()) / n, *paired, *interval)

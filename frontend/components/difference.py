@@ -3,10 +3,11 @@
 import streamlit as st
 
 from backend.schemas import RobustnessTable
-from frontend import state
+from frontend import paper, state
 from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw
 from frontend.difference import printed_difference, verdict
+from frontend.figures.margin import margin_figure, margins
 from frontend.groups import labels
 
 
@@ -26,6 +27,12 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
     comparison = lab.compare(first, second)
     for sentence in verdict(comparison, titles, names[first], names[second]):
         st.markdown(sentence)
+    rows = {row.model: row for row in table.rows}
+    method = rows[first].method
+    reported = paper.margins(comparison.dataset, rows[first].arch, method, rows[second].method)
+    st.plotly_chart(
+        margin_figure(margins(comparison, titles, reported), method), key="margin", alt="points ahead, by attack"
+    )
     draw(printed_difference(comparison, titles, names[first], names[second]))
     st.caption(
         "Both models saw the same images, so only those count on which they differ: *only first* are images the first "

@@ -334,7 +334,15 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
     def compare(first: str, second: str) -> schemas.Comparison:
         columns = [
             schemas.ComparedColumn(
-                column=key, n=10_000, first=0.74, second=0.72, only_first=300, only_second=100, p_value=1e-9
+                column=key,
+                n=10_000,
+                first=0.74,
+                second=0.72,
+                only_first=300,
+                only_second=100,
+                p_value=1e-9,
+                low=0.016,
+                high=0.024,
             )
             for key in KEYS
         ]

@@ -118,7 +118,17 @@ def test_a_budget_is_written_as_people_write_it(eps: float, text: str) -> None:
 def comparison(**columns: tuple[float, float, float]) -> Comparison:
     """By column: both accuracies and the p-value."""
     compared = [
-        ComparedColumn(column=key, n=1000, first=a, second=b, only_first=50, only_second=2000, p_value=p)
+        ComparedColumn(
+            column=key,
+            n=1000,
+            first=a,
+            second=b,
+            only_first=50,
+            only_second=2000,
+            p_value=p,
+            low=a - b - 0.01,
+            high=a - b + 0.01,
+        )
         for key, (a, b, p) in columns.items()
     ]
     return Comparison(first="a", second="b", dataset="d", split="test", eps=0.1, columns=compared)
@@ -140,7 +150,10 @@ def test_the_verdict_is_that_of_the_attacks_tried_alike_on_both() -> None:
 def test_the_difference_is_that_of_the_first_less_the_second() -> None:
     line = printed_difference(comparison(cw=(0.4, 0.45, 0.01)), {"cw": "C&W"}, "A", "B").rows[0]
     assert (line.title, line.source) == ("C&W", "n = 1,000")
-    assert [entry and entry.text for entry in line.entries] == ["40.00", "45.00", "-5.00", "50", "2,000", "0.01"]
+    assert [entry and entry.text for entry in line.entries] == [
+        *("40.00", "45.00", "-5.00", "-6.00 to -4.00"),
+        *("50", "2,000", "0.01"),
+    ]
 
 
 def test_every_download_writes_something_for_an_empty_table() -> None:

@@ -9,18 +9,22 @@ from backend.schemas import (
     ChannelShift,
     ChannelsResponse,
     Column,
+    ComparedColumn,
+    Comparison,
     Estimate,
     RobustnessRow,
     RobustnessTable,
     SweepEntry,
     TrajectoryStep,
 )
+from frontend import paper
 from frontend.figures.activations import activation_figure, activation_info, shift
 from frontend.figures.by_class import by_class_figure, by_class_info
 from frontend.figures.colours import METHODS
 from frontend.figures.curves import curve_info, eps_figure, steps_figure
 from frontend.figures.importance import curve_figure, importance_factor, importance_info, road_figure
 from frontend.figures.maps import maps_figure, maps_info
+from frontend.figures.margin import margin_figure, margins
 from frontend.figures.predictions import Belief, probability_figure, probability_info
 from frontend.figures.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
 from frontend.figures.shift import shift_figure, shift_info
@@ -258,3 +262,30 @@ def test_masks_follow_relevance() -> None:
     assert damp_nr(G, 0.25) == [1.0, 0.25, 0.25, 1.0]
     assert keep_most_relevant(G, 0.5) == [1.0, 0.0, 0.0, 1.0]
     assert keep_most_relevant(G, 0.01) == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_a_margin_is_drawn_in_points_beside_the_papers() -> None:
+    columns = [
+        ComparedColumn(
+            column=key, n=1000, first=0.40, second=second, only_first=30, only_second=20, p_value=0.2,
+            low=0.40 - second - 0.01, high=0.40 - second + 0.02,
+        )
+        for key, second in (("pgd20", 0.39), ("worst", 0.42))
+    ]  # fmt: skip
+    comparison = Comparison(first="a", second="b", dataset="cifar10", split="test", eps=8 / 255, columns=columns)
+    reported = paper.margins("cifar10", "resnet18", "cifs", "vanilla")
+    info = margins(comparison, {"pgd20": "PGD-20"}, reported)
+    assert info.columns == ["PGD-20", "worst"]
+    assert info.difference == pytest.approx([1.0, -2.0])
+    assert (info.below, info.above) == (pytest.approx([1.0, 1.0]), pytest.approx([2.0, 2.0]))
+    assert info.paper == [pytest.approx(4.61), None]  # the poster: 51.23 against 46.62
+    assert [trace.name for trace in margin_figure(info, "cifs").data] == ["the paper's margin", "measured here"]
+    assert [trace.name for trace in margin_figure(margins(comparison, {}, {}), "cifs").data] == ["measured here"]
+
+
+def test_the_paper_compares_its_own_rows_alone() -> None:
+    assert paper.margins("cifar10", "wrn28", "vanilla", "cas")["pgd100"] == pytest.approx(-0.17)
+    for pair in (("cifar10", "resnet18", "cifs", "natural"), ("cifar10", "resnet18", "cifs", "cifs")):
+        assert paper.margins(*pair) == {}
+    assert paper.margins("fashion_mnist", "resnet18", "cifs", "vanilla") == {}
+    assert paper.margins("cifar10", "resnet10", "cifs", "vanilla") == {}
