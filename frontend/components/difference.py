@@ -28,17 +28,25 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
     for sentence in verdict(comparison, titles, names[first], names[second]):
         st.markdown(sentence)
     rows = {row.model: row for row in table.rows}
-    method = rows[first].method
-    reported = paper.margins(comparison.dataset, rows[first].arch, method, rows[second].method)
+    method, arch = rows[first].method, rows[first].arch
+    reported = paper.margins(comparison.dataset, arch, method, rows[second].method)
     st.plotly_chart(
-        margin_figure(margins(comparison, titles, reported), method), key="margin", alt="points ahead, by attack"
+        margin_figure(margins(comparison, titles, reported), method, names[second]),
+        key="margin",
+        alt="points ahead, by attack",
     )
     draw(printed_difference(comparison, titles, names[first], names[second]))
     st.caption(
         "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
         "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
         "between equally robust models. The worst case bounds each model alone: with more settings tried against CAS "
-        f"and CIFS it is no fair match. `cifs compare {first} {second}` prints the same."
+        "and CIFS it is no fair match. Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
+        + (
+            f"; diamonds are the margin in the {paper.RESULTS[arch].source}, under its own attacks. "
+            if reported
+            else ". "
+        )
+        + f"`cifs compare {first} {second}` prints the same."
     )
 
 

@@ -34,8 +34,8 @@ def margins(comparison: Comparison, titles: Mapping[str, str], paper: Mapping[st
     return found
 
 
-def margin_figure(info: Margins, method: str) -> go.Figure:
-    """method: of the first model, whose colour it gets."""
+def margin_figure(info: Margins, method: str, second: str) -> go.Figure:
+    """method: of the first model, whose colour it gets. second: what to call the other."""
     figure = go.Figure()
     figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     if any(value is not None for value in info.paper):
@@ -51,5 +51,5 @@ def margin_figure(info: Margins, method: str) -> go.Figure:
         hovertemplate="%{x}: %{y:+.2f} points<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(categoryorder="array", categoryarray=info.columns)
-    figure.update_yaxes(title_text="points ahead", zeroline=False)
+    figure.update_yaxes(title_text=f"points ahead of {second}", zeroline=False)
     return compact(figure, height=300)

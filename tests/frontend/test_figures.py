@@ -279,8 +279,8 @@ def test_a_margin_is_drawn_in_points_beside_the_papers() -> None:
     assert info.difference == pytest.approx([1.0, -2.0])
     assert (info.below, info.above) == (pytest.approx([1.0, 1.0]), pytest.approx([2.0, 2.0]))
     assert info.paper == [pytest.approx(4.61), None]  # the poster: 51.23 against 46.62
-    assert [trace.name for trace in margin_figure(info, "cifs").data] == ["the paper's margin", "measured here"]
-    assert [trace.name for trace in margin_figure(margins(comparison, {}, {}), "cifs").data] == ["measured here"]
+    assert [trace.name for trace in margin_figure(info, "cifs", "B").data] == ["the paper's margin", "measured here"]
+    assert [trace.name for trace in margin_figure(margins(comparison, {}, {}), "cifs", "B").data] == ["measured here"]
 
 
 def test_the_paper_compares_its_own_rows_alone() -> None:
