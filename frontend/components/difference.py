@@ -36,17 +36,15 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         alt="points ahead, by attack",
     )
     draw(printed_difference(comparison, titles, names[first], names[second]))
+    diamonds = (
+        f"; diamonds are the margin in the {paper.RESULTS[arch].source}, under its own attacks" if reported else ""
+    )
     st.caption(
         "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
         "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
         "between equally robust models. The worst case bounds each model alone: with more settings tried against CAS "
         "and CIFS it is no fair match. Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
-        + (
-            f"; diamonds are the margin in the {paper.RESULTS[arch].source}, under its own attacks. "
-            if reported
-            else ". "
-        )
-        + f"`cifs compare {first} {second}` prints the same."
+        f"{diamonds}. `cifs compare {first} {second}` prints the same."
     )
 
 
