@@ -8,14 +8,16 @@ from rich.table import Table
 
 from cifs.attacks import ATTACKS, STAGES
 from cifs.card import write_card
-from cifs.cli.arguments import budget_of, evaluated, load
+from cifs.cli.arguments import budget_of, evaluated, load, parameters
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import Split, dataset, load_images
 from cifs.errors import InvalidParameter
 from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
 from cifs.files import write_json
+from cifs.models import CNN
 from cifs.precision import Precision
 from cifs.registry import configure
+from cifs.selection import IMGFS
 from cifs.zoo import Entry, Zoo
 
 
@@ -49,6 +51,10 @@ def evaluate(
     sweep: Annotated[
         int | None, typer.Option(help="try adaptive settings on the first images, the best two on all", min=1)
     ] = None,
+    imgf: Annotated[
+        str | None, typer.Option(help="another IMGF in its CIFS layers; what is measured with it is not kept")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="that IMGF's parameters")] = None,
     stage: Annotated[list[str] | None, typer.Option(help=f"of AutoAttack; default: {', '.join(STAGES)}")] = None,
     precision: Annotated[Precision, typer.Option(help="of the gradients; success is confirmed in float32")] = "bf16",
     checkpoints: Checkpoints = DEFAULT_ZOO,
@@ -63,6 +69,8 @@ def evaluate(
     budget = budget_of(eps, name)
     about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
     before = None if suite is Suite.table1 else evaluated(entry)
+    if imgf is not None and before is not None:
+        raise InvalidParameter(f"--imgf {imgf}: only with --suite table1, whose result is then printed and not kept")
     images = load_images(name, cast(Split, split))  # refuses any other
     if before is not None:
         n = n or min(1000, len(images))
@@ -70,14 +78,16 @@ def evaluate(
             raise InvalidParameter(
                 f"{entry.evaluation_path} is of other weights, ε or images, or of fewer; evaluate the table first"
             )
-    own = (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)  # what evaluation.json speaks of
+    # What evaluation.json speaks of.
+    own = imgf is None and (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)
     more = _more_images(entry, about["weights"], n) if before is None else None
     kept = before is not None or (own and column is None and more is None)
     with measuring(model, "the same command goes on after the last finished setting") as tell:
 
         def evaluation(suffix: str, *, last: bool = False) -> Evaluation:
+            network = load(entry, device, name, last=last)
             return Evaluation(
-                load(entry, device, name, last=last),
+                network if imgf is None else _with_imgf(network, imgf, set_),
                 images if n is None else images[:n],
                 budget,
                 about,
@@ -134,6 +144,15 @@ def evaluate(
         write_card(entry)
         for suffix in (suite, "last"):
             (entry.folder / f"evaluation.{suffix}.partial.json").unlink(missing_ok=True)
+
+
+def _with_imgf(network: CNN, name: str, set_: list[str] | None) -> CNN:
+    """The model with another IMGF in its CIFS layers."""
+    if network.config["method"] != "cifs":
+        raise InvalidParameter(f"--imgf {name}: the model has no CIFS layers (method {network.config['method']})")
+    for layer in network.modified:
+        network.selector(layer).imgf = configure(IMGFS, name, parameters(set_))
+    return network
 
 
 def _doing(progress: Progress) -> str:

@@ -139,6 +139,20 @@ def test_a_table_of_the_first_images_is_kept_until_there_is_one_of_more(cifs: Ci
         assert ("not kept" in result.output) == (n < expected)
 
 
+def test_evaluate_with_another_imgf_keeps_nothing_and_measures_that_one(cifs: Cifs, zoo: Zoo) -> None:
+    """A softmax so flat that every importance is 1."""
+    model = zoo.load("tiny-cifs")
+    x, y = load_images("tiny", "test").batch(slice(None))
+    for layer in model.modified:
+        model.selector(layer).imgf = torch.ones_like
+    expected = 100 * float((model(x).argmax(dim=1) == y).float().mean())
+    flat = ["--imgf", "softmax", "--set", "temperature=10000", "--set", "per_channel=true"]
+    result = cifs("evaluate", "tiny-cifs", "--column", "natural", *flat)
+    assert result.exit_code == 0, result.output
+    assert f"{expected:.2f}" in result.output
+    assert zoo.entry("tiny-cifs").evaluation() is None
+
+
 def without_time(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_time(v) for key, v in value.items() if key != "seconds"}
@@ -270,6 +284,8 @@ WRONG: dict[str, tuple[list[object], str]] = {
         ["evaluate", "tiny-cifs", "--split", "validation"],
         "unknown split 'validation'; choose from: train, test",
     ),
+    "imgf": (["evaluate", "tiny-cifs", "--imgf", "relu"], "unknown IMGF 'relu'; choose from: softmax"),
+    "imgf without CIFS": (["evaluate", "tiny-plain", "--imgf", "softmax"], "has no CIFS layers"),
     "budget": (["evaluate", "tiny-cifs", "--eps", "2"], "eps = '2'"),
     "recipe": (["train", "cpu/nothing"], "unknown recipe 'cpu/nothing'"),
     "override": (["train", "cpu/fmnist-resnet10-w16-natural", "--set", "epochs"], "write key=value"),
