@@ -60,12 +60,15 @@ def test_the_readme_s_table_is_what_was_measured() -> None:
     assert table.strip() == printed.strip()
 
 
-def test_the_tables_on_cifar10_are_what_was_measured() -> None:
+CIFAR10 = ("cifar10-resnet18-w16", "cifar10-wrn28-w16", "cifar10-resnet18-w64")  # families of the zoo
+
+
+@pytest.mark.parametrize("family", CIFAR10)
+def test_the_tables_on_cifar10_are_what_was_measured(family: str) -> None:
     text, zoo = (ROOT / "docs" / "cifar10.md").read_text(encoding="utf-8"), Zoo(ROOT / "checkpoints")
-    entries = [zoo.entry(model) for model in zoo.ids() if model.startswith("cifar10-resnet18-w16-")]
-    vanilla = zoo.entry("cifar10-resnet18-w16-vanilla").evaluation()
+    entries = [zoo.entry(model) for model in zoo.ids() if model.startswith(f"{family}-")]
+    vanilla = zoo.entry(f"{family}-vanilla").evaluation()
     assert vanilla is not None
-    assert len(entries) == 6
     for entry in entries:
         found = entry.evaluation()
         assert found is not None
@@ -77,6 +80,12 @@ def test_the_tables_on_cifar10_are_what_was_measured() -> None:
                 difference = f"{100 * (compared[key].first - compared[key].second):+.2f} (p "
                 rows = re.findall(rf"^\| {re.escape(entry.info.title)} \| [-+].*$", text, re.MULTILINE)
                 assert any(difference in row for row in rows)
+
+
+def test_every_model_on_cifar10_is_of_a_family_the_page_speaks_of() -> None:
+    models = [model for model in Zoo(ROOT / "checkpoints").ids() if model.startswith("cifar10-")]
+    assert len(models) == 11
+    assert all(model.startswith(tuple(f"{family}-" for family in CIFAR10)) for model in models)
 
 
 def test_the_shifts_on_cifar10_are_what_was_measured() -> None:

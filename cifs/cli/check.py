@@ -38,7 +38,7 @@ def check(
     name = data or entry.info.dataset
     budget = budget_of(eps, name)
     own = (name, budget) == (entry.info.dataset, dataset(name).eps)  # what checks.json speaks of
-    partial = entry.folder / "checks.partial.json" if own else None
+    partial = entry.folder / f"checks{n}.partial.json" if own else None
     network, sources = load(entry, device, name), _sources(zoo, entry, source, device, name)
     counted = (entry.evaluation() or {}).get("cells", {}).get("pgd20", {})
     chosen = [configure(CHECKS, key, {"queries": queries} if key == "square" else {}) for key in CHECKS]

@@ -80,18 +80,21 @@ def evaluate(
             )
     # What evaluation.json speaks of.
     own = imgf is None and (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)
-    more = _more_images(entry, about["weights"], n) if before is None else None
-    kept = before is not None or (own and column is None and more is None)
+    kept = before is not None or (own and column is None)
+    if kept and before is None and (more := _more_images(entry, about["weights"], n)):
+        console.print(f"{entry.evaluation_path} is of {more:,} images; what is found on {n:,} is not kept")
+        kept = False
+    partials = {key: entry.folder / f"evaluation.{key}{n or ''}.partial.json" for key in (suite, "last")}
     with measuring(model, "the same command goes on after the last finished setting") as tell:
 
-        def evaluation(suffix: str, *, last: bool = False) -> Evaluation:
-            network = load(entry, device, name, last=last)
+        def evaluation(key: str) -> Evaluation:
+            network = load(entry, device, name, last=key == "last")
             return Evaluation(
                 network if imgf is None else _with_imgf(network, imgf, set_),
                 images if n is None else images[:n],
                 budget,
                 about,
-                partial=entry.folder / f"evaluation.{suffix}.partial.json" if kept else None,
+                partial=partials[key] if kept else None,
                 precision=precision,
                 sweep=sweep,
                 report=lambda progress: tell(_doing(progress), progress.images, progress.total),
@@ -102,7 +105,7 @@ def evaluate(
             if kept and entry.last_path.exists():
                 result["last"] = {
                     "epoch": (entry.info.training or {})["recipe"]["epochs"],
-                    "cells": evaluation("last", last=True).run(("natural", "pgd20"))["cells"],
+                    "cells": evaluation("last").run(("natural", "pgd20"))["cells"],
                 }
         elif suite is Suite.curves:
             strongest = dict(before["cells"]["pgd20"]["settings"])
@@ -112,38 +115,27 @@ def evaluate(
             worst = before["cells"]["worst"]
             cell = evaluation(suite).autoattack(unpack(worst["robust"], worst["n"])[:n], stage or STAGES)
             result = {**before, "cells": {**before["cells"], "autoattack": cell}}
-    table = Table(
-        "",
-        "accuracy %",
-        "95 % interval",
-        "settings",
-        title=f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}",
-    )
-    for key, cell in result["cells"].items():
-        settings = {
-            k: v
-            for k, v in (cell["settings"] or {}).items()
-            if k in ("steps", "step_size", "loss", "beta", "through_mask", "stages", "n")
-        }
-        table.add_row(
-            COLUMNS[key].title,
-            f"{100 * cell['accuracy']:.2f}",
-            f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}",
-            str(settings or ""),
-        )
-    console.print(table)
-    for axis in ("eps", "steps") if suite is Suite.curves else ():
-        points = ", ".join(f"{point[axis]:.3g}: {100 * point['accuracy']:.1f}" for point in result["curves"][axis])
-        console.print(f"accuracy % against {axis}: {points}")
-    if more is not None:
-        console.print(f"not kept: {entry.evaluation_path} is of {more:,} images")
+    _print(result, f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}", suite)
     if kept:
         if before is None:
             result = _with_other_suites(result, entry)
         write_json(entry.evaluation_path, result)
         write_card(entry)
-        for suffix in (suite, "last"):
-            (entry.folder / f"evaluation.{suffix}.partial.json").unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
+def _print(result: dict[str, Any], title: str, suite: Suite) -> None:
+    table = Table("", "accuracy %", "95 % interval", "settings", title=title)
+    shown = ("steps", "step_size", "loss", "beta", "through_mask", "stages", "n")
+    for key, cell in result["cells"].items():
+        settings = {name: value for name, value in (cell["settings"] or {}).items() if name in shown}
+        interval = f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}"
+        table.add_row(COLUMNS[key].title, f"{100 * cell['accuracy']:.2f}", interval, str(settings or ""))
+    console.print(table)
+    for axis in ("eps", "steps") if suite is Suite.curves else ():
+        points = ", ".join(f"{point[axis]:.3g}: {100 * point['accuracy']:.1f}" for point in result["curves"][axis])
+        console.print(f"accuracy % against {axis}: {points}")
 
 
 def _with_imgf(network: CNN, name: str, set_: list[str] | None) -> CNN:
