@@ -149,6 +149,13 @@ def test_the_rows_on_two_cores_share_budget_and_schedule(name: str) -> None:
     if recipe.method == "natural":
         assert (recipe.epochs, recipe.lr, recipe.init) == (13, 0.2, None)
         return
+    if "w64" in name:
+        assert recipe.init == f"{name.removeprefix('cpu/')}-one-step"
+        assert (recipe.epochs, recipe.lr, recipe.keep) == (1, 0.04, "best")
+        last = recipe.training_attack
+        assert last is not None
+        assert (last.steps, last.random_start, last.eps, last.alpha) == (2, True, 8 / 255, 5 / 255)
+        recipe = load_recipe(f"{name}-one-step")
     start = load_recipe(f"cpu/{family[0]}{family[1]}-start")
     assert recipe.init == f"{family[0]}{family[1]}-start"
     assert (start.epochs + recipe.epochs, start.lr, start.lr_end) == (
