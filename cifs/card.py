@@ -85,8 +85,9 @@ def _evaluation(entry: Entry) -> str:
     ]
     first = min((entry["n"] for entry in evaluation["sweep"]), default=evaluation["n"])
     staged = f" on the first {first} images, the two most promising on all" if first < evaluation["n"] else ""
+    n, of = evaluation["n"], evaluation.get("of", evaluation["n"])
     text = (
-        f"## Robustness\n\nAccuracy in % on {evaluation['n']} {evaluation['split']} images of {evaluation['dataset']}, "
+        f"## Robustness\n\nAccuracy in % on {n if n == of else f'the first {n} of {of}'} {evaluation['split']} images of {evaluation['dataset']}, "
         f"ε = {evaluation['eps']:g}, 95 % Wilson intervals. {evaluation['criterion'].capitalize()}; "
         f"{evaluation['precision']}.\n\n"
         "| | accuracy | interval | n | settings |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows)
@@ -105,7 +106,8 @@ def _evaluation(entry: Entry) -> str:
             "\n\nThese are the figures of the checkpoint that was best on the validation images. "
             f"After the last epoch ({last['epoch']}): {figures}."
         )
-    commands = [f"cifs evaluate {entry.id}" + (f" --sweep {first}" if staged else "")]
+    options = (f" --n {n}" if n < of else "") + (f" --sweep {first}" if staged else "")
+    commands = [f"cifs evaluate {entry.id}{options}"]
     if "curves" in evaluation:
         commands.append(f"cifs evaluate {entry.id} --suite curves")
     if "autoattack" in evaluation["cells"]:

@@ -101,7 +101,7 @@ def evaluate(
             )
 
         if before is None:
-            result = evaluation(suite).run(tuple(column or TABLE))
+            result = {**evaluation(suite).run(tuple(column or TABLE)), "of": len(images)}
             if kept and entry.last_path.exists():
                 result["last"] = {
                     "epoch": (entry.info.training or {})["recipe"]["epochs"],

@@ -137,6 +137,8 @@ def test_a_table_of_the_first_images_is_kept_until_there_is_one_of_more(cifs: Ci
         assert f"{n} test images" in result.output
         assert (kept() or {})["n"] == expected
         assert ("not kept" in result.output) == (n < expected)
+        card = (zoo.root / "tiny-plain" / "README.md").read_text()
+        assert ("first 8 of 12 test images" in card) == ("`cifs evaluate tiny-plain --n 8`" in card) == (n == 8)
 
 
 def test_evaluate_with_another_imgf_keeps_nothing_and_measures_that_one(cifs: Cifs, zoo: Zoo) -> None:
