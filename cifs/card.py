@@ -86,8 +86,9 @@ def _evaluation(entry: Entry) -> str:
     first = min((entry["n"] for entry in evaluation["sweep"]), default=evaluation["n"])
     staged = f" on the first {first} images, the two most promising on all" if first < evaluation["n"] else ""
     n, of = evaluation["n"], evaluation.get("of", evaluation["n"])
+    part = str(n) if n == of else f"the first {n} of {of}"
     text = (
-        f"## Robustness\n\nAccuracy in % on {n if n == of else f'the first {n} of {of}'} {evaluation['split']} images of {evaluation['dataset']}, "
+        f"## Robustness\n\nAccuracy in % on {part} {evaluation['split']} images of {evaluation['dataset']}, "
         f"ε = {evaluation['eps']:g}, 95 % Wilson intervals. {evaluation['criterion'].capitalize()}; "
         f"{evaluation['precision']}.\n\n"
         "| | accuracy | interval | n | settings |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows)
