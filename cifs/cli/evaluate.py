@@ -174,20 +174,19 @@ def compare(
     second: Annotated[str, typer.Argument(help="id in the zoo, evaluated on the same images")],
     checkpoints: Checkpoints = DEFAULT_ZOO,
 ) -> None:
-    """Is one model really more robust? McNemar's exact test on the same images, column by column."""
+    """Is one model really more robust? Accuracies (%) on the same images, and McNemar's exact test, by column."""
     entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
     a, b = (evaluated(entry) for entry in entries)
     compared = compare_columns(a, b)
-    titles = [f"{entry.info.title} %" for entry in entries]
+    titles = [entry.info.title.replace(" ", "\n") for entry in entries]
     title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
-    table = Table("", *titles, "difference", "95 % interval", "only first", "only second", "p (McNemar)", title=title)
+    table = Table("", *titles, "difference\n(95 % interval)", "only\nfirst", "only\nsecond", "p", title=title)
     for key, found in compared.items():
         table.add_row(
             COLUMNS[key].title + (f" (n = {found.n})" if found.n != a["n"] else ""),
             f"{100 * found.first:.2f}",
             f"{100 * found.second:.2f}",
-            f"{100 * (found.first - found.second):+.2f}",
-            f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
+            f"{100 * (found.first - found.second):+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})",
             str(found.only_first),
             str(found.only_second),
             f"{found.p_value:.2g}",
