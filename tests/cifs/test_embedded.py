@@ -37,8 +37,9 @@ def images(model_id: str, n: int) -> tuple[Tensor, Tensor]:
 
 
 def agreement(model_id: str, key: str, n: int) -> float:
-    """Share of the first n embedded test images on which the cell is what is measured now."""
+    """Share of the first n test images, of those it was measured on, on which the cell is what is measured now."""
     cell = evaluation(model_id)["cells"][key]
+    n = min(n, cell["n"])
     model, (x, y) = ZOO.load(model_id), images(model_id, n)
     if cell["settings"] is None:
         with torch.no_grad():
