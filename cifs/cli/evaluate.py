@@ -69,6 +69,8 @@ def evaluate(
     budget = budget_of(eps, name)
     about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
     before = None if suite is Suite.table1 else evaluated(entry)
+    if set_ and imgf is None:
+        raise InvalidParameter(f"--set {set_[0]}: parameters of which IMGF? Name it with --imgf")
     if imgf is not None and before is not None:
         raise InvalidParameter(f"--imgf {imgf}: only with --suite table1, whose result is then printed and not kept")
     images = load_images(name, cast(Split, split))  # refuses any other

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from backend.schemas import Comparison
+from frontend.difference import points
 from frontend.figures.colours import METHODS, NEUTRAL
 from frontend.figures.layout import compact
 from frontend.figures.robustness import WHISKERS
@@ -25,11 +26,10 @@ def margins(comparison: Comparison, titles: Mapping[str, str], paper: Mapping[st
     """titles: of the columns, by key. paper: its own margins in points, by key."""
     found = Margins([], [], [], [], [])
     for column in comparison.columns:
-        difference = column.first - column.second
         found.columns.append(titles.get(column.column, column.column))
-        found.difference.append(100 * difference)
-        found.above.append(100 * (column.high - difference))
-        found.below.append(100 * (difference - column.low))
+        found.difference.append(points(column))
+        found.above.append(100 * column.high - points(column))
+        found.below.append(points(column) - 100 * column.low)
         found.paper.append(paper.get(column.column))
     return found
 

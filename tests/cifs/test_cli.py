@@ -287,6 +287,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
         "unknown split 'validation'; choose from: train, test",
     ),
     "imgf": (["evaluate", "tiny-cifs", "--imgf", "relu"], "unknown IMGF 'relu'; choose from: softmax"),
+    "parameters of no imgf": (["evaluate", "tiny-cifs", "--set", "temperature=2"], "Name it with --imgf"),
     "imgf without CIFS": (["evaluate", "tiny-plain", "--imgf", "softmax"], "has no CIFS layers"),
     "budget": (["evaluate", "tiny-cifs", "--eps", "2"], "eps = '2'"),
     "recipe": (["train", "cpu/nothing"], "unknown recipe 'cpu/nothing'"),
