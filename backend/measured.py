@@ -18,6 +18,7 @@ from backend.schemas import (
     CheckResult,
     Column,
     ComparedColumn,
+    ComparedSetting,
     Comparison,
     ModelInfo,
     RobustnessRow,
@@ -26,7 +27,7 @@ from backend.schemas import (
 )
 from cifs import channels
 from cifs.errors import CheckpointError
-from cifs.evaluation import COLUMNS, compare_columns
+from cifs.evaluation import COLUMNS, compare_columns, compare_settings
 from cifs.zoo import Entry, Info
 
 
@@ -80,7 +81,11 @@ def comparison(first: Entry, second: Entry) -> Comparison:
     evaluations = _evaluated(first), _evaluated(second)
     columns = [ComparedColumn(column=key, **found._asdict()) for key, found in compare_columns(*evaluations).items()]
     place = {key: evaluations[0][key] for key in ("dataset", "split", "eps")}
-    return Comparison(first=first.id, second=second.id, **place, columns=columns)
+    settings = [
+        ComparedSetting(column=tried.column, settings=tried.settings, counted=tried.counted, **tried.compared._asdict())
+        for tried in compare_settings(*evaluations)
+    ]
+    return Comparison(first=first.id, second=second.id, **place, columns=columns, settings=settings)
 
 
 def _evaluated(entry: Entry) -> dict[str, Any]:

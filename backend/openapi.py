@@ -174,6 +174,7 @@ ANSWERS: dict[str, Any] = {
                 "p_value": 0.00087,
             }
         ],
+        "settings": [],
     },
     "GET /models/{id}/channel-statistics": {
         "model": MODEL_ID,

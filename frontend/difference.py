@@ -1,6 +1,6 @@
 """What a paired comparison of two models says, in a table and in plain words."""
 
-from backend.schemas import ComparedColumn, Comparison
+from backend.schemas import ComparedColumn, ComparedOutcomes, Comparison
 from frontend.export import Entry, PrintedRow, PrintedTable
 
 CHANCE = 0.05
@@ -37,7 +37,7 @@ def _sentence(column: ComparedColumn, title: str, first: str, second: str) -> st
     return f"**{better} is more robust than {worse}** {under}: by {abs(points(column)):.2f} points."
 
 
-def points(column: ComparedColumn) -> float:
+def points(column: ComparedOutcomes) -> float:
     return 100 * (column.first - column.second)
 
 

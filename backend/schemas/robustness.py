@@ -93,12 +93,11 @@ class RobustnessTable(BaseModel):
     rows: list[RobustnessRow]
 
 
-class ComparedColumn(BaseModel):
-    """Two models on the first n images, those both were measured on in this column."""
+class ComparedOutcomes(BaseModel):
+    """Two models on the first n images, those both were measured on."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    column: str
     n: int
     first: float = Field(description="accuracy of the first model, as a fraction")
     second: float
@@ -109,6 +108,20 @@ class ComparedColumn(BaseModel):
     p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
 
 
+class ComparedColumn(ComparedOutcomes):
+    """Each under its own strongest attack."""
+
+    column: str
+
+
+class ComparedSetting(ComparedOutcomes):
+    """The first under one setting of its sweep, the second under its strongest attack of the same column."""
+
+    column: str
+    settings: dict[str, Any]
+    counted: bool = Field(description="whether it is the first model's strongest, the one the table shows")
+
+
 class Comparison(BaseModel):
     first: str
     second: str
@@ -116,3 +129,6 @@ class Comparison(BaseModel):
     split: str
     eps: float
     columns: list[ComparedColumn]
+    settings: list[ComparedSetting] = Field(
+        [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
+    )

@@ -1,7 +1,7 @@
 """Robustness measured honestly: exact settings, n and 95 % intervals with every figure."""
 
 from cifs.evaluation.checks import CHECKS, Check, Checking, Finding, run_checks
-from cifs.evaluation.comparison import Compared, compare_columns
+from cifs.evaluation.comparison import Compared, Tried, compare_columns, compare_settings
 from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.paired import Paired, difference_interval, mcnemar
@@ -20,7 +20,9 @@ __all__ = [
     "Finding",
     "Paired",
     "Progress",
+    "Tried",
     "compare_columns",
+    "compare_settings",
     "difference_interval",
     "digest",
     "mcnemar",

@@ -92,7 +92,7 @@ class Evaluation:
             for entry in entries:
                 worst[: entry["n"]] &= self._bits(entry)
             if swept:
-                sweep += [{"column": key, "counted": i == best, **_public(entry)} for i, entry in enumerate(entries)]
+                sweep += [{"column": key, "counted": i == best, **_overall(entry)} for i, entry in enumerate(entries)]
         if "natural" in columns:
             cells["natural"] = natural
         if "worst" in columns:
@@ -120,13 +120,13 @@ class Evaluation:
         """
         natural = self._measure("natural", None)
         standing = self._bits(natural)
-        by_eps = [{"eps": 0.0, **_public(natural)}]
+        by_eps = [{"eps": 0.0, **natural}]
         for eighths in EIGHTHS:
             share = eighths / 8
             within = replace(attack, eps=share * self.eps, step_size=share * attack.alpha)
             entry = self._measure("curve", within, among=standing)
             standing = self._bits(entry)
-            by_eps.append({"eps": within.eps, **_public(entry)})
+            by_eps.append({"eps": within.eps, **entry})
         longest = replace(attack, steps=max(STEPS))
         settings = longest.resolved()
         key = f"steps {json.dumps(settings)}"
@@ -137,13 +137,13 @@ class Evaluation:
 
             began = time.monotonic()
             at = self._in_batches("steps", settings, fall)
-            points = [{"steps": steps, **_public(self._counts(at > steps))} for steps in STEPS]
+            points = [_point({"steps": steps, **self._counts(at > steps)}) for steps in STEPS]
             self._keep(key, {"points": points, "seconds": round(time.monotonic() - began, 1)})
         return {
             "n": len(self.images),
             "settings": attack.resolved(),
             "eps": [_point(entry) for entry in by_eps],
-            "steps": [_point(entry) for entry in self.done[key]["points"]],
+            "steps": self.done[key]["points"],
         }
 
     def autoattack(self, standing: Tensor, stages: Sequence[str] = STAGES) -> dict[str, Any]:
@@ -263,12 +263,12 @@ def _with(attack: Linf, found: Linf) -> Linf:
     return replace(attack, beta=found.beta, through_mask=found.through_mask)
 
 
-def _public(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in ("robust", "by_class")}
+def _overall(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "by_class"}
 
 
 def _point(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in ("settings", "seconds")}
+    return {key: value for key, value in _overall(entry).items() if key not in ("robust", "settings", "seconds")}
 
 
 def digest(path: Path) -> str:

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from backend.schemas import RobustnessTable
+from backend.schemas import Comparison, RobustnessTable
 from frontend import paper, state
 from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw
 from frontend.difference import printed_difference, verdict
-from frontend.figures.margin import margin_figure, margins
+from frontend.figures.margin import margin_figure, margins, setting_margin_figure, setting_margins
 from frontend.groups import labels
 
 
@@ -45,6 +45,31 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         "between equally robust models. The worst case bounds each model alone: with more settings tried against CAS "
         "and CIFS it is no fair match. Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
         f"{diamonds}. `cifs compare {first} {second}` prints the same."
+    )
+    show_settings(comparison, titles, rows[first].method, names[second])
+
+
+def show_settings(comparison: Comparison, titles: dict[str, str], method: str, second: str) -> None:
+    """What the margin would be if the attacker knew but one setting: where a flattering figure comes from."""
+    found = setting_margins(comparison)
+    if not found:
+        return
+    st.subheader("What a weaker attacker would have reported")
+    column = state.choose(
+        st.segmented_control, "Under", "swept", list(found), default="pgd20" if "pgd20" in found else next(iter(found)),
+        required=True, format_func=lambda key: titles.get(key, key),
+    )  # fmt: skip
+    st.plotly_chart(
+        setting_margin_figure(found[column], method, second),
+        key="settings",
+        alt="points ahead, by the attack's setting",
+    )
+    n = next(tried.n for tried in comparison.settings if tried.column == column)
+    st.caption(
+        f"Each dot is the margin on the first {n:,} images if the first model's attacker knew this setting alone, "
+        f"against {second} under its own strongest. β weighs the probes in the attack's loss: 0 ignores them, ∞ "
+        "attacks nothing else; *through the map* lets gradients pass the importance map. The distance from the filled "
+        "dot to another is what an attack that does not adapt would have credited the method with."
     )
 
 

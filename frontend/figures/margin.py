@@ -1,4 +1,4 @@
-"""How many points one model is ahead of another, attack by attack, beside the margin the paper reports."""
+"""How many points one model is ahead of another: attack by attack, and setting by setting of an adaptive attack."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from backend.schemas import Comparison
 from frontend.difference import points
 from frontend.figures.colours import METHODS, NEUTRAL
 from frontend.figures.layout import compact
-from frontend.figures.robustness import WHISKERS
+from frontend.figures.robustness import WHISKERS, settings_label
 
 
 class Margins(NamedTuple):
@@ -53,3 +53,41 @@ def margin_figure(info: Margins, method: str, second: str) -> go.Figure:
     figure.update_xaxes(categoryorder="array", categoryarray=info.columns)
     figure.update_yaxes(title_text=f"points ahead of {second}", zeroline=False)
     return compact(figure, height=300)
+
+
+class SettingMargin(NamedTuple):
+    """The margin an attacker would leave who knew one setting only, in points."""
+
+    label: str
+    difference: float
+    above: float
+    below: float
+    counted: bool
+
+
+def setting_margins(comparison: Comparison) -> dict[str, list[SettingMargin]]:
+    """By column: the first model under each setting of its sweep, against the second's strongest attack."""
+    found: dict[str, list[SettingMargin]] = {}
+    for tried in comparison.settings:
+        ahead = points(tried)
+        label = settings_label(tried.settings)
+        margin = SettingMargin(label, ahead, 100 * tried.high - ahead, ahead - 100 * tried.low, tried.counted)
+        found.setdefault(tried.column, []).append(margin)
+    return found
+
+
+def setting_margin_figure(margins: list[SettingMargin], method: str, second: str) -> go.Figure:
+    """One column's settings; the filled one is the strongest, which the table counts."""
+    figure = go.Figure()
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    figure.add_scatter(
+        x=[m.difference for m in margins], y=[m.label for m in margins], mode="markers",
+        hovertemplate="%{y}: %{x:+.2f} points<extra></extra>",
+        marker={
+            "size": 11, "color": METHODS[method], "symbol": ["circle" if m.counted else "circle-open" for m in margins]
+        },
+        error_x=WHISKERS | {"array": [m.above for m in margins], "arrayminus": [m.below for m in margins]},
+    )  # fmt: skip
+    figure.update_xaxes(title_text=f"points ahead of {second}   filled: the strongest, which counts", zeroline=False)
+    figure.update_yaxes(autorange="reversed")
+    return compact(figure, height=90 + 26 * len(margins), legend=False)

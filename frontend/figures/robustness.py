@@ -1,6 +1,7 @@
 """Accuracies with their 95 % intervals: the table as bars, and the sweep of the attack's β."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -92,10 +93,14 @@ def _symbol(point: SweepPoint) -> str:
 
 def sweep_label(entry: SweepEntry, n: int) -> str:
     """n: images of the table; other settings may have been tried on the first of them only."""
-    settings = entry.settings or {}
-    label = f"β = {float(settings['beta']):g}".replace("inf", "∞") if "beta" in settings else "no β"  # JSON says "inf"
-    label += ", through the map" if settings.get("through_mask") else ""
+    label = settings_label(entry.settings or {})
     return label if entry.n == n else f"{label} (n = {entry.n:,})"
+
+
+def settings_label(settings: Mapping[str, Any]) -> str:
+    """What sets one setting of a sweep apart."""
+    label = f"β = {float(settings['beta']):g}".replace("inf", "∞") if "beta" in settings else "no β"  # JSON says "inf"
+    return label + (", through the map" if settings.get("through_mask") else "")
 
 
 def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:

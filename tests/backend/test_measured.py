@@ -266,6 +266,23 @@ def test_two_models_are_compared_on_the_same_images(client: TestClient, measured
         assert [column["first"], column["second"]] == [cell["accuracy"] for cell in cells]
         assert column["only_first"] - column["only_second"] == cells[0]["correct"] - cells[1]["correct"]
         assert column["p_value"] == mcnemar(*(unpack(cell["robust"], N) for cell in cells)).p_value
+    for tried, entry in zip(found["settings"], first["sweep"], strict=True):
+        assert (tried["column"], tried["counted"]) == (entry["column"], entry["counted"])
+        assert (tried["first"], tried["second"]) == (
+            entry["accuracy"],
+            second["cells"][entry["column"]]["accuracy"],
+        )
+        if tried["counted"]:
+            (counted,) = (column for column in found["columns"] if column["column"] == tried["column"])
+            assert counted.items() <= tried.items()
+    assert {tried["column"] for tried in found["settings"]} == {"fgsm", "pgd20"}
+    back = client.get("/robustness/compare?first=tiny-natural&second=tiny-cifs").json()
+    assert back["settings"] == []  # the natural model has no probes to sweep
+
+
+def test_the_table_does_not_list_which_images_withstood(client: TestClient) -> None:
+    (row,) = (row for row in client.get("/robustness").json()["rows"] if row["model"] == "tiny-cifs")
+    assert not any("robust" in cell for cell in [*row["sweep"], *row["cells"].values()])
 
 
 def test_models_evaluated_unlike_are_not_compared(serve_changed: Callable[..., TestClient]) -> None:

@@ -346,8 +346,22 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
             )
             for key in KEYS
         ]
+        settings = [
+            schemas.ComparedSetting(
+                **columns[2].model_dump() | {"n": 500, "first": 0.74 + weaker},
+                settings={"name": "pgd", "beta": beta, "through_mask": False},
+                counted=weaker == 0,
+            )
+            for beta, weaker in ((2.0, 0.0), (0.0, 0.2))
+        ]
         return schemas.Comparison(
-            first=first, second=second, dataset="cifar10", split="test", eps=8 / 255, columns=columns
+            first=first,
+            second=second,
+            dataset="cifar10",
+            split="test",
+            eps=8 / 255,
+            columns=columns,
+            settings=settings if "cifs" in first or "cas" in first else [],
         )
 
     return app

@@ -24,7 +24,7 @@ from frontend.figures.colours import METHODS
 from frontend.figures.curves import curve_info, eps_figure, steps_figure
 from frontend.figures.importance import curve_figure, importance_factor, importance_info, road_figure
 from frontend.figures.maps import maps_figure, maps_info
-from frontend.figures.margin import margin_figure, margins
+from frontend.figures.margin import margin_figure, margins, setting_margin_figure, setting_margins
 from frontend.figures.predictions import Belief, probability_figure, probability_info
 from frontend.figures.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
 from frontend.figures.shift import shift_figure, shift_info
@@ -281,6 +281,28 @@ def test_a_margin_is_drawn_in_points_beside_the_papers() -> None:
     assert info.paper == [pytest.approx(4.61), None]  # the poster: 51.23 against 46.62
     assert [trace.name for trace in margin_figure(info, "cifs", "B").data] == ["the paper's margin", "measured here"]
     assert [trace.name for trace in margin_figure(margins(comparison, {}, {}), "cifs", "B").data] == ["measured here"]
+
+
+def test_the_margin_of_each_setting_is_drawn_against_the_other_s_strongest() -> None:
+    tried = {"n": 500, "second": 0.40, "only_first": 30, "only_second": 20, "p_value": 0.2}
+    settings = [
+        {"column": "pgd20", "settings": {"beta": 0.0}, "counted": False, "first": 0.62, "low": 0.17, "high": 0.27},
+        {"column": "pgd20", "settings": {"beta": "inf"}, "counted": True, "first": 0.35, "low": -0.07, "high": -0.04},
+        {"column": "cw", "settings": {"beta": 2.0}, "counted": True, "first": 0.4, "low": -0.01, "high": 0.01},
+    ]
+    comparison = Comparison.model_validate(
+        {
+            "first": "a", "second": "b", "dataset": "cifar10", "split": "test", "eps": 8 / 255, "columns": [],
+            "settings": [tried | setting for setting in settings],
+        }
+    )  # fmt: skip
+    found = setting_margins(comparison)
+    assert list(found) == ["pgd20", "cw"]
+    assert [margin.label for margin in found["pgd20"]] == ["β = 0", "β = ∞"]
+    assert [margin.difference for margin in found["pgd20"]] == pytest.approx([22.0, -5.0])
+    assert found["pgd20"][0][2:4] == (pytest.approx(5.0), pytest.approx(5.0))
+    (trace,) = setting_margin_figure(found["pgd20"], "cas", "B").data
+    assert trace.marker.symbol == ("circle-open", "circle")
 
 
 def test_the_paper_compares_its_own_rows_alone() -> None:

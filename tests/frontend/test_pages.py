@@ -254,7 +254,9 @@ def test_cifs_is_compared_with_vanilla_of_its_group_in_plain_words() -> None:
         f"fmnist-resnet10-w16-{method}" for method in ("cifs", "vanilla")
     ]
     assert "**CIFS-softmax is more robust than Vanilla AT** under “PGD-100” (10,000 images" in texts(page)
+    assert "first 500 images if the first model's attacker knew this setting alone" in texts(page)
     page.selectbox(key="first").select("fmnist-resnet10-w16-vanilla").run()
+    assert "knew this setting alone" not in texts(page)
     assert fine(page).selectbox(key="second").value != "fmnist-resnet10-w16-vanilla"
 
 

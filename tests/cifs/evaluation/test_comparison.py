@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 
 from cifs.errors import CheckpointError, InvalidParameter
-from cifs.evaluation import compare_columns, pack
+from cifs.evaluation import compare_columns, compare_settings, pack
 
 
 def evaluation(**robust: str) -> dict[str, Any]:
@@ -37,6 +37,39 @@ def test_a_column_of_the_first_images_is_compared_on_those_both_have() -> None:
 def test_other_images_or_another_budget_are_refused_with_what_differs(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidParameter, match=said):
         compare_columns(evaluation(natural="1"), evaluation(natural="1") | changes)
+
+
+def swept(column: str, **robust: str) -> list[dict[str, Any]]:
+    """By the name of a setting, as `evaluation`; the first is the one counted."""
+    cells = evaluation(**robust)["cells"]
+    return [
+        {"column": column, "settings": {"beta": name}, "counted": i == 0, **cell}
+        for i, (name, cell) in enumerate(cells.items())
+    ]
+
+
+def test_each_setting_of_a_sweep_is_compared_on_the_images_all_of_them_saw() -> None:
+    second = evaluation(pgd20="111000000000", natural="1" * 12)
+    sweep = swept("pgd20", counted="111100001111", weak="1111") + swept("pgd100", alone="1" * 12)
+    found = compare_settings(evaluation() | {"sweep": sweep}, second)
+    assert [(tried.column, tried.settings, tried.counted) for tried in found] == [
+        ("pgd20", {"beta": "counted"}, True),
+        ("pgd20", {"beta": "weak"}, False),
+    ]
+    assert [tried.compared[:5] for tried in found] == [(4, 1.0, 0.75, 1, 0)] * 2
+
+
+def test_a_sweep_that_does_not_say_which_images_withstood_is_left_out() -> None:
+    sweep = [{"column": "pgd20", "settings": {}, "counted": True, "n": 12, "accuracy": 0.5}] * 2
+    assert compare_settings(evaluation() | {"sweep": sweep}, evaluation(pgd20="1" * 12)) == []
+    assert compare_settings(evaluation() | {"sweep": []}, evaluation()) == []
+
+
+def test_settings_of_other_images_are_refused_as_columns_are() -> None:
+    with pytest.raises(InvalidParameter, match="n = 12 and 10"):
+        compare_settings(evaluation() | {"sweep": []}, evaluation() | {"n": 10})
+    with pytest.raises(CheckpointError, match="not written by this project"):
+        compare_settings(evaluation(), evaluation())  # no sweep at all
 
 
 @pytest.mark.parametrize("cells", [None, {"natural": {"n": 12}}, {"natural": {"n": 12, "robust": "no hexadecimal"}}])

@@ -112,7 +112,7 @@ def test_the_strongest_of_the_sweep_counts(model: CNN, result: dict[str, Any]) -
             assert result["cells"][key]["accuracy"] == min(entry["accuracy"] for entry in swept)
             (counted,) = (entry for entry in swept if entry["counted"])
             assert counted["settings"] == result["cells"][key]["settings"]
-            assert not any("robust" in entry for entry in swept)
+            assert all(int(unpack(entry["robust"], 24).sum()) == entry["correct"] for entry in swept)
     assert result["cells"][result["strongest"]]["accuracy"] == min(
         result["cells"][key]["accuracy"] for key in ("fgsm", "pgd20")
     )
