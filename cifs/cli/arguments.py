@@ -32,6 +32,11 @@ def evaluated(entry: Entry) -> dict[str, Any]:
     return evaluation
 
 
+def more_images(found: dict[str, Any] | None, weights: str, n: int | None) -> int | None:
+    """How many images a kept result is of, if it is of these weights and of more than the first n (None: all)."""
+    return found["n"] if found and n and found["weights"] == weights and found["n"] > n else None
+
+
 def budget_of(eps: str | None, data: str) -> float:
     return dataset(data).eps if eps is None else configure(ATTACKS, "pgd", {"eps": eps}).eps
 

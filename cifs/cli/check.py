@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from cifs.card import MARKS, write_card
-from cifs.cli.arguments import budget_of, load
+from cifs.cli.arguments import budget_of, load, more_images
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import dataset, load_images
 from cifs.errors import CIFSError
@@ -22,7 +22,7 @@ from cifs.zoo import Entry, Zoo
 def check(
     model: Annotated[str, typer.Argument(help="id in the zoo")],
     data: Annotated[str | None, typer.Option(help="data set; default: the model's own. Any other is not kept")] = None,
-    n: Annotated[int, typer.Option(help="first n test images", min=1)] = 500,
+    n: Annotated[int, typer.Option(help="first n test images; kept checks of more stay", min=1)] = 500,
     eps: Annotated[str | None, typer.Option(help="ε, a number or a fraction; default: the data set's")] = None,
     queries: Annotated[int, typer.Option(help="queries of Square per image", min=1)] = 1000,
     source: Annotated[
@@ -38,6 +38,10 @@ def check(
     name = data or entry.info.dataset
     budget = budget_of(eps, name)
     own = (name, budget) == (entry.info.dataset, dataset(name).eps)  # what checks.json speaks of
+    weights = digest(entry.folder / "model.safetensors")
+    if own and (more := more_images(entry.checks(), weights, n)):
+        console.print(f"{entry.checks_path} is of {more:,} images; what is found on {n:,} is not kept")
+        own = False
     partial = entry.folder / f"checks{n}.partial.json" if own else None
     network, sources = load(entry, device, name), _sources(zoo, entry, source, device, name)
     counted = (entry.evaluation() or {}).get("cells", {}).get("pgd20", {})
@@ -53,7 +57,7 @@ def check(
                 "model": model,
                 "dataset": name,
                 "split": "test",
-                "weights": digest(entry.folder / "model.safetensors"),
+                "weights": weights,
                 "sources": {key: digest(zoo.root / key / "model.safetensors") for key in sources},
             },
             sources=sources,

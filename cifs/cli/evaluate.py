@@ -1,5 +1,6 @@
 """`cifs evaluate` and `cifs compare`: the robustness table, its curves, AutoAttack, and whether a difference is one."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, cast
 
@@ -8,11 +9,11 @@ from rich.table import Table
 
 from cifs.attacks import ATTACKS, STAGES
 from cifs.card import write_card
-from cifs.cli.arguments import budget_of, evaluated, load, parameters
+from cifs.cli.arguments import budget_of, evaluated, load, more_images, parameters
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import Split, dataset, load_images
 from cifs.errors import InvalidParameter
-from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
+from cifs.evaluation import COLUMNS, TABLE, Compared, Evaluation, Progress, compare_columns, digest, unpack
 from cifs.files import write_json
 from cifs.models import CNN
 from cifs.precision import Precision
@@ -52,7 +53,8 @@ def evaluate(
         int | None, typer.Option(help="try adaptive settings on the first images, the best two on all", min=1)
     ] = None,
     imgf: Annotated[
-        str | None, typer.Option(help="another IMGF in its CIFS layers; what is measured with it is not kept")
+        str | None,
+        typer.Option(help="another IMGF in its CIFS layers, compared with its own; what is measured is not kept"),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="that IMGF's parameters")] = None,
     stage: Annotated[list[str] | None, typer.Option(help=f"of AutoAttack; default: {', '.join(STAGES)}")] = None,
@@ -83,7 +85,7 @@ def evaluate(
     # What evaluation.json speaks of.
     own = imgf is None and (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)
     kept = before is not None or (own and column is None)
-    if kept and before is None and (more := _more_images(entry, about["weights"], n)):
+    if kept and before is None and (more := more_images(entry.evaluation(), about["weights"], n)):
         console.print(f"{entry.evaluation_path} is of {more:,} images; what is found on {n:,} is not kept")
         kept = False
     partials = {key: entry.folder / f"evaluation.{key}{n or ''}.partial.json" for key in (suite, "last")}
@@ -118,6 +120,8 @@ def evaluate(
             cell = evaluation(suite).autoattack(unpack(worst["robust"], worst["n"])[:n], stage or STAGES)
             result = {**before, "cells": {**before["cells"], "autoattack": cell}}
     _print(result, f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}", suite)
+    if imgf is not None:
+        _print_against_own(result, entry, imgf)
     if kept:
         if before is None:
             result = _with_other_suites(result, entry)
@@ -149,17 +153,20 @@ def _with_imgf(network: CNN, name: str, set_: list[str] | None) -> CNN:
     return network
 
 
+def _print_against_own(result: dict[str, Any], entry: Entry, imgf: str) -> None:
+    """What was measured with another IMGF against what is kept of the model's own, on the same images."""
+    own = entry.evaluation()
+    if own is None or own["n"] < result["n"] or any(own[key] != result[key] for key in ("weights", "split", "eps")):
+        return
+    title = f"{entry.id}: {imgf} as chosen against its own importance map, the first {result['n']} images"
+    _print_compared(compare_columns(result, {**own, "n": result["n"]}), (imgf, "its own"), result["n"], title)
+
+
 def _doing(progress: Progress) -> str:
     if (settings := progress.settings) is None:
         return progress.column
     mask = " through the mask" if settings["through_mask"] else ""
     return f"{progress.column} ε={settings['eps']:.3g} β={settings['beta']}{mask}"
-
-
-def _more_images(entry: Entry, weights: str, n: int | None) -> int | None:
-    """How many images evaluation.json is of, if it is of these weights and of more than the first n."""
-    found = entry.evaluation()
-    return found["n"] if found and n and found["weights"] == weights and found["n"] > n else None
 
 
 def _with_other_suites(table: dict[str, Any], entry: Entry) -> dict[str, Any]:
@@ -179,13 +186,16 @@ def compare(
     """Is one model really more robust? Accuracies (%) on the same images, and McNemar's exact test, by column."""
     entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
     a, b = (evaluated(entry) for entry in entries)
-    compared = compare_columns(a, b)
-    titles = [entry.info.title.replace(" ", "\n") for entry in entries]
     title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
+    titles = [entry.info.title.replace(" ", "\n") for entry in entries]
+    _print_compared(compare_columns(a, b), titles, a["n"], title)
+
+
+def _print_compared(compared: dict[str, Compared], titles: Sequence[str], n: int, title: str) -> None:
     table = Table("", *titles, "difference\n(95 % interval)", "only\nfirst", "only\nsecond", "p", title=title)
     for key, found in compared.items():
         table.add_row(
-            COLUMNS[key].title + (f" (n = {found.n})" if found.n != a["n"] else ""),
+            COLUMNS[key].title + (f" (n = {found.n})" if found.n != n else ""),
             f"{100 * found.first:.2f}",
             f"{100 * found.second:.2f}",
             f"{100 * (found.first - found.second):+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})",

@@ -14,7 +14,7 @@ from cifs.attacks import ATTACKS
 from cifs.channels import ChannelStatistics
 from cifs.cli import app
 from cifs.data import load_images
-from cifs.evaluation import TABLE
+from cifs.evaluation import TABLE, unpack
 from cifs.training import recipe_names
 from cifs.zoo import Info, Zoo
 from tests.cifs.tiny import npz, tiny
@@ -152,7 +152,20 @@ def test_evaluate_with_another_imgf_keeps_nothing_and_measures_that_one(cifs: Ci
     result = cifs("evaluate", "tiny-cifs", "--column", "natural", *flat)
     assert result.exit_code == 0, result.output
     assert f"{expected:.2f}" in result.output
+    assert "its own" not in result.output
     assert zoo.entry("tiny-cifs").evaluation() is None
+
+
+def test_another_imgf_is_compared_with_the_model_s_own_on_the_same_images(cifs: Cifs, zoo: Zoo) -> None:
+    cifs("evaluate", "tiny-cifs", "--precision", "float32")
+    before = zoo.entry("tiny-cifs").evaluation_path.read_bytes()
+    own = json.loads(before)
+    few = unpack(own["cells"]["natural"]["robust"], 8)
+    result = cifs("evaluate", "tiny-cifs", "--column", "natural", "--imgf", "sigmoid", "--n", "8")
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.output.split("its own importance map")[1].splitlines() if "Natural" in line)
+    assert f"{100 * float(few.float().mean()):.2f}" in line
+    assert zoo.entry("tiny-cifs").evaluation_path.read_bytes() == before
 
 
 def without_time(value: Any) -> Any:

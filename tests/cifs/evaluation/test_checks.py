@@ -341,6 +341,9 @@ def test_the_command_writes_checks_json_beside_the_weights(data: Path, tmp_path:
     assert written["checks"]["transfer"]["passed"] is None
     assert {path.name for path in entry.folder.iterdir()} == {*FILES, "checks.json", "README.md"}
     assert written["checks"]["square"]["statement"] in (entry.folder / "README.md").read_text()
+    fewer = command("small", "--checkpoints", tmp_path, "--n", 3, "--queries", 5, "--precision", "float32")
+    assert "is of 6 images; what is found on 3 is not kept" in fewer
+    assert entry.checks() == written
 
 
 def test_attacks_are_transferred_from_all_others_of_the_data_set_that_fit_or_from_those_chosen(
