@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from backend.schemas import Comparison
+from backend.schemas import ComparedSetting, Comparison
 from frontend.difference import points
 from frontend.figures.colours import METHODS, NEUTRAL
 from frontend.figures.layout import compact
@@ -66,14 +66,19 @@ class SettingMargin(NamedTuple):
 
 
 def setting_margins(comparison: Comparison) -> dict[str, list[SettingMargin]]:
-    """By column: the first model under each setting of its sweep, against the second's strongest attack."""
+    """By column: the first model under each setting of its sweep, by β, against the second's strongest attack."""
     found: dict[str, list[SettingMargin]] = {}
-    for tried in comparison.settings:
+    for tried in sorted(comparison.settings, key=_by_beta):
         ahead = points(tried)
         label = settings_label(tried.settings)
         margin = SettingMargin(label, ahead, 100 * tried.high - ahead, ahead - 100 * tried.low, tried.counted)
         found.setdefault(tried.column, []).append(margin)
     return found
+
+
+def _by_beta(tried: ComparedSetting) -> tuple[bool, float]:
+    """Through the map last."""
+    return bool(tried.settings.get("through_mask")), float(tried.settings.get("beta", 0))
 
 
 def setting_margin_figure(margins: list[SettingMargin], method: str, second: str) -> go.Figure:
