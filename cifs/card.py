@@ -59,6 +59,7 @@ def _training(entry: Entry) -> str:
             if recipe.get("init")
             else []
         ),
+        *([f"- trained on the first {recipe['images']} images alone"] if recipe.get("images") else []),
         f"- {recipe['epochs']} epochs{total}, batch {recipe['batch_size']}, "
         f"SGD with {recipe['schedule']} schedule, peak lr {recipe['lr']}, "
         f"weight decay {recipe['weight_decay']}, crop (pad {recipe['padding']}){' + flip' if recipe['flip'] else ''}, "

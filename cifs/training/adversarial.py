@@ -63,8 +63,10 @@ class Run:
                 f"validation = {recipe.validation}: {recipe.dataset} has only {len(images)} training images"
             )
         cut = len(images) - recipe.validation
-        self.images, self.validation = images[:cut], images[cut:]
-        self.steps_per_epoch = cut // recipe.batch_size
+        if not recipe.batch_size <= (few := recipe.images or cut) <= cut:
+            raise InvalidParameter(f"images = {few}: at least one batch of {recipe.batch_size}, at most {cut}")
+        self.images, self.validation = images[:few], images[cut:]
+        self.steps_per_epoch = few // recipe.batch_size
         self.steps = self.steps_per_epoch * recipe.epochs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(recipe.seed, INITIALISE).initial_seed() % 2**63)

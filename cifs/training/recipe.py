@@ -62,6 +62,9 @@ class Recipe:
     padding: int = Field(default=4, ge=0, description="random crop")
     flip: bool = True
     precision: Literal["float32", "bf16"] = "bf16"
+    images: int | None = Field(
+        default=None, ge=1, description="train on the first so many of the training images; none: on all"
+    )
     validation: int = Field(default=1000, ge=0, description="last images of the training split, kept out of training")
     keep: Literal["best", "last"] = Field(
         default="best", description="which checkpoint is kept, the best on the validation images or the last"

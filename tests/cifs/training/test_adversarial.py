@@ -280,6 +280,19 @@ def test_more_validation_images_than_there_are_is_refused(validation: int, recip
         Run(recipe(f"validation={validation}"), tmp_path)
 
 
+def test_few_images_are_the_first_and_leave_the_validation_images(recipe: Load, tmp_path: Path) -> None:
+    whole, few = Run(recipe(), tmp_path / "whole"), Run(recipe("images=40"), tmp_path / "few")
+    assert (len(whole.images), len(few.images), few.steps_per_epoch) == (80, 40, 2)
+    assert torch.equal(few.images.images, whole.images.images[:40])
+    assert torch.equal(few.validation.images, whole.validation.images)
+
+
+@pytest.mark.parametrize("images", [15, 81])
+def test_too_few_or_too_many_images_are_refused(images: int, recipe: Load, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=f"images = {images}: at least one batch of 16, at most 80"):
+        Run(recipe(f"images={images}"), tmp_path)
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 

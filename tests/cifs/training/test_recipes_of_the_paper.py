@@ -150,12 +150,11 @@ def test_the_rows_on_two_cores_share_budget_and_schedule(name: str) -> None:
         assert (recipe.epochs, recipe.lr, recipe.init) == (13, 0.2, None)
         return
     if "w64" in name:
-        assert recipe.init == f"{name.removeprefix('cpu/')}-one-step"
-        assert (recipe.epochs, recipe.lr, recipe.keep) == (1, 0.04, "best")
-        last = recipe.training_attack
-        assert last is not None
-        assert (last.steps, last.random_start, last.eps, last.alpha) == (2, True, 8 / 255, 5 / 255)
-        recipe = load_recipe(f"{name}-one-step")
+        assert recipe.init == f"{name.removeprefix('cpu/')}-half"
+        assert (recipe.epochs, recipe.lr, recipe.keep) == (5, 0.1, "best")
+        half = load_recipe(f"{name}-half")
+        assert (half.training_attack, half.model) == (recipe.training_attack, recipe.model)
+        recipe = half
     start = load_recipe(f"cpu/{family[0]}{family[1]}-start")
     assert recipe.init == f"{family[0]}{family[1]}-start"
     assert (start.epochs + recipe.epochs, start.lr, start.lr_end) == (
@@ -174,6 +173,13 @@ def test_the_rows_on_two_cores_share_budget_and_schedule(name: str) -> None:
     if recipe.method == "cifs":
         assert not recipe.model["label_in_training"]
         assert recipe.model["imgf"].get("per_channel", False) == name.endswith("softmax")
+
+
+def test_on_few_images_the_rows_differ_in_the_method_alone() -> None:
+    vanilla, cifs = (load_recipe(f"cpu/cifar10-5k-resnet18-w16-{m}").as_dict() for m in ("vanilla", "cifs-softmax"))
+    assert {key for key in vanilla if vanilla[key] != cifs[key]} == {"title", "method", "model"}
+    assert cifs["model"] == load_recipe("cpu/cifar10-resnet18-w16-cifs-softmax").model
+    assert (cifs["images"], cifs["epochs"]) == (5000, 60)
 
 
 def test_a_recipe_is_read_once_however_often_it_is_extended(tmp_path: Path) -> None:
