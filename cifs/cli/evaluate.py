@@ -107,18 +107,11 @@ def evaluate(
         if before is None:
             result = {**evaluation(suite).run(tuple(column or TABLE)), "of": len(images)}
             if kept and entry.last_path.exists():
-                result["last"] = {
-                    "epoch": (entry.info.training or {})["recipe"]["epochs"],
-                    "cells": evaluation("last").run(("natural", "pgd20"))["cells"],
-                }
+                result["last"] = _last(evaluation("last"), entry)
         elif suite is Suite.curves:
-            strongest = dict(before["cells"]["pgd20"]["settings"])
-            attack = configure(ATTACKS, strongest.pop("name"), strongest)
-            result = {**before, "curves": evaluation(suite).curves(attack)}
+            result = _with_curves(before, evaluation(suite))
         else:
-            worst = before["cells"]["worst"]
-            cell = evaluation(suite).autoattack(unpack(worst["robust"], worst["n"])[:n], stage or STAGES)
-            result = {**before, "cells": {**before["cells"], "autoattack": cell}}
+            result = _with_autoattack(before, evaluation(suite), n, stage or STAGES)
     _print(result, f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}", suite)
     if imgf is not None:
         _print_against_own(result, entry, imgf)
@@ -129,6 +122,28 @@ def evaluate(
         write_card(entry)
         for partial in partials.values():
             partial.unlink(missing_ok=True)
+
+
+def _last(evaluation: Evaluation, entry: Entry) -> dict[str, Any]:
+    """What the table says beside the best checkpoint: where its training ended."""
+    epochs = (entry.info.training or {})["recipe"]["epochs"]
+    return {"epoch": epochs, "cells": evaluation.run(("natural", "pgd20"))["cells"]}
+
+
+def _with_curves(table: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
+    """Of the strongest PGD-20 that the table found."""
+    strongest = dict(table["cells"]["pgd20"]["settings"])
+    attack = configure(ATTACKS, strongest.pop("name"), strongest)
+    return {**table, "curves": evaluation.curves(attack)}
+
+
+def _with_autoattack(
+    table: dict[str, Any], evaluation: Evaluation, n: int | None, stages: Sequence[str]
+) -> dict[str, Any]:
+    """On those of the first n images that withstand all else."""
+    worst = table["cells"]["worst"]
+    cell = evaluation.autoattack(unpack(worst["robust"], worst["n"])[:n], stages)
+    return {**table, "cells": {**table["cells"], "autoattack": cell}}
 
 
 def _print(result: dict[str, Any], title: str, suite: Suite) -> None:
