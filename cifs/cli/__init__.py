@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cifs import __version__
-from cifs.cli import channels, check, evaluate, serve, train, zoo
+from cifs.cli import channels, check, compare, evaluate, serve, train, zoo
 from cifs.cli.console import console, one_line_errors
 
 COMMANDS = (
@@ -14,7 +14,7 @@ COMMANDS = (
     zoo.import_,
     zoo.models,
     evaluate.evaluate,
-    evaluate.compare,
+    compare.compare,
     check.check,
     channels.statistics,
     zoo.card,

@@ -1,4 +1,4 @@
-"""`cifs evaluate` and `cifs compare`: the robustness table, its curves, AutoAttack, and whether a difference is one."""
+"""`cifs evaluate`: the robustness table, its curves, and AutoAttack."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,10 +10,19 @@ from rich.table import Table
 from cifs.attacks import ATTACKS, STAGES
 from cifs.card import write_card
 from cifs.cli.arguments import budget_of, evaluated, load, more_images, parameters
+from cifs.cli.compare import by_title, print_compared
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import Split, dataset, load_images
 from cifs.errors import InvalidParameter
-from cifs.evaluation import COLUMNS, TABLE, Compared, Evaluation, Progress, compare_columns, digest, unpack
+from cifs.evaluation import (
+    COLUMNS,
+    TABLE,
+    Evaluation,
+    Progress,
+    compare_columns,
+    digest,
+    unpack,
+)
 from cifs.files import write_json
 from cifs.models import CNN
 from cifs.precision import Precision
@@ -174,7 +183,8 @@ def _print_against_own(result: dict[str, Any], entry: Entry, imgf: str) -> None:
     if own is None or own["n"] < result["n"] or any(own[key] != result[key] for key in ("weights", "split", "eps")):
         return
     title = f"{entry.id}: {imgf} as chosen against its own importance map, the first {result['n']} images"
-    _print_compared(compare_columns(result, {**own, "n": result["n"]}), (imgf, "its own"), result["n"], title)
+    compared = compare_columns(result, {**own, "n": result["n"]})
+    print_compared(by_title(compared), (imgf, "its own"), result["n"], title)
 
 
 def _doing(progress: Progress) -> str:
@@ -191,31 +201,3 @@ def _with_other_suites(table: dict[str, Any], entry: Entry) -> dict[str, Any]:
         return table
     cells = {**table["cells"], **{key: had["cells"][key] for key in had["cells"] if key == "autoattack"}}
     return {**table, "cells": cells, **{key: had[key] for key in had if key == "curves"}}
-
-
-def compare(
-    first: Annotated[str, typer.Argument(help="id in the zoo")],
-    second: Annotated[str, typer.Argument(help="id in the zoo, evaluated on the same images")],
-    checkpoints: Checkpoints = DEFAULT_ZOO,
-) -> None:
-    """Is one model really more robust? Accuracies (%) on the same images, and McNemar's exact test, by column."""
-    entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
-    a, b = (evaluated(entry) for entry in entries)
-    title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
-    titles = [entry.info.title.replace(" ", "\n") for entry in entries]
-    _print_compared(compare_columns(a, b), titles, a["n"], title)
-
-
-def _print_compared(compared: dict[str, Compared], titles: Sequence[str], n: int, title: str) -> None:
-    table = Table("", *titles, "difference\n(95 % interval)", "only\nfirst", "only\nsecond", "p", title=title)
-    for key, found in compared.items():
-        table.add_row(
-            COLUMNS[key].title + (f" (n = {found.n})" if found.n != n else ""),
-            f"{100 * found.first:.2f}",
-            f"{100 * found.second:.2f}",
-            f"{100 * (found.first - found.second):+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})",
-            str(found.only_first),
-            str(found.only_second),
-            f"{found.p_value:.2g}",
-        )
-    console.print(table)

@@ -69,7 +69,8 @@ def show_settings(comparison: Comparison, titles: dict[str, str], method: str, s
         f"Each dot is the margin on the first {n:,} images if the first model's attacker knew this setting alone, "
         f"against {second} under its own strongest. β weighs the probes in the attack's loss: 0 ignores them, ∞ "
         "attacks nothing else; *through the map* lets gradients pass the importance map. The distance from the filled "
-        "dot to another is what an attack that does not adapt would have credited the method with."
+        "dot to another is what an attack that does not adapt would have credited the method with. "
+        f"`cifs compare {comparison.first} {comparison.second} --settings` prints the same."
     )
 
 

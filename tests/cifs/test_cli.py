@@ -14,7 +14,7 @@ from cifs.attacks import ATTACKS
 from cifs.channels import ChannelStatistics
 from cifs.cli import app
 from cifs.data import load_images
-from cifs.evaluation import TABLE, unpack
+from cifs.evaluation import COLUMNS, TABLE, compare_columns, compare_settings, unpack
 from cifs.training import recipe_names
 from cifs.zoo import Info, Zoo
 from tests.cifs.tiny import npz, tiny
@@ -166,6 +166,27 @@ def test_another_imgf_is_compared_with_the_model_s_own_on_the_same_images(cifs: 
     (line,) = (line for line in result.output.split("its own importance map")[1].splitlines() if "Natural" in line)
     assert f"{100 * float(few.float().mean()):.2f}" in line
     assert zoo.entry("tiny-cifs").evaluation_path.read_bytes() == before
+
+
+def test_compare_prints_mcnemar_s_test_and_on_demand_every_setting_of_the_sweep(cifs: Cifs, zoo: Zoo) -> None:
+    for model in ("tiny-cifs", "tiny-plain"):
+        cifs("evaluate", model, "--precision", "float32")
+    first, second = (zoo.entry(model).evaluation() for model in ("tiny-cifs", "tiny-plain"))
+    assert first is not None
+    assert second is not None
+    plain = cifs("compare", "tiny-cifs", "tiny-plain").output
+    for key, found in compare_columns(first, second).items():
+        (line,) = (line for line in plain.splitlines() if f"│ {COLUMNS[key].title} " in line)
+        figures = [cell.strip() for cell in line.split("│")[2:4]]
+        assert figures == [f"{100 * accuracy:.2f}" for accuracy in (found.first, found.second)]
+    swept = cifs("compare", "tiny-cifs", "tiny-plain", "--settings").output.removeprefix(plain.rstrip())
+    assert [line.split("│")[1].strip() for line in swept.splitlines() if "β =" in line and "PGD-20" in line] == [
+        f"PGD-20, β = {tried.settings['beta']}"
+        + (", through the map" if tried.settings["through_mask"] else "")
+        + (" (counted)" if tried.counted else "")
+        for tried in compare_settings(first, second)
+        if tried.column == "pgd20"
+    ]
 
 
 def without_time(value: Any) -> Any:
