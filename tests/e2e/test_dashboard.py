@@ -151,6 +151,25 @@ def test_the_other_pages_open_from_the_navigation(dashboard: str, page: Page, sc
     photograph(page, screenshots / "robustness.png", height=900)
 
 
+def test_the_margin_a_weaker_attacker_would_have_reported_is_beside_the_honest_one(
+    dashboard: str, page: Page, screenshots: Path
+) -> None:
+    models = "first=fmnist-resnet10-w16-cifs-softmax&second=fmnist-resnet10-w16-vanilla"
+    page.goto(f"{dashboard}/robustness?show=difference&group=fashion_mnist, resnet10, width 16, ε = 0.1&{models}")
+    expect(page.get_by_role("heading", name="What a weaker attacker would have reported")).to_be_visible()
+    chart = ".st-key-settings .js-plotly-plot"
+    page.wait_for_selector(chart)
+    read = f"(t => [Array.from(t.y), Array.from(t.x), t.marker.symbol])(document.querySelector('{chart}')._fullData[0])"
+    labels, ahead, symbols = page.evaluate(read)
+    margins = dict(zip(labels, ahead, strict=True))
+    assert len(margins) == 9
+    assert margins["β = ∞"] > 1  # attacked through its probes alone CIFS would seem to be ahead
+    counted = labels[symbols.index("circle")]
+    assert margins[counted] == min(ahead) < 0  # the strongest attack takes that away
+    assert_healthy(page)
+    photograph(page, screenshots / "difference.png", height=2050)
+
+
 def test_a_backend_that_is_gone_is_explained(tmp_path: Path, page: Page) -> None:
     port = str(free_port())
     url, nobody = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
