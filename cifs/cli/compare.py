@@ -27,7 +27,9 @@ def compare(
     titles = [entry.info.title.replace(" ", "\n") for entry in entries]
     print_compared(by_title(compare_columns(a, b)), titles, a["n"], title)
     if settings:
-        tried = [(_tried(setting), setting.compared) for setting in compare_settings(a, b)]
+        if not (tried := [(_tried(setting), setting.compared) for setting in compare_settings(a, b)]):
+            console.print(f"{first} was not swept, or by a version that did not keep which images withstood what")
+            return
         title = f"if the attacker of {first} knew but one setting, against {second} under its strongest"
         print_compared(tried, titles, a["n"], title)
 

@@ -14,15 +14,7 @@ from cifs.cli.compare import by_title, print_compared
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import Split, dataset, load_images
 from cifs.errors import InvalidParameter
-from cifs.evaluation import (
-    COLUMNS,
-    TABLE,
-    Evaluation,
-    Progress,
-    compare_columns,
-    digest,
-    unpack,
-)
+from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
 from cifs.files import write_json
 from cifs.models import CNN
 from cifs.precision import Precision
@@ -179,8 +171,8 @@ def _with_imgf(network: CNN, name: str, set_: list[str] | None) -> CNN:
 
 def _print_against_own(result: dict[str, Any], entry: Entry, imgf: str) -> None:
     """What was measured with another IMGF against what is kept of the model's own, on the same images."""
-    own = entry.evaluation()
-    if own is None or own["n"] < result["n"] or any(own[key] != result[key] for key in ("weights", "split", "eps")):
+    own, same = entry.evaluation(), ("weights", "dataset", "split", "eps")
+    if own is None or own["n"] < result["n"] or any(own[key] != result[key] for key in same):
         return
     title = f"{entry.id}: {imgf} as chosen against its own importance map, the first {result['n']} images"
     compared = compare_columns(result, {**own, "n": result["n"]})

@@ -46,14 +46,18 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         "and CIFS it is no fair match. Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
         f"{diamonds}. `cifs compare {first} {second}` prints the same."
     )
-    show_settings(comparison, titles, rows[first].method, names[second])
+    if comparison.settings:
+        show_settings(comparison, titles, method, names[second])
+    elif rows[first].sweep:
+        st.caption(
+            "Which images withstood each setting of the sweep was not kept for this model; after "
+            f"`cifs evaluate {first}` this place shows what a weaker attacker would have reported."
+        )
 
 
 def show_settings(comparison: Comparison, titles: dict[str, str], method: str, second: str) -> None:
     """What the margin would be if the attacker knew but one setting: where a flattering figure comes from."""
     found = setting_margins(comparison)
-    if not found:
-        return
     st.subheader("What a weaker attacker would have reported")
     column = state.choose(
         st.segmented_control, "Under", "swept", list(found), default="pgd20" if "pgd20" in found else next(iter(found)),

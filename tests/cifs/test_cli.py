@@ -179,6 +179,7 @@ def test_compare_prints_mcnemar_s_test_and_on_demand_every_setting_of_the_sweep(
         (line,) = (line for line in plain.splitlines() if f"│ {COLUMNS[key].title} " in line)
         figures = [cell.strip() for cell in line.split("│")[2:4]]
         assert figures == [f"{100 * accuracy:.2f}" for accuracy in (found.first, found.second)]
+    assert "was not swept" in cifs("compare", "tiny-plain", "tiny-cifs", "--settings").output
     swept = cifs("compare", "tiny-cifs", "tiny-plain", "--settings").output.removeprefix(plain.rstrip())
     assert [line.split("│")[1].strip() for line in swept.splitlines() if "β =" in line and "PGD-20" in line] == [
         f"PGD-20, β = {tried.settings['beta']}"
