@@ -167,7 +167,10 @@ def test_the_margin_a_weaker_attacker_would_have_reported_is_beside_the_honest_o
     counted = labels[symbols.index("circle")]
     assert margins[counted] == min(ahead) < 0  # the strongest attack takes that away
     assert_healthy(page)
-    photograph(page, screenshots / "difference.png", height=2050)
+    page.set_viewport_size({"width": 1440, "height": 2050})
+    settle(page)
+    page.wait_for_timeout(1500)  # charts redraw after a resize
+    page.locator(chart).screenshot(path=screenshots / "difference.png")
 
 
 def test_a_backend_that_is_gone_is_explained(tmp_path: Path, page: Page) -> None:
