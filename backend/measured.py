@@ -65,6 +65,7 @@ def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
             notes=[found[note] for note in ("criterion", "precision") if note in found],
             curves=found.get("curves"),
             last=found.get("last"),
+            more=found.get("more"),
             checks=_checks(entry),
         )
     except (KeyError, TypeError, ValidationError) as error:

@@ -113,6 +113,7 @@ ROW = {
         "steps": [FOOLED | {"steps": 20}],
     },
     "last": None,
+    "more": None,
     "checks": [
         {
             "name": "large_eps",

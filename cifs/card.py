@@ -70,6 +70,11 @@ def _training(entry: Entry) -> str:
         f"- wall time {training['seconds'] / 60:.0f} min on {training['threads']} CPU threads ({training['device']}), "
         f"torch {training['versions']['torch']}",
     ]
+    if start := training.get("imported_start"):
+        lines.append(
+            f"- this began with weights not trained here, {start}: on which images is not known, so the validation "
+            "images may not have been unseen"
+        )
     if recipe["model"].get("method", "plain") != "plain":
         lines.insert(1, f"- loss ℓ_β with β = {recipe['beta']}; modified by {_settings(recipe['model'])}")
     return "## Training\n\n" + "\n".join(lines)
@@ -101,6 +106,16 @@ def _evaluation(entry: Entry) -> str:
             f"{staged}, of which the strongest counts; PGD-100 takes the strongest of PGD-20. "
             "evaluation.json keeps the sweep."
         )
+    if "more" in evaluation:
+        more = evaluation["more"]
+        figures = ", ".join(
+            f"{COLUMNS[key].title} {100 * c['accuracy']:.2f} ({100 * c['low']:.2f} – {100 * c['high']:.2f})"
+            for key, c in more["cells"].items()
+        )
+        few = min((tried["n"] for tried in more["sweep"]), default=more["n"])
+        options = "".join(f" --column {key}" for key in more["cells"])
+        options += (f" --n {more['n']}" if more["n"] < of else "") + (f" --sweep {few}" if few < more["n"] else "")
+        text += f"\n\nOn {more['n']} images: {figures}; `cifs evaluate {entry.id}{options}` measures it."
     if "last" in evaluation:
         last = evaluation["last"]
         figures = ", ".join(f"{COLUMNS[key].title} {100 * c['accuracy']:.2f}" for key, c in last["cells"].items())

@@ -26,7 +26,7 @@ class PrintedRow(NamedTuple):
     title: str
     source: str  # small, below
     entries: list[Entry | None]  # None: not measured
-    kind: Literal["measured", "last", "paper"] = "measured"
+    kind: Literal["measured", "more", "last", "paper"] = "measured"
 
 
 class PrintedTable(NamedTuple):
@@ -45,13 +45,16 @@ def printed(table: RobustnessTable) -> PrintedTable:
 
 
 def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[PrintedRow]:
-    """A model, and its last checkpoint where that is another and was measured."""
+    """A model, what was measured of it on more images, and its last checkpoint where that is another."""
     epochs = "" if row.epochs is None else f"{row.epochs} epochs, "
     yield PrintedRow(
         title,
         f"measured here (width {row.width}, {epochs}n = {row.n:,})",
         [_entry(row.cells.get(key), row.n, underlined=key == row.strongest) for key in keys],
     )
+    if row.more is not None:
+        entries = [_entry(row.more.cells.get(key), row.more.n) for key in keys]
+        yield PrintedRow(title, f"n = {row.more.n:,}", entries, "more")
     if row.last is not None:
         entries = [_entry(row.last.cells.get(key), row.n) for key in keys]
         yield PrintedRow(title, f"last checkpoint, epoch {row.last.epoch}", entries, "last")
@@ -163,11 +166,13 @@ def to_csv(table: RobustnessTable) -> str:
     place = ["model", "title", "dataset", "arch", "width", "epochs", "eps", "split"]
     writer.writerow([*place, "checkpoint", "column", "accuracy", "low", "high", "n", "strongest"])
     for row in table.rows:
-        for checkpoint, cells in (("kept", row.cells), ("last", row.last.cells if row.last else {})):
+        parts = [("kept", row.cells, row.strongest)]
+        parts += [("kept", row.more.cells, None)] if row.more else []
+        parts += [("last", row.last.cells, None)] if row.last else []
+        for checkpoint, cells, strongest in parts:
             for key, cell in cells.items():
-                strongest = checkpoint == "kept" and key == row.strongest
                 where = [*(getattr(row, name) for name in place), checkpoint, key]
-                writer.writerow([*where, cell.accuracy, cell.low, cell.high, cell.n, strongest])
+                writer.writerow([*where, cell.accuracy, cell.low, cell.high, cell.n, key == strongest])
     return text.getvalue()
 
 

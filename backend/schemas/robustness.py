@@ -50,6 +50,13 @@ class LastCheckpoint(BaseModel):
     cells: dict[str, Cell]
 
 
+class MoreImages(BaseModel):
+    """Some columns on more images than the row's n, where the whole table would take too long."""
+
+    n: int
+    cells: dict[str, Cell]
+
+
 class CheckResult(BaseModel):
     """A gradient-masking check. Passing proves nothing; failing says that the figures are not to be trusted."""
 
@@ -85,6 +92,7 @@ class RobustnessRow(BaseModel):
     notes: list[str]
     curves: Curves | None = None
     last: LastCheckpoint | None = Field(None, description="null where it is the one kept, or was not measured")
+    more: MoreImages | None = Field(None, description="null where the row's own n are all that was measured")
     checks: list[CheckResult] = Field([], description="of gradient masking; empty where `cifs check` did not run")
 
 

@@ -89,7 +89,12 @@ def evaluate(
     if kept and before is None and (more := more_images(entry.evaluation(), about["weights"], n)):
         console.print(f"{entry.evaluation_path} is of {more:,} images; what is found on {n:,} is not kept")
         kept = False
-    partials = {key: entry.folder / f"evaluation.{key}{n or ''}.partial.json" for key in (suite, "last")}
+    # Columns measured on more images than the kept table: they stand beside it.
+    more = own and before is None and column is not None and _is_of_fewer(entry, about, n or len(images))
+    partials = {
+        key: entry.folder / f"evaluation.{'more' if more and key == suite else key}{n or ''}.partial.json"
+        for key in (suite, "last")
+    }
     with measuring(model, "the same command goes on after the last finished setting") as tell:
 
         def evaluation(key: str) -> Evaluation:
@@ -99,7 +104,7 @@ def evaluate(
                 images if n is None else images[:n],
                 budget,
                 about,
-                partial=partials[key] if kept else None,
+                partial=partials[key] if kept or more else None,
                 precision=precision,
                 sweep=sweep,
                 report=lambda progress: tell(_doing(progress), progress.images, progress.total),
@@ -116,13 +121,21 @@ def evaluate(
     _print(result, f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}", suite)
     if imgf is not None:
         _print_against_own(result, entry, imgf)
-    if kept:
+    if more:
+        result = {**evaluated(entry), "more": {key: result[key] for key in ("n", "cells", "sweep")}}
+    if kept or more:
         if before is None:
             result = _with_other_suites(result, entry)
         write_json(entry.evaluation_path, result)
         write_card(entry)
         for partial in partials.values():
             partial.unlink(missing_ok=True)
+
+
+def _is_of_fewer(entry: Entry, about: dict[str, Any], n: int) -> bool:
+    """Whether a table of these weights and this split is kept, and is of fewer than n images."""
+    found = entry.evaluation()
+    return found is not None and found["n"] < n and all(found[key] == value for key, value in about.items())
 
 
 def _last(evaluation: Evaluation, entry: Entry) -> dict[str, Any]:
@@ -192,4 +205,6 @@ def _with_other_suites(table: dict[str, Any], entry: Entry) -> dict[str, Any]:
     if any(had.get(key) != table[key] for key in ("weights", "dataset", "split", "eps")):
         return table
     cells = {**table["cells"], **{key: had["cells"][key] for key in had["cells"] if key == "autoattack"}}
-    return {**table, "cells": cells, **{key: had[key] for key in had if key == "curves"}}
+    if had.get("more", table)["n"] <= table["n"]:
+        had = {key: value for key, value in had.items() if key != "more"}
+    return {**{key: had[key] for key in ("curves", "more") if key in had}, **table, "cells": cells}

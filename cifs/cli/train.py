@@ -63,6 +63,7 @@ def _kept(run: Run, zoo: Zoo, name: str, recipe: str, overrides: list[str]) -> t
         training={
             "recipe": plan.as_dict(),
             "total_epochs": plan.epochs + (run.start.epochs if run.start else 0),
+            "imported_start": run.start.source if run.start else None,
             "kept_epoch": epoch,
             "kept": f"{plan.keep} checkpoint" + (", chosen on the validation images" if plan.keep == "best" else ""),
             "validation_score": run.best["score"] if run.best else None,

@@ -24,6 +24,11 @@ class Start:
         training = self.entry.info.training or {}
         return int(training.get("total_epochs") or training.get("recipe", {}).get("epochs", 0))
 
+    @property
+    def source(self) -> str | None:
+        """Where its weights, or those it once started from, were imported from; None if all were trained here."""
+        return self.entry.info.source or (self.entry.info.training or {}).get("imported_start")
+
     def give_to(self, model: CNN) -> None:
         """Weights of the same name and shape go to `model`; the others (say, of new probes) keep what they have.
 

@@ -14,7 +14,7 @@ table.robustness th, table.robustness td { padding: .5rem .7rem; text-align: rig
 table.robustness tr { border-bottom: 1px solid rgba(128,128,128,.25) }
 table.robustness th:first-child { text-align: left }
 table.robustness thead th { font-weight: 600; border-bottom: 2px solid rgba(128,128,128,.5) }
-table.robustness tr.last th { font-weight: 400; padding-left: 1.6rem }
+table.robustness tr:is(.last, .more) th { font-weight: 400; padding-left: 1.6rem }
 table.robustness tr.paper { background: rgba(128,128,128,.1) }
 table.robustness tr:not(.paper) + tr.paper { border-top: 2px solid rgba(128,128,128,.5) }
 table.robustness small { display: block; font-weight: 400; opacity: .65 }
@@ -24,6 +24,7 @@ table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px 
 
 CAPTIONS = {
     "measured": "Below each accuracy its 95 % Wilson interval, and n where it was measured on the first images only.",
+    "more": "Indented, n = …: what was measured on more images than the rest of the row.",
     "last": "Of each training the best checkpoint on validation images counts; indented, the last one.",
     "paper": "On grey the paper's own figures, of the width and training they name: not measured here.",
 }

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from backend.schemas import ComparedSetting, Comparison
+from backend.schemas import ComparedOutcomes, ComparedSetting, Comparison
 from frontend.difference import points
 from frontend.figures.colours import METHODS, NEUTRAL
 from frontend.figures.layout import compact
@@ -27,9 +27,10 @@ def margins(comparison: Comparison, titles: Mapping[str, str], paper: Mapping[st
     found = Margins([], [], [], [], [])
     for column in comparison.columns:
         found.columns.append(titles.get(column.column, column.column))
-        found.difference.append(points(column))
-        found.above.append(100 * column.high - points(column))
-        found.below.append(points(column) - 100 * column.low)
+        difference, above, below = _with_whiskers(column)
+        found.difference.append(difference)
+        found.above.append(above)
+        found.below.append(below)
         found.paper.append(paper.get(column.column))
     return found
 
@@ -69,11 +70,15 @@ def setting_margins(comparison: Comparison) -> dict[str, list[SettingMargin]]:
     """By column: the first model under each setting of its sweep, by β, against the second's strongest attack."""
     found: dict[str, list[SettingMargin]] = {}
     for tried in sorted(comparison.settings, key=_by_beta):
-        ahead = points(tried)
-        label = settings_label(tried.settings)
-        margin = SettingMargin(label, ahead, 100 * tried.high - ahead, ahead - 100 * tried.low, tried.counted)
+        margin = SettingMargin(settings_label(tried.settings), *_with_whiskers(tried), tried.counted)
         found.setdefault(tried.column, []).append(margin)
     return found
+
+
+def _with_whiskers(compared: ComparedOutcomes) -> tuple[float, float, float]:
+    """The difference, and from it up and down to the ends of its 95 % interval, in points."""
+    ahead = points(compared)
+    return ahead, 100 * compared.high - ahead, ahead - 100 * compared.low
 
 
 def _by_beta(tried: ComparedSetting) -> tuple[bool, float]:

@@ -165,6 +165,7 @@ EXTRAS: dict[str, Any] = {
         "eps": [CELL | {"eps": 0.0}, CELL | {"eps": 0.1}],
         "steps": [CELL | {"steps": 1}, CELL | {"steps": 100}],
     },
+    "more": {"n": 12, "cells": {"natural": CELL | {"n": 12}}},
     "last": {"epoch": 30, "cells": {"natural": CELL, "pgd20": CELL | {"by_class": [1, 1, 1] + 7 * [0]}}},
 }
 CHECKS = {
@@ -198,7 +199,7 @@ def test_all_that_was_measured_is_served_as_it_was_written(serve_changed: Callab
 
     with serve_changed(change, CHECKS) as client:
         row = client.get("/robustness").json()["rows"][0]
-    for key in ("class_counts", "curves", "last"):
+    for key in ("class_counts", "curves", "more", "last"):
         assert holds(row[key], EXTRAS[key])
     assert holds(row["cells"]["autoattack"], CELL)
     assert sum(row["cells"]["pgd20"]["by_class"]) == row["cells"]["pgd20"]["correct"]
@@ -230,7 +231,7 @@ def test_an_evaluation_of_before_all_this_was_measured_is_served_without(
     with serve_changed(change) as client:
         row = client.get("/robustness").json()["rows"][0]
     assert row["model"] == "tiny-cifs"
-    assert [row[key] for key in ("class_counts", "curves", "last", "epochs", "checks")] == [None] * 4 + [[]]
+    assert [row[key] for key in ("class_counts", "curves", "more", "last", "epochs", "checks")] == [None] * 5 + [[]]
     assert row["cells"]["pgd20"]["by_class"] is None
 
 

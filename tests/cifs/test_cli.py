@@ -141,6 +141,31 @@ def test_a_table_of_the_first_images_is_kept_until_there_is_one_of_more(cifs: Ci
         assert ("first 8 of 12 test images" in card) == ("`cifs evaluate tiny-plain --n 8`" in card) == (n == 8)
 
 
+def test_a_column_of_more_images_than_the_table_stands_beside_it(cifs: Cifs, zoo: Zoo) -> None:
+    entry = zoo.entry("tiny-cifs")
+    few = ("--precision", "float32", "--sweep", 4)
+    cifs("evaluate", "tiny-cifs", "--n", 8, *few)
+    before = entry.evaluation()
+    result = cifs("evaluate", "tiny-cifs", "--column", "natural", "--column", "fgsm", *few)
+    assert result.exit_code == 0, result.output
+    after = entry.evaluation()
+    assert before is not None
+    assert after is not None
+    more = after["more"]
+    assert {key: value for key, value in after.items() if key != "more"} == before
+    assert (more["n"], list(more["cells"])) == (12, ["natural", "fgsm"])
+    x, y = load_images("tiny", "test").batch(slice(None))
+    assert more["cells"]["natural"]["correct"] == int((entry.load()(x).argmax(dim=1) == y).sum())
+    assert "On 12 images: Natural" in (card := (entry.folder / "README.md").read_text())
+    assert "`cifs evaluate tiny-cifs --column natural --column fgsm --sweep 4`" in card
+    cifs("evaluate", "tiny-cifs", "--n", 8, "--column", "natural", *few)  # of no more: nothing is kept
+    cifs("evaluate", "tiny-cifs", "--n", 8, *few)  # the table anew does not lose it
+    assert (entry.evaluation() or {})["more"] == more
+    cifs("evaluate", "tiny-cifs", *few)  # a table of as many makes it needless
+    assert "more" not in (entry.evaluation() or {})
+    assert not list(entry.folder.glob("*.partial.json"))
+
+
 def test_evaluate_with_another_imgf_keeps_nothing_and_measures_that_one(cifs: Cifs, zoo: Zoo) -> None:
     """A softmax so flat that every importance is 1."""
     model = zoo.load("tiny-cifs")

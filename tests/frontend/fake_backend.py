@@ -433,6 +433,7 @@ def more(cells: dict[str, schemas.Cell]) -> dict[str, Any]:
     return {
         "epochs": 30, "trained_eps": 0.1, "classes": CLASSES, "class_counts": [1000] * 10, "cells": by_class,
         "curves": schemas.Curves.model_validate(curves), "checks": checks,
+        "more": schemas.MoreImages(n=5000, cells={"natural": cell(0.9321, 5000)}),
         "last": schemas.LastCheckpoint(epoch=30, cells={"natural": cell(0.95), "pgd20": cell(0.1234, 1000)}),
     }  # fmt: skip
 

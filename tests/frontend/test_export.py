@@ -5,7 +5,16 @@ import io
 
 import pytest
 
-from backend.schemas import Cell, Column, ComparedColumn, Comparison, LastCheckpoint, RobustnessRow, RobustnessTable
+from backend.schemas import (
+    Cell,
+    Column,
+    ComparedColumn,
+    Comparison,
+    LastCheckpoint,
+    MoreImages,
+    RobustnessRow,
+    RobustnessTable,
+)
 from frontend.difference import printed_difference, verdict
 from frontend.export import DOWNLOADS, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
 from frontend.groups import eps_text, groups, labels
@@ -85,6 +94,14 @@ def test_the_last_checkpoint_stands_below_the_best(table: RobustnessTable) -> No
     assert (best.title, best.kind, last.title, last.kind) == ("A_<b>", "measured", "A_<b>", "last")
     assert "epoch 30" in last.source
     assert [entry and entry.text for entry in last.entries] == ["80.00", None, None]
+
+
+def test_what_was_measured_on_more_images_stands_below_with_its_n(table: RobustnessTable) -> None:
+    table.rows[0].more = MoreImages(n=5000, cells={"natural": cell(0.8, 5000)})
+    _, more = printed(table).rows
+    assert (more.kind, more.source) == ("more", "n = 5,000")
+    assert more.entries == [("80.00", "79.00–81.00", False), None, None]
+    assert [line for line in to_csv(table).splitlines() if "5000" in line and line.endswith("False")]
 
 
 def test_the_paper_s_rows_stand_below_ours_of_the_same_kind_alone(table: RobustnessTable) -> None:

@@ -87,6 +87,15 @@ def test_a_start_of_another_architecture_or_width_is_refused(other: str, zoo: Zo
         run(zoo, other)
 
 
+def test_what_was_imported_is_named_however_often_it_was_trained_since(zoo: Zoo) -> None:
+    assert starting_point("start", zoo).source is None
+    zoo.save("theirs", tiny(), Info(title="T", dataset="tiny", method="natural", source="a package"))
+    assert starting_point("theirs", zoo).source == "a package"
+    training = {"recipe": {"epochs": 2}, "imported_start": "a package"}
+    zoo.save("since", tiny(), Info(title="S", dataset="tiny", method="natural", training=training))
+    assert starting_point("since", zoo).source == "a package"
+
+
 def test_epochs_of_a_start_count_with_those_of_its_own_start(zoo: Zoo) -> None:
     assert starting_point("start", zoo).epochs == 0  # where it comes from is not known
     for training, epochs in (({"recipe": {"epochs": 8}}, 8), ({"recipe": {"epochs": 2}, "total_epochs": 5}, 5)):
