@@ -86,6 +86,8 @@ def _model_row(entry: Entry, underlined: str) -> list[str]:
     shown = dict.fromkeys(COLUMNS, "–")
     for key, cell in evaluation["cells"].items():
         shown[key] = f"{100 * cell['accuracy']:.2f}" + (f" (n = {cell['n']})" if cell["n"] != evaluation["n"] else "")
+    for key, cell in evaluation.get("more", {"cells": {}})["cells"].items():
+        shown[key] += f" ({100 * cell['accuracy']:.2f}, n = {cell['n']})"
     marked = [underlined.format(text) if key == evaluation["strongest"] else text for key, text in shown.items()]
     return [entry.id, entry.info.title, str(evaluation["n"]), *marked]
 

@@ -158,6 +158,8 @@ def test_a_column_of_more_images_than_the_table_stands_beside_it(cifs: Cifs, zoo
     assert more["cells"]["natural"]["correct"] == int((entry.load()(x).argmax(dim=1) == y).sum())
     assert "On 12 images: Natural" in (card := (entry.folder / "README.md").read_text())
     assert "`cifs evaluate tiny-cifs --column natural --column fgsm --sweep 4`" in card
+    natural = more["cells"]["natural"]["accuracy"]
+    assert f"({100 * natural:.2f}, n = 12)" in cifs("models", "--markdown").output
     cifs("evaluate", "tiny-cifs", "--n", 8, "--column", "natural", *few)  # of no more: nothing is kept
     cifs("evaluate", "tiny-cifs", "--n", 8, *few)  # the table anew does not lose it
     assert (entry.evaluation() or {})["more"] == more
