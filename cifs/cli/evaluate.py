@@ -13,7 +13,7 @@ from cifs.cli.arguments import budget_of, evaluated, load, more_images, paramete
 from cifs.cli.compare import by_title, print_compared
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import Split, dataset, load_images
-from cifs.errors import InvalidParameter
+from cifs.errors import CheckpointError, InvalidParameter
 from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
 from cifs.files import write_json
 from cifs.models import CNN
@@ -115,9 +115,12 @@ def evaluate(
             if kept and entry.last_path.exists():
                 result["last"] = _last(evaluation("last"), entry)
         elif suite is Suite.curves:
-            result = _with_curves(before, evaluation(suite))
+            found = {"curves": _curves(before, evaluation(suite))}
+            result = {**_by_now(entry, before), **found}
         else:
-            result = _with_autoattack(before, evaluation(suite), n, stage or STAGES)
+            cell = _autoattack(before, evaluation(suite), n, stage or STAGES)
+            result = _by_now(entry, before)
+            result = {**result, "cells": {**result["cells"], "autoattack": cell}}
     _print(result, f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}", suite)
     if imgf is not None:
         _print_against_own(result, entry, imgf)
@@ -144,20 +147,25 @@ def _last(evaluation: Evaluation, entry: Entry) -> dict[str, Any]:
     return {"epoch": epochs, "cells": evaluation.run(("natural", "pgd20"))["cells"]}
 
 
-def _with_curves(table: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
+def _by_now(entry: Entry, before: dict[str, Any]) -> dict[str, Any]:
+    """The table as it is kept by now: another suite may have ended since. Raises CheckpointError if it is another."""
+    now = evaluated(entry)
+    if changed := [key for key in ("weights", "n", "eps") if now[key] != before[key]]:
+        raise CheckpointError(f"{entry.evaluation_path} changed meanwhile ({', '.join(changed)}): measure this again")
+    return now
+
+
+def _curves(table: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
     """Of the strongest PGD-20 that the table found."""
     strongest = dict(table["cells"]["pgd20"]["settings"])
     attack = configure(ATTACKS, strongest.pop("name"), strongest)
-    return {**table, "curves": evaluation.curves(attack)}
+    return evaluation.curves(attack)
 
 
-def _with_autoattack(
-    table: dict[str, Any], evaluation: Evaluation, n: int | None, stages: Sequence[str]
-) -> dict[str, Any]:
+def _autoattack(table: dict[str, Any], evaluation: Evaluation, n: int | None, stages: Sequence[str]) -> dict[str, Any]:
     """On those of the first n images that withstand all else."""
     worst = table["cells"]["worst"]
-    cell = evaluation.autoattack(unpack(worst["robust"], worst["n"])[:n], stages)
-    return {**table, "cells": {**table["cells"], "autoattack": cell}}
+    return evaluation.autoattack(unpack(worst["robust"], worst["n"])[:n], stages)
 
 
 def _print(result: dict[str, Any], title: str, suite: Suite) -> None:

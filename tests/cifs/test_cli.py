@@ -10,11 +10,12 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from cifs.attacks import ATTACKS
+from cifs.attacks import ATTACKS, Linf
 from cifs.channels import ChannelStatistics
 from cifs.cli import app
 from cifs.data import load_images
-from cifs.evaluation import COLUMNS, TABLE, compare_columns, compare_settings, unpack
+from cifs.evaluation import COLUMNS, TABLE, Evaluation, compare_columns, compare_settings, unpack
+from cifs.files import write_json
 from cifs.training import recipe_names
 from cifs.zoo import Info, Zoo
 from tests.cifs.tiny import npz, tiny
@@ -235,6 +236,27 @@ def test_an_attack_s_parameters_are_numbers_where_they_look_like_them(cifs: Cifs
     given = ["--set", "steps=1", "--set", "random_start=true", "--set", "eps=8/255"]
     result = cifs("attack", "tiny-cifs", "--data", "tiny", "--attack", "fgsm", *given)
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("changed", [{"marked": 1}, {"weights": "others"}])
+def test_what_another_process_kept_meanwhile_is_not_lost(
+    changed: dict[str, Any], cifs: Cifs, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cifs("evaluate", "tiny-plain", "--precision", "float32")
+    path = zoo.entry("tiny-plain").evaluation_path
+    curves = Evaluation.curves
+
+    def measured_while_another_writes(self: Evaluation, attack: Linf) -> dict[str, Any]:
+        found = curves(self, attack)
+        write_json(path, json.loads(path.read_text()) | changed)
+        return found
+
+    monkeypatch.setattr(Evaluation, "curves", measured_while_another_writes)
+    result = cifs("evaluate", "tiny-plain", "--suite", "curves", "--n", 4)
+    kept = json.loads(path.read_text())
+    assert kept.items() >= changed.items()
+    assert ("curves" in kept) == (result.exit_code == 0) == ("marked" in changed)
+    assert ("changed meanwhile (weights)" in result.output) == ("weights" in changed)
 
 
 def test_curves_and_autoattack_add_to_the_table(cifs: Cifs, zoo: Zoo) -> None:
