@@ -14,7 +14,7 @@ from cifs.zoo import Zoo
 
 def compare(
     first: Annotated[str, typer.Argument(help="id in the zoo")],
-    second: Annotated[str, typer.Argument(help="id in the zoo, evaluated on the same images")],
+    second: Annotated[str, typer.Argument(help="id in the zoo, evaluated on images of the same split")],
     settings: Annotated[
         bool, typer.Option("--settings", help="also with each setting of the first model's sweep alone")
     ] = False,
@@ -23,15 +23,16 @@ def compare(
     """Is one model really more robust? Accuracies (%) on the same images, and McNemar's exact test, by column."""
     entries = [Zoo(checkpoints).entry(model) for model in (first, second)]
     a, b = (evaluated(entry) for entry in entries)
-    title = f"{first} against {second}: {a['n']} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
+    n = min(a["n"], b["n"])
+    title = f"{first} against {second}: {n} {a['split']} images of {a['dataset']}, ε = {a['eps']:g}"
     titles = [entry.info.title.replace(" ", "\n") for entry in entries]
-    print_compared(by_title(compare_columns(a, b)), titles, a["n"], title)
+    print_compared(by_title(compare_columns(a, b)), titles, n, title)
     if settings:
         if not (tried := [(_tried(setting), setting.compared) for setting in compare_settings(a, b)]):
             console.print(f"{first} was not swept, or by a version that did not keep which images withstood what")
             return
         title = f"if the attacker of {first} knew but one setting, against {second} under its strongest"
-        print_compared(tried, titles, a["n"], title)
+        print_compared(tried, titles, n, title)
 
 
 def by_title(compared: Mapping[str, Compared]) -> list[tuple[str, Compared]]:

@@ -196,7 +196,7 @@ def _print_against_own(result: dict[str, Any], entry: Entry, imgf: str) -> None:
     if own is None or own["n"] < result["n"] or any(own[key] != result[key] for key in same):
         return
     title = f"{entry.id}: {imgf} as chosen against its own importance map, the first {result['n']} images"
-    compared = compare_columns(result, {**own, "n": result["n"]})
+    compared = compare_columns(result, own)
     print_compared(by_title(compared), (imgf, "its own"), result["n"], title)
 
 

@@ -1,4 +1,4 @@
-"""Two models' evaluations of the same images, column by column."""
+"""Two models' evaluations of the same images, column by column: of the first ones, as many as both have."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from cifs.evaluation.evaluate import unpack
 from cifs.evaluation.paired import difference_interval, mcnemar
 from cifs.evaluation.table import COLUMNS
 
-SAME = ("dataset", "split", "n", "eps")
+SAME = ("dataset", "split", "eps")
 
 
 class Compared(NamedTuple):
@@ -38,7 +38,7 @@ class Tried(NamedTuple):
 def compare_columns(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Compared]:
     """McNemar's exact test on every column that both evaluations (evaluation.json as dictionaries) have.
 
-    Raises InvalidParameter where they are not of the same images and ε, CheckpointError where one is malformed.
+    Raises InvalidParameter where they are not of one split and ε, CheckpointError where one is malformed.
     """
     with _both(first, second):
         a, b = first["cells"], second["cells"]

@@ -32,7 +32,8 @@ def test_a_column_of_the_first_images_is_compared_on_those_both_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"), [({"n": 10}, "n = 12 and 10"), ({"eps": 0.2, "split": "train"}, "train, eps = 0.1 and 0.2")]
+    ("changes", "said"),
+    [({"dataset": "other"}, "tiny and other"), ({"eps": 0.2, "split": "train"}, "train, eps = 0.1 and 0.2")],
 )
 def test_other_images_or_another_budget_are_refused_with_what_differs(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidParameter, match=said):
@@ -66,8 +67,8 @@ def test_a_sweep_that_does_not_say_which_images_withstood_is_left_out() -> None:
 
 
 def test_settings_of_other_images_are_refused_as_columns_are() -> None:
-    with pytest.raises(InvalidParameter, match="n = 12 and 10"):
-        compare_settings(evaluation() | {"sweep": []}, evaluation() | {"n": 10})
+    with pytest.raises(InvalidParameter, match="eps = 0.1 and 0.2"):
+        compare_settings(evaluation() | {"sweep": []}, evaluation() | {"eps": 0.2})
     with pytest.raises(CheckpointError, match="not written by this project"):
         compare_settings(evaluation(), evaluation())  # no sweep at all
 

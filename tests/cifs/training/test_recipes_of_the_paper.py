@@ -150,11 +150,14 @@ def test_the_rows_on_two_cores_share_budget_and_schedule(name: str) -> None:
         assert (recipe.epochs, recipe.lr, recipe.init) == (13, 0.2, None)
         return
     if "w64" in name:
-        assert recipe.init == f"{name.removeprefix('cpu/')}-half"
-        assert (recipe.epochs, recipe.lr, recipe.keep) == (5, 0.1, "best")
-        half = load_recipe(f"{name}-half")
-        assert (half.training_attack, half.model) == (recipe.training_attack, recipe.model)
-        recipe = half
+        for part, epochs, lr, steps in (("-epoch10", 1, 0.02, 2), ("-epoch5", 5, 0.1, 1)):
+            assert recipe.init == f"{name.removeprefix('cpu/')}{part}"
+            assert (recipe.epochs, recipe.lr, recipe.keep) == (epochs, lr, "best")
+            assert (attack := recipe.training_attack) is not None
+            assert (attack.steps, attack.eps, attack.random_start) == (steps, 8 / 255, True)
+            before = load_recipe(f"{name}{part}")
+            assert before.model == recipe.model
+            recipe = before
     start = load_recipe(f"cpu/{family[0]}{family[1]}-start")
     assert recipe.init == f"{family[0]}{family[1]}-start"
     assert (start.epochs + recipe.epochs, start.lr, start.lr_end) == (
