@@ -86,15 +86,13 @@ def evaluate(
     # What evaluation.json speaks of.
     own = imgf is None and (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)
     kept = before is not None or (own and column is None)
-    if kept and before is None and (more := more_images(entry.evaluation(), about["weights"], n)):
-        console.print(f"{entry.evaluation_path} is of {more:,} images; what is found on {n:,} is not kept")
+    if kept and before is None and (of_more := more_images(entry.evaluation(), about["weights"], n)):
+        console.print(f"{entry.evaluation_path} is of {of_more:,} images; what is found on {n:,} is not kept")
         kept = False
     # Columns measured on more images than the kept table: they stand beside it.
     more = own and before is None and column is not None and _is_of_fewer(entry, about, n or len(images))
-    partials = {
-        key: entry.folder / f"evaluation.{'more' if more and key == suite else key}{n or ''}.partial.json"
-        for key in (suite, "last")
-    }
+    names = {suite: "more"} if more else {suite: suite, "last": "last"}
+    partials = {key: entry.folder / f"evaluation.{part}{n or ''}.partial.json" for key, part in names.items()}
     with measuring(model, "the same command goes on after the last finished setting") as tell:
 
         def evaluation(key: str) -> Evaluation:
@@ -125,7 +123,7 @@ def evaluate(
     if imgf is not None:
         _print_against_own(result, entry, imgf)
     if more:
-        result = {**evaluated(entry), "more": {key: result[key] for key in ("n", "cells", "sweep")}}
+        result = _beside(evaluated(entry), result)
     if kept or more:
         if before is None:
             result = _with_other_suites(result, entry)
@@ -136,9 +134,21 @@ def evaluate(
 
 
 def _is_of_fewer(entry: Entry, about: dict[str, Any], n: int) -> bool:
-    """Whether a table of these weights and this split is kept, and is of fewer than n images."""
+    """Whether a table of these weights and this split is kept, of fewer than n images, and nothing of more than n."""
     found = entry.evaluation()
-    return found is not None and found["n"] < n and all(found[key] == value for key, value in about.items())
+    if found is None or any(found[key] != value for key, value in about.items()):
+        return False
+    return found["n"] < n and found.get("more", found)["n"] <= n
+
+
+def _beside(table: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The table with columns found on more images beside it; others found on as many before stay."""
+    more = {key: found[key] for key in ("n", "cells", "sweep")}
+    if (had := table.get("more", more))["n"] == more["n"]:
+        cells = {**had["cells"], **more["cells"]}
+        more["cells"] = {key: cells[key] for key in COLUMNS if key in cells}
+        more["sweep"] = [tried for tried in had["sweep"] if tried["column"] not in found["cells"]] + found["sweep"]
+    return {**table, "more": more}
 
 
 def _last(evaluation: Evaluation, entry: Entry) -> dict[str, Any]:

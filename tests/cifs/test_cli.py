@@ -147,20 +147,26 @@ def test_a_column_of_more_images_than_the_table_stands_beside_it(cifs: Cifs, zoo
     few = ("--precision", "float32", "--sweep", 4)
     cifs("evaluate", "tiny-cifs", "--n", 8, *few)
     before = entry.evaluation()
-    result = cifs("evaluate", "tiny-cifs", "--column", "natural", "--column", "fgsm", *few)
-    assert result.exit_code == 0, result.output
+    for columns in (("natural",), ("fgsm",), ("natural", "fgsm")):  # one by one, and again both
+        result = cifs("evaluate", "tiny-cifs", *(word for key in columns for word in ("--column", key)), *few)
+        assert result.exit_code == 0, result.output
+        if columns == ("fgsm",):
+            one_by_one = (entry.evaluation() or {})["more"]
     after = entry.evaluation()
     assert before is not None
     assert after is not None
     more = after["more"]
     assert {key: value for key, value in after.items() if key != "more"} == before
     assert (more["n"], list(more["cells"])) == (12, ["natural", "fgsm"])
+    assert without_time(one_by_one["cells"]["fgsm"]) == without_time(more["cells"]["fgsm"])
+    assert len(one_by_one["sweep"]) == len(more["sweep"])
     x, y = load_images("tiny", "test").batch(slice(None))
     assert more["cells"]["natural"]["correct"] == int((entry.load()(x).argmax(dim=1) == y).sum())
     assert "On 12 images: Natural" in (card := (entry.folder / "README.md").read_text())
     assert "`cifs evaluate tiny-cifs --column natural --column fgsm --sweep 4`" in card
     natural = more["cells"]["natural"]["accuracy"]
     assert f"({100 * natural:.2f}, n = 12)" in cifs("models", "--markdown").output
+    cifs("evaluate", "tiny-cifs", "--n", 10, "--column", "natural", *few)  # of fewer: what is kept of more stays
     cifs("evaluate", "tiny-cifs", "--n", 8, "--column", "natural", *few)  # of no more: nothing is kept
     cifs("evaluate", "tiny-cifs", "--n", 8, *few)  # the table anew does not lose it
     assert (entry.evaluation() or {})["more"] == more
