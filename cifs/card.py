@@ -66,7 +66,7 @@ def _training(entry: Entry) -> str:
         f"{recipe['precision']}, seed {recipe['seed']}",
         f"- training attack: {_settings(attack)}" if attack else "- no training attack",
         f"- kept: {training['kept']}, epoch {training['kept_epoch']}; the last {recipe['validation']} training images "
-        "were the validation images and were not trained on. No test image had a part in any choice.",
+        "were the validation images and were not trained on. Test images had no part in choosing it.",
         f"- wall time {training['seconds'] / 60:.0f} min on {training['threads']} CPU threads ({training['device']}), "
         f"torch {training['versions']['torch']}",
     ]

@@ -49,7 +49,10 @@ def evaluate(
         str | None,
         typer.Option(help="ε, a number or a fraction; what is measured at another than the usual is not kept"),
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="only these columns of the table")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="only these columns of the table; beside a kept one if of more images"),
+    ] = None,
     sweep: Annotated[
         int | None, typer.Option(help="try adaptive settings on the first images, the best two on all", min=1)
     ] = None,
@@ -124,9 +127,9 @@ def evaluate(
         _print_against_own(result, entry, imgf)
     if more:
         result = _beside(evaluated(entry), result)
+    elif kept and before is None:
+        result = _with_other_suites(result, entry)
     if kept or more:
-        if before is None:
-            result = _with_other_suites(result, entry)
         write_json(entry.evaluation_path, result)
         write_card(entry)
         for partial in partials.values():
