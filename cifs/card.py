@@ -106,6 +106,8 @@ def _evaluation(entry: Entry) -> str:
             f"{staged}, of which the strongest counts; PGD-100 takes the strongest of PGD-20. "
             "evaluation.json keeps the sweep."
         )
+    if "after" in (cell := evaluation["cells"].get("autoattack", {})):
+        text += f"\n\n{_stage_by_stage(cell)}"
     if "more" in evaluation:
         more = evaluation["more"]
         figures = ", ".join(
@@ -132,6 +134,19 @@ def _evaluation(entry: Entry) -> str:
         chosen = "" if stages == [*STAGES] else "".join(f" --stage {stage}" for stage in stages)
         commands.append(f"cifs evaluate {entry.id} --suite autoattack{chosen}")
     return text + f"\n\nReproduce: {', '.join(f'`{command}`' for command in commands)}."
+
+
+def _stage_by_stage(cell: Mapping[str, Any]) -> str:
+    """What AutoAttack's stages left standing, and what the reference remarked."""
+    left = ", ".join(
+        f"{after['correct']} after {after['stage']}{' through the importance maps' * after['through_mask']}"
+        for after in cell["after"]
+    )
+    remarks = dict.fromkeys(remark for after in cell["after"] for remark in after["remarks"])
+    told = f"of the first {cell['n']} images {cell['settings']['n']} withstood all else, {left}"
+    return f"AutoAttack stage by stage: {told}." + (
+        f" Its authors' implementation remarked: {'; '.join(remarks)}." if remarks else ""
+    )
 
 
 def _checks(entry: Entry) -> str:

@@ -50,6 +50,7 @@ from backend.schemas.robustness import (
     MoreImages,
     RobustnessRow,
     RobustnessTable,
+    StageLeft,
     SweepEntry,
 )
 
@@ -100,6 +101,7 @@ __all__ = [
     "RobustnessTable",
     "Sample",
     "Samples",
+    "StageLeft",
     "SweepEntry",
     "TrajectoryStep",
     "UploadedImage",

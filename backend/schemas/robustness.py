@@ -5,6 +5,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class StageLeft(BaseModel):
+    """What a stage of AutoAttack left standing."""
+
+    stage: str
+    through_mask: bool = Field(description="whether gradients flowed through the importance maps")
+    correct: int
+    remarks: list[str] = Field(description="the reference implementation's own warnings")
+
+
 class Cell(BaseModel):
     """A measured accuracy. Fractions in [0, 1], not per cent."""
 
@@ -19,6 +28,7 @@ class Cell(BaseModel):
     settings: dict[str, Any] | None = Field(
         None, description="exact settings of the attack counted; null for natural accuracy"
     )
+    after: list[StageLeft] | None = Field(None, description="of AutoAttack: what each stage left standing, in order")
 
 
 class SweepEntry(Cell):

@@ -1,6 +1,6 @@
 """Attacks under ℓ∞."""
 
-from cifs.attacks.autoattack import STAGES, AutoAttacked, autoattack
+from cifs.attacks.autoattack import GRADIENT_FREE, STAGES, AutoAttacked, autoattack
 from cifs.attacks.linf import ATTACKS, CW, FGSM, PGD, Linf, Step, fooled_at, fools, goal_of, perturb, survives
 from cifs.attacks.square import Searched, square
 
@@ -8,6 +8,7 @@ __all__ = [
     "ATTACKS",
     "CW",
     "FGSM",
+    "GRADIENT_FREE",
     "PGD",
     "STAGES",
     "AutoAttacked",

@@ -21,6 +21,7 @@ from cifs.precision import Precision, autocast
 from cifs.selection import attached_importance
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")  # the standard version, in its order
+GRADIENT_FREE = ("square",)  # whether gradients flow through the importance maps is nothing to these
 
 
 class AutoAttacked(NamedTuple):
@@ -51,8 +52,8 @@ def autoattack(
     """Runs AutoAttack on images x (N, C, H, W) in [0, 1] with labels y (N,).
 
     `iterations` of APGD and FAB and `queries` of Square are the standard's; the result says whether they were kept.
-    through_mask: let gradients flow through CIFS's importance maps. precision: of what the reference sees of the model;
-    success is confirmed in float32. `report` is told the stage, and how many of the
+    through_mask: let gradients flow through CIFS's importance maps. precision: of the gradients; predictions are
+    float32's. `report` is told the stage, and how many of the
     images it attacks are done. The model runs frozen in eval mode; torch's global generator is left as it was found.
     Raises CIFSError without `pyautoattack`, UnknownName, and InvalidParameter for fewer than four classes, which the
     targeted DLR loss cannot do with.
@@ -74,7 +75,7 @@ def autoattack(
         classes = logits.shape[1]
         if classes < 4:
             raise InvalidParameter(f"{classes} classes: AutoAttack's targeted DLR loss needs at least 4")
-        attacker = reference.AutoAttack(_Rounded(model, precision), eps=eps, seed=seed, device=x.device)
+        attacker = reference.AutoAttack(_RoundedGradients(model, precision), eps=eps, seed=seed, device=x.device)
         attacker.apgd.n_iter = attacker.apgd_targeted.n_iter = attacker.fab.n_iter = iterations
         attacker.square.n_queries = queries
         targets = min(9, classes - 1)
@@ -114,15 +115,19 @@ def autoattack(
     return AutoAttacked(robust, x_adv, accuracy, tuple(remarks), settings)
 
 
-class _Rounded(nn.Module):
-    """The model as seen in a precision."""
+class _RoundedGradients(nn.Module):
+    """The model, with gradients of a precision.
+
+    Without a gradient it is asked who has been fooled. FAB returns the nearest image that was, and Square its first:
+    both lie at the boundary, where rounding would decide.
+    """
 
     def __init__(self, model: nn.Module, precision: Precision) -> None:
         super().__init__()
         self.model, self.precision = model, precision
 
     def forward(self, x: Tensor) -> Tensor:
-        with autocast(x.device, self.precision):
+        with autocast(x.device, self.precision if torch.is_grad_enabled() else "float32"):
             return self.model(x).float()
 
 

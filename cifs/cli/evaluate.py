@@ -189,6 +189,9 @@ def _print(result: dict[str, Any], title: str, suite: Suite) -> None:
         interval = f"{100 * cell['low']:.2f} – {100 * cell['high']:.2f}"
         table.add_row(COLUMNS[key].title, f"{100 * cell['accuracy']:.2f}", interval, str(settings or ""))
     console.print(table)
+    for after in result["cells"]["autoattack"]["after"] if suite is Suite.autoattack else ():
+        through = " through the importance maps" if after["through_mask"] else ""
+        console.print(f"after {after['stage']}{through}: {after['correct']} left", *after["remarks"])
     for axis in ("eps", "steps") if suite is Suite.curves else ():
         points = ", ".join(f"{point[axis]:.3g}: {100 * point['accuracy']:.1f}" for point in result["curves"][axis])
         console.print(f"accuracy % against {axis}: {points}")

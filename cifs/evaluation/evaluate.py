@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifs.attacks import STAGES, Linf, autoattack, fooled_at, survives
+from cifs.attacks import GRADIENT_FREE, STAGES, Linf, autoattack, fooled_at, survives
 from cifs.data import Images
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.table import COLUMNS, TABLE, mask_matters, settings_to_try
@@ -149,30 +149,51 @@ class Evaluation:
     def autoattack(self, standing: Tensor, stages: Sequence[str] = STAGES) -> dict[str, Any]:
         """A cell: which of the images `standing` (N,) bool, after all other attacks, also withstand AutoAttack.
 
-        Where it matters, AutoAttack is run a second time through the importance maps.
+        Each stage attacks what is left. Where it matters, those with a gradient follow once more, through the
+        importance maps. `after` has what each of them left.
         """
-        masks = (False, True) if mask_matters(self.model) else (False,)
-        settings: dict[str, Any] = {"name": "autoattack", "stages": [*stages]}  # all there is to say where none stands
-        for through_mask in masks:
-            key = f"autoattack {json.dumps([*stages])} {'through mask' if through_mask else ''}"
+        passes = [(stage, False) for stage in stages]
+        if mask_matters(self.model):
+            passes += [(stage, True) for stage in stages if stage not in GRADIENT_FREE]
+        attacked, seconds = int(standing.sum()), 0.0
+        settings: dict[str, Any] = {"name": "autoattack"}
+        after: list[dict[str, Any]] = []
+        for i, (stage, through_mask) in enumerate(passes):
+            key = f"autoattack {json.dumps(passes[: i + 1])}"
             if key not in self.done:
-                began = time.monotonic()
+                self._keep(key, self._autoattacked(standing, stage, through_mask))
+            entry = self.done[key]
+            standing = self._bits(entry)
+            settings |= entry["settings"]
+            seconds += entry["seconds"]
+            told = {"correct": entry["correct"], "remarks": entry["remarks"]}
+            after.append({"stage": stage, "through_mask": through_mask, **told})
+        settings |= {
+            "stages": [*stages],
+            "version": "standard" if tuple(stages) == STAGES else "custom",
+            "through_mask": sorted({through_mask for _, through_mask in passes}),
+            "n": attacked,
+            "on": "what the others left standing",
+        }
+        return {**self._counts(standing), "settings": settings, "seconds": round(seconds, 1), "after": after}
 
-                def attack(x: Tensor, y: Tensor, through_mask: bool = through_mask) -> Tensor:
-                    found = autoattack(
-                        self.model, x, y, eps=self.eps, stages=stages, through_mask=through_mask,
-                        precision=self.precision, batch_size=self.batch_size,
-                        report=lambda stage, done, total: self.report(Progress(stage, None, done, total)),
-                    )  # fmt: skip
-                    settings.update(found.settings)
-                    return found.robust
+    def _autoattacked(self, standing: Tensor, stage: str, through_mask: bool) -> dict[str, Any]:
+        """A cell: what one stage of AutoAttack leaves of the images `standing` (N,) bool, with its remarks."""
+        settings: dict[str, Any] = {}  # stay empty if none stands
+        remarks: dict[str, None] = {}
 
-                robust = self._in_batches("autoattack", None, attack, among=standing)
-                entry = {**self._counts(robust), "seconds": round(time.monotonic() - began, 1)}
-                self._keep(key, {**entry, "settings": {**settings, "n": int(standing.sum())}})
-            standing = self._bits(self.done[key])
-        settings = {**self.done[key]["settings"], "through_mask": list(masks), "on": "what the others left standing"}
-        return {**self.done[key], "settings": settings}
+        def attack(x: Tensor, y: Tensor) -> Tensor:
+            found = autoattack(
+                self.model, x, y, eps=self.eps, stages=[stage], through_mask=through_mask,
+                precision=self.precision, batch_size=self.batch_size,
+            )  # fmt: skip
+            settings.update(found.settings)
+            remarks.update(dict.fromkeys(found.remarks))
+            return found.robust
+
+        began, column = time.monotonic(), f"autoattack {stage}{' through the mask' * through_mask}"
+        counts = self._counts(self._in_batches(column, None, attack, among=standing))
+        return {**counts, "settings": settings, "remarks": [*remarks], "seconds": round(time.monotonic() - began, 1)}
 
     def _try(self, key: str, tries: Sequence[Linf]) -> tuple[list[dict[str, Any]], int]:
         """What each setting leaves standing, and which one of those measured on all images is the strongest."""

@@ -75,6 +75,10 @@ def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
     if row.sweep:
         st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
         st.plotly_chart(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt="accuracies of the sweep")
+    if (found := row.cells.get("autoattack")) and found.after:
+        st.markdown(f"**AutoAttack, stage by stage.** Each attacks what was left of the first {found.n:,} images.")
+        stages = [stage.model_dump() for stage in found.after]
+        st.dataframe([stage | {"remarks": "; ".join(stage["remarks"])} for stage in stages], hide_index=True)
     settings = {titles.get(key, key): cell.settings for key, cell in row.cells.items() if cell.settings}
     if settings:
         shown = [{"column": name} | {k: str(v) for k, v in values.items()} for name, values in settings.items()]

@@ -157,6 +157,10 @@ def test_a_class_without_images_is_told_to_be_so(client: TestClient) -> None:
 
 
 CELL = {"accuracy": 0.5, "low": 0.2, "high": 0.8, "n": 6, "correct": 3}
+STAGES_LEFT = [
+    {"stage": "apgd-ce", "through_mask": False, "correct": 4, "remarks": []},
+    {"stage": "square", "through_mask": False, "correct": 3, "remarks": ["zero gradients"]},
+]
 EXTRAS: dict[str, Any] = {
     "class_counts": [2, 2, 2, 1, 1, 1, 1, 1, 1, 0],
     "curves": {
@@ -194,14 +198,14 @@ def serve_changed(serve: Serve, measured: Path, tmp_path: Path) -> Callable[...,
 
 def test_all_that_was_measured_is_served_as_it_was_written(serve_changed: Callable[..., TestClient]) -> None:
     def change(found: dict[str, Any]) -> dict[str, Any]:
-        found["cells"]["autoattack"] = CELL | {"by_class": [1, 1, 1] + 7 * [0], "settings": {"name": "autoattack"}}
+        found["cells"]["autoattack"] = CELL | {"by_class": [1, 1, 1] + 7 * [0], "after": STAGES_LEFT}
         return found | EXTRAS
 
     with serve_changed(change, CHECKS) as client:
         row = client.get("/robustness").json()["rows"][0]
     for key in ("class_counts", "curves", "more", "last"):
         assert holds(row[key], EXTRAS[key])
-    assert holds(row["cells"]["autoattack"], CELL)
+    assert holds(row["cells"]["autoattack"], CELL | {"after": STAGES_LEFT})
     assert sum(row["cells"]["pgd20"]["by_class"]) == row["cells"]["pgd20"]["correct"]
     assert len(row["classes"]) == len(row["class_counts"])
     assert row["trained_eps"] == 0.1

@@ -277,15 +277,18 @@ def test_curves_and_autoattack_add_to_the_table(cifs: Cifs, zoo: Zoo) -> None:
     before = entry.evaluation()
     assert before is not None
     assert cifs("evaluate", "tiny-plain", "--suite", "curves", "--n", 6).exit_code == 0
-    assert cifs("evaluate", "tiny-plain", "--suite", "autoattack", "--stage", "apgd-ce", "--n", 4).exit_code == 0
+    attacked = cifs("evaluate", "tiny-plain", "--suite", "autoattack", "--stage", "apgd-ce", "--n", 4)
+    assert attacked.exit_code == 0
     assert cifs("evaluate", "tiny-plain", "--precision", "float32").exit_code == 0  # the table anew loses neither
     found = entry.evaluation()
     assert found is not None
     assert found["curves"]["n"] == 6
     assert found["curves"]["settings"]["name"] == "pgd"
-    assert found["cells"].pop("autoattack")["n"] == 4
+    cell = found["cells"].pop("autoattack")
+    assert cell["n"] == 4
+    assert f"after apgd-ce: {cell['correct']} left" in attacked.output
     assert without_time({key: found[key] for key in before}) == without_time(before)
-    assert "+ AutoAttack" in (entry.folder / "README.md").read_text()
+    assert f"withstood all else, {cell['correct']} after apgd-ce." in (entry.folder / "README.md").read_text()
     assert not list(entry.folder.glob("*.partial.json"))
     stale = cifs("evaluate", "tiny-plain", "--suite", "curves", "--eps", "1/255")
     assert stale.exit_code == 1

@@ -430,6 +430,8 @@ def more(cells: dict[str, schemas.Cell]) -> dict[str, Any]:
         schemas.CheckResult(name=name, title=f"Check {name}", passed=passed, statement=f"{name}: found")
         for name, passed in (("one_step", True), ("square", False), ("through_mask", None))
     ]
+    stages = [schemas.StageLeft(stage="square", through_mask=False, correct=412, remarks=["looks randomised"])]
+    by_class["autoattack"] = cell(0.412, 1000).model_copy(update={"after": stages})
     return {
         "epochs": 30, "trained_eps": 0.1, "classes": CLASSES, "class_counts": [1000] * 10, "cells": by_class,
         "curves": schemas.Curves.model_validate(curves), "checks": checks,

@@ -237,6 +237,15 @@ def test_the_strongest_attack_is_underlined_and_three_downloads_are_offered() ->
 FASHION = "fashion_mnist, resnet10, width 16, ε = 0.1"
 
 
+def test_what_each_stage_of_autoattack_left_is_shown_with_the_remarks_on_it() -> None:
+    page = fine(open_page("robustness", group=FASHION))
+    stages = [frame.value for frame in page.dataframe if "stage" in frame.value]
+    assert [frame.to_dict("records") for frame in stages[:1]] == [
+        [{"stage": "square", "through_mask": False, "correct": 412, "remarks": "looks randomised"}]
+    ]
+    assert "the first 1,000 images" in texts(page)
+
+
 def test_networks_of_another_kind_never_share_a_table() -> None:
     page = fine(open_page("robustness"))
     assert page.selectbox(key="group").options == ["cifar10, resnet18, width 16, ε = 8/255", FASHION]

@@ -89,15 +89,14 @@ def test_the_importance_map_is_attached_while_it_is_attacked_through() -> None:
     assert not any(module.attached for module in model.modules() if isinstance(module, CIFS))
 
 
-def test_the_reference_sees_a_rounded_model_and_float32_has_the_last_word() -> None:
-    """In bf16 the logits it is shown are bf16's; what it claims to have fooled is looked at again in float32."""
+def test_gradients_are_rounded_and_float32_says_who_is_fooled() -> None:
+    """In bf16 the gradients are bf16's; who has been fooled is asked in float32, by the reference and then by us."""
     model, (x, _) = tiny("plain"), images(16)
     y = model(x).argmax(dim=1)
-    seen: list[torch.dtype] = []
-    model.fc.register_forward_hook(lambda module, args, logits: seen.append(logits.dtype))
+    seen: set[tuple[bool, torch.dtype]] = set()
+    model.fc.register_forward_hook(lambda module, args, logits: seen.add((torch.is_grad_enabled(), logits.dtype)))
     found = autoattack(model, x, y, eps=0.05, precision="bf16", **QUICK)
-    assert set(seen) == {torch.float32, torch.bfloat16}
-    assert seen[0] is seen[-1] is torch.float32
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
     assert found.settings["precision"] == "bf16"
     assert torch.equal(model(found.x_adv).argmax(dim=1) == y, found.robust)
     assert not found.robust.all()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from cifs.attacks import ATTACKS, PGD, Linf, autoattack, survives
+from cifs.attacks import ATTACKS, PGD, AutoAttacked, Linf, autoattack, survives
 from cifs.data import Images
 from cifs.errors import UnknownName
 from cifs.evaluation import BETAS, COLUMNS, Evaluation, Progress, digest, pack, settings_to_try, unpack, wilson
@@ -226,16 +228,41 @@ def test_autoattack_attacks_what_stands_once_more_through_the_mask(method: str) 
     standing = torch.tensor([True, True, False, True, True, True, True, True]) & (model(x).argmax(dim=1) == y)
     eps = 0.01
     cell = Evaluation(model, few, eps, {}, precision="float32").autoattack(standing, ["apgd-ce"])
-    expected = standing.clone()
-    for mask in (False, True):
-        left = expected.nonzero()[:, 0]
-        expected[left] = autoattack(model, x[left], y[left], eps=eps, stages=["apgd-ce"], through_mask=mask).robust
-        if method == "plain":
-            break
+    expected, left = standing.clone(), []
+    for mask in (False, True) if method == "cifs" else (False,):
+        todo = expected.nonzero()[:, 0]
+        expected[todo] = autoattack(model, x[todo], y[todo], eps=eps, stages=["apgd-ce"], through_mask=mask).robust
+        left.append({"stage": "apgd-ce", "through_mask": mask, "correct": int(expected.sum()), "remarks": []})
     assert unpack(cell["robust"], 8).tolist() == expected.tolist()
     assert 0 < cell["correct"] < int(standing.sum())  # some fall, some stand
-    assert cell["settings"]["through_mask"] == ([False, True] if method == "cifs" else [False])
-    assert cell["settings"]["stages"] == ["apgd-ce"]
+    assert cell["after"] == left
+    stated = {"stages": ["apgd-ce"], "version": "custom", "through_mask": [*range(len(left))], "n": int(standing.sum())}
+    assert cell["settings"].items() >= stated.items()
+
+
+def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage without gradients goes through no map, so it is run once."""
+    ran: list[str] = []
+
+    def all_but_one_stand(model: CNN, x: Tensor, y: Tensor, **options: Any) -> AutoAttacked:
+        stage = f"{options['stages'][0]} {options['through_mask']}"
+        if stage == "square False" and stage not in ran:
+            ran.append(stage)
+            raise KeyboardInterrupt
+        ran.append(stage)
+        robust = torch.arange(len(y)) > 0
+        return AutoAttacked(robust, x, {}, ("a remark", "a remark"), {"name": "autoattack", "eps": options["eps"]})
+
+    monkeypatch.setattr("cifs.evaluation.evaluate.autoattack", all_but_one_stand)
+    model, standing = tiny("cifs"), torch.arange(9) > 0
+    for _ in range(2):
+        evaluation = Evaluation(model, labelled(model, 9), EPS, {}, partial=tmp_path / "partial.json")
+        with suppress(KeyboardInterrupt):
+            cell = evaluation.autoattack(standing, ["fab-t", "square"])
+    assert ran == ["fab-t False", "square False", "square False", "fab-t True"]
+    assert unpack(cell["robust"], 9).tolist() == [False] * 4 + [True] * 5
+    assert [(after["correct"], after["remarks"]) for after in cell["after"]] == [(n, ["a remark"]) for n in (7, 6, 5)]
+    assert (cell["settings"]["n"], cell["settings"]["eps"], cell["settings"]["through_mask"]) == (8, EPS, [False, True])
 
 
 # ---- partial results ------------------------------------------------------------------------------------------------
