@@ -13,8 +13,21 @@ from cifs.cli.arguments import budget_of, evaluated, load, more_images, paramete
 from cifs.cli.compare import by_title, print_compared
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, measuring
 from cifs.data import Split, dataset, load_images
-from cifs.errors import CheckpointError, InvalidParameter
-from cifs.evaluation import COLUMNS, TABLE, Evaluation, Progress, compare_columns, digest, unpack
+from cifs.errors import InvalidParameter
+from cifs.evaluation import (
+    COLUMNS,
+    TABLE,
+    Evaluation,
+    Progress,
+    compare_columns,
+    digest,
+    is_of_fewer,
+    unpack,
+    with_autoattack,
+    with_curves,
+    with_more,
+    with_table,
+)
 from cifs.files import write_json
 from cifs.models import CNN
 from cifs.precision import Precision
@@ -74,6 +87,7 @@ def evaluate(
     name = data or entry.info.dataset
     budget = budget_of(eps, name)
     about = {"model": model, "dataset": name, "split": split, "weights": digest(entry.folder / "model.safetensors")}
+    table = entry.evaluation()
     before = None if suite is Suite.table1 else evaluated(entry)
     if set_ and imgf is None:
         raise InvalidParameter(f"--set {set_[0]}: parameters of which IMGF? Name it with --imgf")
@@ -89,11 +103,12 @@ def evaluate(
     # What evaluation.json speaks of.
     own = imgf is None and (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)
     kept = before is not None or (own and column is None)
-    if kept and before is None and (of_more := more_images(entry.evaluation(), about["weights"], n)):
+    if kept and before is None and (of_more := more_images(table, about["weights"], n)):
         console.print(f"{entry.evaluation_path} is of {of_more:,} images; what is found on {n:,} is not kept")
         kept = False
     # Columns measured on more images than the kept table: they stand beside it.
-    more = own and before is None and column is not None and _is_of_fewer(entry, about, n or len(images))
+    subject = {**about, "eps": budget, "n": n or len(images)}
+    more = own and before is None and column is not None and is_of_fewer(table, subject)
     names = {suite: "more"} if more else {suite: suite, "last": "last"}
     partials = {key: entry.folder / f"evaluation.{part}{n or ''}.partial.json" for key, part in names.items()}
     with measuring(model, "the same command goes on after the last finished setting") as tell:
@@ -116,19 +131,18 @@ def evaluate(
             if kept and entry.last_path.exists():
                 result["last"] = _last(evaluation("last"), entry)
         elif suite is Suite.curves:
-            found = {"curves": _curves(before, evaluation(suite))}
-            result = {**_by_now(entry, before), **found}
+            curves = _curves(before, evaluation(suite))
+            result = with_curves(evaluated(entry), before, curves)
         else:
             cell = _autoattack(before, evaluation(suite), n, stage or STAGES)
-            result = _by_now(entry, before)
-            result = {**result, "cells": {**result["cells"], "autoattack": cell}}
+            result = with_autoattack(evaluated(entry), before, cell)
     _print(result, f"{model}: {result['n']} {split} images of {name}, ε = {budget:g}", suite)
     if imgf is not None:
         _print_against_own(result, entry, imgf)
-    if more:
-        result = _beside(evaluated(entry), result)
+    if more and table is not None:
+        result = with_more(evaluated(entry), table, result)
     elif kept and before is None:
-        result = _with_other_suites(result, entry)
+        result = with_table(entry.evaluation(), result)
     if kept or more:
         write_json(entry.evaluation_path, result)
         write_card(entry)
@@ -136,36 +150,10 @@ def evaluate(
             partial.unlink(missing_ok=True)
 
 
-def _is_of_fewer(entry: Entry, about: dict[str, Any], n: int) -> bool:
-    """Whether a table of these weights and this split is kept, of fewer than n images, and nothing of more than n."""
-    found = entry.evaluation()
-    if found is None or any(found[key] != value for key, value in about.items()):
-        return False
-    return found["n"] < n and found.get("more", found)["n"] <= n
-
-
-def _beside(table: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """The table with columns found on more images beside it; others found on as many before stay."""
-    more = {key: found[key] for key in ("n", "cells", "sweep")}
-    if (had := table.get("more", more))["n"] == more["n"]:
-        cells = {**had["cells"], **more["cells"]}
-        more["cells"] = {key: cells[key] for key in COLUMNS if key in cells}
-        more["sweep"] = [tried for tried in had["sweep"] if tried["column"] not in found["cells"]] + found["sweep"]
-    return {**table, "more": more}
-
-
 def _last(evaluation: Evaluation, entry: Entry) -> dict[str, Any]:
     """What the table says beside the best checkpoint: where its training ended."""
     epochs = (entry.info.training or {})["recipe"]["epochs"]
     return {"epoch": epochs, "cells": evaluation.run(("natural", "pgd20"))["cells"]}
-
-
-def _by_now(entry: Entry, before: dict[str, Any]) -> dict[str, Any]:
-    """The table as it is kept by now: another suite may have ended since. Raises CheckpointError if it is another."""
-    now = evaluated(entry)
-    if changed := [key for key in ("weights", "n", "eps") if now[key] != before[key]]:
-        raise CheckpointError(f"{entry.evaluation_path} changed meanwhile ({', '.join(changed)}): measure this again")
-    return now
 
 
 def _curves(table: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
@@ -221,14 +209,3 @@ def _doing(progress: Progress) -> str:
         return progress.column
     mask = " through the mask" if settings["through_mask"] else ""
     return f"{progress.column} ε={settings['eps']:.3g} β={settings['beta']}{mask}"
-
-
-def _with_other_suites(table: dict[str, Any], entry: Entry) -> dict[str, Any]:
-    """A table measured anew, with what the other suites had found of the same weights and images."""
-    had = entry.evaluation() or {}
-    if any(had.get(key) != table[key] for key in ("weights", "dataset", "split", "eps")):
-        return table
-    cells = {**table["cells"], **{key: had["cells"][key] for key in had["cells"] if key == "autoattack"}}
-    if had.get("more", table)["n"] <= table["n"]:
-        had = {key: value for key, value in had.items() if key != "more"}
-    return {**{key: had[key] for key in ("curves", "more") if key in had}, **table, "cells": cells}

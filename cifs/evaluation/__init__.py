@@ -4,6 +4,7 @@ from cifs.evaluation.checks import CHECKS, Check, Checking, Finding, run_checks
 from cifs.evaluation.comparison import Compared, Tried, compare_columns, compare_settings
 from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
 from cifs.evaluation.interval import wilson
+from cifs.evaluation.kept import is_of_fewer, with_autoattack, with_curves, with_more, with_table
 from cifs.evaluation.paired import Paired, difference_interval, mcnemar
 from cifs.evaluation.table import BETAS, COLUMNS, TABLE, Column, settings_to_try
 
@@ -25,10 +26,15 @@ __all__ = [
     "compare_settings",
     "difference_interval",
     "digest",
+    "is_of_fewer",
     "mcnemar",
     "pack",
     "run_checks",
     "settings_to_try",
     "unpack",
     "wilson",
+    "with_autoattack",
+    "with_curves",
+    "with_more",
+    "with_table",
 ]
