@@ -42,7 +42,7 @@ def check(
     if own and (more := more_images(entry.checks(), weights, n)):
         console.print(f"{entry.checks_path} is of {more:,} images; what is found on {n:,} is not kept")
         own = False
-    partial = entry.folder / f"checks{n}.partial.json" if own else None
+    partial = entry.folder / f"checks-{n}.partial.json" if own else None
     network, sources = load(entry, device, name), _sources(zoo, entry, source, device, name)
     counted = (entry.evaluation() or {}).get("cells", {}).get("pgd20", {})
     chosen = [configure(CHECKS, key, {"queries": queries} if key == "square" else {}) for key in CHECKS]

@@ -110,7 +110,9 @@ def evaluate(
     subject = {**about, "eps": budget, "n": n or len(images)}
     more = own and before is None and column is not None and is_of_fewer(table, subject)
     names = {suite: "more"} if more else {suite: suite, "last": "last"}
-    partials = {key: entry.folder / f"evaluation.{part}{n or ''}.partial.json" for key, part in names.items()}
+    partials = {
+        key: entry.folder / f"evaluation.{part}{f'-{n}' if n else ''}.partial.json" for key, part in names.items()
+    }
     with measuring(model, "the same command goes on after the last finished setting") as tell:
 
         def evaluation(key: str) -> Evaluation:

@@ -12,46 +12,41 @@ from frontend.figures.layout import compact
 from frontend.figures.robustness import WHISKERS, settings_label
 
 
-class Margins(NamedTuple):
-    """Differences in points of accuracy, one a column of the table."""
+class ColumnMargin(NamedTuple):
+    """How far ahead under a column of the table, each model under its own strongest attack, in points."""
 
-    columns: list[str]  # titles
-    difference: list[float]
-    above: list[float]  # distance to the upper end of the 95 % interval
-    below: list[float]
-    paper: list[float | None]
+    title: str
+    difference: float
+    above: float  # distance to the upper end of the 95 % interval
+    below: float
+    paper: float | None
 
 
-def margins(comparison: Comparison, titles: Mapping[str, str], paper: Mapping[str, float]) -> Margins:
+def margins(comparison: Comparison, titles: Mapping[str, str], paper: Mapping[str, float]) -> list[ColumnMargin]:
     """titles: of the columns, by key. paper: its own margins in points, by key."""
-    found = Margins([], [], [], [], [])
-    for column in comparison.columns:
-        found.columns.append(titles.get(column.column, column.column))
-        difference, above, below = _with_whiskers(column)
-        found.difference.append(difference)
-        found.above.append(above)
-        found.below.append(below)
-        found.paper.append(paper.get(column.column))
-    return found
+    return [
+        ColumnMargin(titles.get(column.column, column.column), *_with_whiskers(column), paper.get(column.column))
+        for column in comparison.columns
+    ]
 
 
-def margin_figure(info: Margins, method: str, second: str) -> go.Figure:
+def margin_figure(margins: list[ColumnMargin], method: str, second: str) -> go.Figure:
     """method: of the first model, whose colour it gets. second: what to call the other."""
-    figure = go.Figure()
+    figure, titles = go.Figure(), [m.title for m in margins]
     figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
-    if any(value is not None for value in info.paper):
+    if any(m.paper is not None for m in margins):
         figure.add_scatter(
-            x=info.columns, y=info.paper, name="the paper's margin", mode="markers",
+            x=titles, y=[m.paper for m in margins], name="the paper's margin", mode="markers",
             marker={"symbol": "diamond-open", "size": 11, "color": NEUTRAL, "line_width": 2},
             hovertemplate="%{x}, in the paper: %{y:+.2f} points<extra></extra>",
         )  # fmt: skip
     figure.add_scatter(
-        x=info.columns, y=info.difference, name="measured here", mode="markers",
+        x=titles, y=[m.difference for m in margins], name="measured here", mode="markers",
         marker={"size": 11, "color": METHODS[method]},
-        error_y=WHISKERS | {"array": info.above, "arrayminus": info.below},
+        error_y=WHISKERS | {"array": [m.above for m in margins], "arrayminus": [m.below for m in margins]},
         hovertemplate="%{x}: %{y:+.2f} points<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(categoryorder="array", categoryarray=info.columns)
+    figure.update_xaxes(categoryorder="array", categoryarray=titles)
     figure.update_yaxes(title_text=f"points ahead of {second}", zeroline=False)
     return compact(figure, height=300)
 
