@@ -30,7 +30,7 @@ def decode_upload(text: str, shape: tuple[int, int, int], settings: Settings, *,
     """
     data = _base64(text, settings.max_upload_bytes, location)
     picture = _open(data, location)
-    _limit_pixels(picture, settings.max_pixels, location)
+    _pixels(picture, settings.max_pixels, location)
     try:
         _open(data, location).verify()
         upright = _flatten(ImageOps.exif_transpose(picture))
@@ -38,6 +38,12 @@ def decode_upload(text: str, shape: tuple[int, int, int], settings: Settings, *,
         raise invalid(location, f"a damaged image file: {error}") from error
     channels, height, width = shape
     return from_picture(_fit(upright.convert(MODES[channels]), width, height))
+
+
+def pixels_of(text: str, settings: Settings, *, location: str) -> int:
+    """Width × height of an upload, by its header alone. Raises as `decode_upload` does."""
+    picture = _open(_base64(text, settings.max_upload_bytes, location), location)
+    return _pixels(picture, settings.max_pixels, location)
 
 
 def _base64(text: str, limit: int, location: str) -> bytes:
@@ -60,11 +66,12 @@ def _open(data: bytes, location: str) -> Image.Image:
     raise invalid(location, f"neither a PNG nor a JPEG file: it starts with {data[:8]!r}")
 
 
-def _limit_pixels(picture: Image.Image, limit: int, location: str) -> None:
+def _pixels(picture: Image.Image, limit: int, location: str) -> int:
     width, height = picture.size
     if width * height > limit:
         message = f"an image of {width} × {height} = {width * height} pixels; allowed: up to {limit}"
         raise Refusal(413, message, location=location)
+    return width * height
 
 
 def _flatten(picture: Image.Image) -> Image.Image:

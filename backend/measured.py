@@ -16,18 +16,20 @@ from backend.schemas import (
     ChannelStatistics,
     ChannelSummary,
     CheckResult,
+    Checks,
     Column,
     ComparedColumn,
     ComparedSetting,
     Comparison,
     ModelInfo,
+    PaperRow,
     RobustnessRow,
     RobustnessTable,
     SweepEntry,
 )
 from cifs import channels
 from cifs.errors import CheckpointError
-from cifs.evaluation import COLUMNS, compare_columns, compare_settings
+from cifs.evaluation import COLUMNS, compare_columns, compare_settings, paper
 from cifs.zoo import Entry, Info
 
 
@@ -49,6 +51,7 @@ def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
             model=model.id,
             title=model.title,
             method=model.method,
+            imgf=model.imgf and model.imgf.name,
             dataset=found["dataset"],
             arch=model.arch,
             width=model.width,
@@ -72,9 +75,20 @@ def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
         raise _malformed(entry, error) from error
 
 
-def table(rows: list[RobustnessRow]) -> RobustnessTable:
+def table(rows: list[RobustnessRow], dataset: str | None = None) -> RobustnessTable:
+    """Of one data set, or of all."""
     columns = [Column(key=c.key, title=c.title, description=c.description) for c in COLUMNS.values()]
-    return RobustnessTable(columns=columns, rows=rows)
+    return RobustnessTable(
+        columns=columns,
+        rows=[row for row in rows if dataset in (None, row.dataset)],
+        paper=[_of_paper(row) for row in paper.REPORTED] if dataset in (None, paper.DATASET) else [],
+    )
+
+
+def _of_paper(row: paper.Reported) -> PaperRow:
+    fractions = {key: round(value / 100, 4) for key, value in row.accuracy.items()}
+    about = {"title": row.title, "strongest": row.strongest, "dataset": paper.DATASET, "eps": paper.EPS}
+    return PaperRow.model_validate(row._asdict() | about | {"accuracy": fractions})
 
 
 def comparison(first: Entry, second: Entry) -> Comparison:
@@ -102,14 +116,16 @@ def _epochs(info: Info) -> int | None:
     return None
 
 
-def _checks(entry: Entry) -> list[CheckResult]:
-    """Empty where nothing was checked, or it cannot be read: the row stands without."""
+def _checks(entry: Entry) -> Checks | None:
+    """None where nothing was checked, or it cannot be read: the row stands without."""
     try:
-        found = entry.checks() or {"checks": {}}
-        return [CheckResult.model_validate({"name": name, **check}) for name, check in found["checks"].items()]
+        if (found := entry.checks()) is None:
+            return None
+        results = [CheckResult.model_validate({"name": name, **check}) for name, check in found["checks"].items()]
+        return Checks(n=found["n"], eps=found["eps"], criterion=found["criterion"], results=results)
     except (CheckpointError, KeyError, TypeError, AttributeError, ValidationError) as error:
         log.warning("checks left out", model=entry.id, error=str(error))
-        return []
+        return None
 
 
 def _cells(entry: Entry, found: dict[str, Any]) -> dict[str, Cell]:

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from backend.errors import invalid, located, shown
-from backend.images import decode_upload
+from backend.errors import Refusal, invalid, located, shown
+from backend.images import decode_upload, pixels_of
+from backend.inference import StillWanted
 from backend.lab import Lab
-from backend.schemas import Choice, DatasetImage, ImageRef, LayerInfo, ModelInfo
+from backend.schemas import Choice, DatasetImage, ImageRef, LayerInfo, ModelInfo, UploadedImage
 from backend.settings import Settings
 from cifs.attacks import ATTACKS, Linf
 from cifs.data import Dataset
@@ -85,11 +86,28 @@ def channels(chosen: Sequence[int], layer: LayerInfo) -> list[int]:
     return list(chosen)
 
 
-def inputs(refs: Sequence[ImageRef], model: ModelInfo, lab: Lab) -> Inputs:
+def inputs(refs: Sequence[ImageRef], model: ModelInfo, lab: Lab, still_wanted: StillWanted) -> Inputs:
     """Images and labels, on the model's device. For the inference thread: labels may need a prediction."""
-    pairs = [_image(ref, model, lab, f"images.{i}") for i, ref in enumerate(refs)]
+    _check_uploads(refs, model, lab.settings)
+    pairs = []
+    for i, ref in enumerate(refs):
+        still_wanted()  # a large picture takes a second to decode
+        pairs.append(_image(ref, model, lab, f"images.{i}"))
     x = torch.stack([image for image, _ in pairs]).to(lab.device)
     return Inputs(x, _labels(lab.model(model.id), x, [label for _, label in pairs]))
+
+
+def _check_uploads(refs: Sequence[ImageRef], model: ModelInfo, settings: Settings) -> None:
+    """All that can be told of them before any is decoded: their labels, and by their headers how large they are."""
+    pixels = 0
+    for i, ref in enumerate(refs):
+        if isinstance(ref, UploadedImage):
+            if ref.label is not None:
+                class_index(ref.label, model, f"images.{i}.label")
+            pixels += pixels_of(ref.png, settings, location=f"images.{i}.png")
+    if pixels > (limit := settings.max_request_pixels):
+        message = f"uploaded images of {pixels} pixels in one request; allowed: up to {limit}"
+        raise Refusal(413, message, location="images")
 
 
 def _labels(cnn: CNN, x: Tensor, known: Sequence[int | None]) -> Tensor:
@@ -103,8 +121,6 @@ def _image(ref: ImageRef, model: ModelInfo, lab: Lab, location: str) -> tuple[Te
     """(C, H, W) in [0, 1], and the label where one is known."""
     if isinstance(ref, DatasetImage):
         return _dataset_image(ref, model, lab, location)
-    if ref.label is not None:
-        class_index(ref.label, model, f"{location}.label")
     return decode_upload(ref.png, model.image_shape, lab.settings, location=f"{location}.png"), ref.label
 
 

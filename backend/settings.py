@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     max_body_bytes: Count = Field(16 * 2**20, description="a whole request")
     max_upload_bytes: Count = Field(8 * 2**20, description="one uploaded image, as a file")
     max_pixels: Count = Field(20_000_000, description="one uploaded image, width × height")
+    max_request_pixels: Count = Field(64_000_000, description="all uploaded images of one request")
 
     cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
 

@@ -65,8 +65,8 @@ def _training(entry: Entry) -> str:
         f"weight decay {recipe['weight_decay']}, crop (pad {recipe['padding']}){' + flip' if recipe['flip'] else ''}, "
         f"{recipe['precision']}, seed {recipe['seed']}",
         f"- training attack: {_settings(attack)}" if attack else "- no training attack",
-        f"- kept: {training['kept']}, epoch {training['kept_epoch']}; the last {recipe['validation']} training images "
-        "were the validation images and were not trained on. Test images had no part in choosing it.",
+        f"- kept: {training['kept']}, epoch {training['kept_epoch']}. {_validation(training)} "
+        "Test images had no part in choosing it.",
         f"- wall time {training['seconds'] / 60:.0f} min on {training['threads']} CPU threads ({training['device']}), "
         f"torch {training['versions']['torch']}",
     ]
@@ -136,6 +136,16 @@ def _evaluation(entry: Entry) -> str:
     return text + f"\n\nReproduce: {', '.join(f'`{command}`' for command in commands)}."
 
 
+def _validation(training: Mapping[str, Any]) -> str:
+    validation = training["recipe"]["validation"]
+    if not validation:
+        return "All training images were trained on, none kept for validation."
+    text = f"The last {validation} training images were the validation images and were not trained on"
+    if seen := validation - training.get("held_out", validation):
+        text += f", but its start was trained on {seen} of them"
+    return f"{text}."
+
+
 def _stage_by_stage(cell: Mapping[str, Any]) -> str:
     """What AutoAttack's stages left standing, and what the reference remarked."""
     left = ", ".join(
@@ -170,9 +180,11 @@ def _use(entry: Entry) -> str:
 
 
 def _limits(entry: Entry) -> str:
-    autoattack = "autoattack" in (entry.evaluation() or {"cells": {}})["cells"]
-    square = autoattack or "square" in (entry.checks() or {"checks": {}})["checks"]
-    untried = " or ".join(["AutoAttack"] * (not autoattack) + ["gradient-free attack"] * (not square))
+    cell = (entry.evaluation() or {"cells": {}})["cells"].get("autoattack", {"settings": {"stages": []}})
+    missing = [stage for stage in STAGES if stage not in cell["settings"]["stages"]]
+    square = "square" not in missing or "square" in (entry.checks() or {"checks": {}})["checks"]
+    autoattack = "AutoAttack" if len(missing) == len(STAGES) else f"{', '.join(missing)} of AutoAttack"
+    untried = " or ".join([autoattack] * bool(missing) + ["gradient-free attack"] * (not square))
     robustness = (
         "It is fooled by the smallest attacks and is here to be fooled."
         if entry.info.eps is None

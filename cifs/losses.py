@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cifs.errors import InvalidParameter
 from cifs.registry import Registry
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (N, K), labels (N,) → (N,)
@@ -32,7 +33,12 @@ def cw_margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 @LOSSES.register("dlr")
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:
-    """Difference of logits ratio (arXiv 2003.01690, eq. 6): the margin, free of the logits' scale; K ≥ 3."""
+    """Difference of logits ratio (arXiv 2003.01690, eq. 6): the margin, free of the logits' scale.
+
+    Raises InvalidParameter for K < 3.
+    """
+    if logits.shape[1] < 3:
+        raise InvalidParameter(f"loss 'dlr': it needs 3 classes, there are {logits.shape[1]}; take 'ce' or 'margin'")
     ordered = logits.sort(dim=1, descending=True).values
     return cw_margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
 

@@ -55,7 +55,9 @@ def settings(cls: type[T]) -> type[T]:
 
 
 def parse_fraction(value: Any) -> Any:
-    """'8/255' → 8/255; anything else is left to the type it stands for."""
+    """'8/255' → 8/255; anything else is left to the type it stands for, but for a boolean, which Python takes for 1."""
+    if isinstance(value, bool):
+        raise ValueError("no number; write one such as 0.1, or a fraction such as '8/255'")
     if not isinstance(value, str) or "/" not in value:
         return value
     numerator, _, denominator = value.partition("/")

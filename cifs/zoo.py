@@ -118,11 +118,20 @@ class Zoo:
         return self.entry(model_id).load(device)
 
     def save(self, model_id: str, model: CNN, info: Info, *, storage: Storage = "float32") -> Entry:
-        """Writes weights and configuration; weights first, for a folder without config.json is no checkpoint."""
+        """Writes weights and configuration; weights first, for a folder without config.json is no checkpoint.
+
+        What was measured of other weights under this id goes with them.
+        """
         folder = self.root / checked_id(model_id)
-        save_weights(folder / "model.safetensors", model.state_dict(), storage)
+        path = folder / "model.safetensors"
+        before = path.read_bytes() if path.exists() else None
+        save_weights(path, model.state_dict(), storage)
         write_json(folder / "config.json", {**model.config, "info": asdict(info)})
-        return self.entry(model_id)
+        entry = self.entry(model_id)
+        if before != path.read_bytes():
+            for measured in (entry.evaluation_path, entry.checks_path, entry.statistics_path):
+                measured.unlink(missing_ok=True)
+        return entry
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:

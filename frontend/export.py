@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from typing import Literal, NamedTuple
 
-from backend.schemas import Cell, RobustnessRow, RobustnessTable
+from backend.schemas import Cell, Column, PaperRow, RobustnessRow, RobustnessTable
 from frontend import paper
-from frontend.groups import labels
+from frontend.autoattack import remark
+from frontend.groups import eps_text, labels
 
 
 class Entry(NamedTuple):
@@ -33,15 +34,24 @@ class PrintedTable(NamedTuple):
     corner: str
     columns: list[str]
     rows: list[PrintedRow]
+    caption: str = ""  # of what leaves the page
 
 
 def printed(table: RobustnessTable) -> PrintedTable:
-    """The models, and below them the paper's rows of the same data set and architecture."""
+    """The models, and below them the paper's rows of the same network."""
     keys, names = [column.key for column in table.columns], labels(table.rows)
     rows = [line for row in table.rows for line in _measured(row, names[row.model], keys)]
-    for arch in {row.arch for row in table.rows if row.dataset == paper.DATASET} & paper.RESULTS.keys():
-        rows += _of_paper(paper.RESULTS[arch], keys)
-    return PrintedTable("Model", [column.title for column in table.columns], rows)
+    rows += [_of_paper(row, keys) for row in paper.beside(table)]
+    return PrintedTable("Model", [column.title for column in table.columns], rows, _caption(table))
+
+
+def _caption(table: RobustnessTable) -> str:
+    """What the rows of a group share."""
+    if not table.rows:
+        return ""
+    row = table.rows[0]
+    place = f"{row.arch}, width {row.width}, ε = {eps_text(row.eps)}"
+    return f"Accuracy (%) on {row.split} images of {row.dataset}: {place}"
 
 
 def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[PrintedRow]:
@@ -63,22 +73,21 @@ def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[P
 def _entry(cell: Cell | None, n: int, *, underlined: bool = False) -> Entry | None:
     if cell is None:
         return None
-    interval = f"{100 * cell.low:.2f}–{100 * cell.high:.2f}"
-    return Entry(f"{100 * cell.accuracy:.2f}", interval + ("" if cell.n == n else f", n = {cell.n:,}"), underlined)
+    note = [f"{100 * cell.low:.2f}–{100 * cell.high:.2f}", "" if cell.n == n else f"n = {cell.n:,}", remark(cell)]
+    return Entry(f"{100 * cell.accuracy:.2f}", ", ".join(filter(None, note)), underlined)
 
 
-def printed_paper(results: paper.Results) -> PrintedTable:
-    return PrintedTable(results.network, list(paper.COLUMNS.values()), _of_paper(results, paper.COLUMNS))
+def printed_paper(rows: list[PaperRow], columns: Iterable[Column]) -> PrintedTable:
+    """All the paper says of one network."""
+    known = [column for column in columns if any(column.key in row.accuracy for row in rows)]
+    shown = [_of_paper(row, [column.key for column in known]) for row in rows]
+    return PrintedTable(rows[0].arch, [column.title for column in known], shown)
 
 
-def _of_paper(results: paper.Results, keys: Iterable[str]) -> list[PrintedRow]:
-    rows = []
-    for title, figures in results.rows.items():
-        values = dict(zip(paper.COLUMNS, figures, strict=True))
-        strongest = min(values, key=values.__getitem__)  # natural accuracy is the highest
-        shown = [Entry(f"{values[key]:.2f}", "", key == strongest) if key in values else None for key in keys]
-        rows.append(PrintedRow(title, results.source, shown, "paper"))
-    return rows
+def _of_paper(row: PaperRow, keys: Iterable[str]) -> PrintedRow:
+    found = row.accuracy
+    shown = [Entry(f"{100 * found[key]:.2f}", "", key == row.strongest) if key in found else None for key in keys]
+    return PrintedRow(row.title, paper.source(row), shown, "paper")
 
 
 def to_html(table: PrintedTable) -> str:
@@ -103,7 +112,8 @@ def _underlined(entry: Entry) -> str:
 
 
 def to_markdown(table: PrintedTable) -> str:
-    lines = [_bars(table.corner, *table.columns), _bars("---", *["---:"] * len(table.columns))]
+    lines = [table.caption, ""] if table.caption else []
+    lines += [_bars(table.corner, *table.columns), _bars("---", *["---:"] * len(table.columns))]
     lines += [_bars(_titled(row), *map(_markdown, row.entries)) for row in table.rows]
     return "\n".join(lines) + "\n"
 
@@ -125,6 +135,7 @@ def _markdown(entry: Entry | None) -> str:
 def to_latex(table: PrintedTable) -> str:
     """A booktabs tabular."""
     lines = [
+        *([f"% {table.caption}"] if table.caption else []),
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
         _ampersands(table.corner, *table.columns),
@@ -160,31 +171,41 @@ def _latex(entry: Entry | None) -> str:
 
 
 def to_csv(table: RobustnessTable) -> str:
-    """One line a measured accuracy, as fractions: what a script wants."""
+    """One line an accuracy, as fractions: what a script wants. The paper's come without interval and n."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     place = ["model", "title", "dataset", "arch", "width", "epochs", "eps", "split"]
-    writer.writerow([*place, "checkpoint", "column", "accuracy", "low", "high", "n", "strongest"])
+    writer.writerow(["source", *place, "checkpoint", "column", "accuracy", "low", "high", "n", "strongest", "note"])
     for row in table.rows:
         parts = [("kept", row.cells, row.strongest)]
         parts += [("kept", row.more.cells, None)] if row.more else []
         parts += [("last", row.last.cells, None)] if row.last else []
         for checkpoint, cells, strongest in parts:
             for key, cell in cells.items():
-                where = [*(getattr(row, name) for name in place), checkpoint, key]
-                writer.writerow([*where, cell.accuracy, cell.low, cell.high, cell.n, key == strongest])
+                where = ["measured here", *(getattr(row, name) for name in place), checkpoint, key]
+                figures = [cell.accuracy, cell.low, cell.high, cell.n]
+                writer.writerow([*where, *figures, key == strongest, remark(cell)])
+    for line in paper.beside(table):
+        about = ["paper", "", line.title, line.dataset, line.arch, line.width, line.epochs, line.eps, "test", ""]
+        for key, accuracy in line.accuracy.items():
+            writer.writerow([*about, key, accuracy, "", "", "", key == line.strongest, line.source])
     return text.getvalue()
 
 
 class Download(NamedTuple):
     name: str
-    file: str
+    ending: str
     mime: str
     write: Callable[[RobustnessTable], str]
 
+    def file(self, table: RobustnessTable) -> str:
+        """Named after the group, so that none overwrites another's."""
+        place = [f"-{r.dataset}-{r.arch}-w{r.width}-eps{eps_text(r.eps)}" for r in table.rows[:1]]
+        return f"robustness{''.join(place).replace('/', '-')}{self.ending}"
+
 
 DOWNLOADS = (
-    Download("CSV", "robustness.csv", "text/csv", to_csv),
-    Download("Markdown", "robustness.md", "text/markdown", lambda table: to_markdown(printed(table))),
-    Download("LaTeX", "robustness.tex", "application/x-tex", lambda table: to_latex(printed(table))),
+    Download("CSV", ".csv", "text/csv", to_csv),
+    Download("Markdown", ".md", "text/markdown", lambda table: to_markdown(printed(table))),
+    Download("LaTeX", ".tex", "application/x-tex", lambda table: to_latex(printed(table))),
 )

@@ -16,10 +16,13 @@ def groups(table: RobustnessTable) -> dict[str, RobustnessTable]:
     return dict(sorted(found.items()))
 
 
-def eps_text(eps: float) -> str:
-    """8/255 rather than 0.03137."""
-    levels = 255 * eps
-    return f"{levels:.0f}/255" if eps and abs(levels - round(levels)) < 1e-4 else f"{eps:.4g}"
+def eps_text(eps: float, like: float | None = None) -> str:
+    """8/255 rather than 0.03137; `like`: another budget, beside whose decimals 0.2 stays 0.2."""
+    return f"{255 * eps:.0f}/255" if eps and all(map(_whole_levels, (eps, like or eps))) else f"{eps:.4g}"
+
+
+def _whole_levels(eps: float) -> bool:
+    return abs(255 * eps - round(255 * eps)) < 1e-4
 
 
 def labels(rows: Sequence[RobustnessRow]) -> dict[str, str]:

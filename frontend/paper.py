@@ -1,44 +1,43 @@
-"""The paper's own results, to hold ours against: accuracy in per cent on CIFAR-10 (arXiv 2102.05311 and its poster)."""
+"""The paper's own results, which the backend tells, beside ours."""
 
 from typing import NamedTuple
 
+from backend.schemas import PaperRow, RobustnessRow, RobustnessTable
 
-class Results(NamedTuple):
-    """One table of the poster."""
 
-    network: str
+def beside(table: RobustnessTable) -> list[PaperRow]:
+    """Of the networks in the table, each method and IMGF once: what the poster has not, from Figure 2."""
+    found: dict[tuple[str, str, str | None], PaperRow] = {}
+    for row in table.paper:
+        if any(_of_one_network(row, ours) for ours in table.rows):
+            found.setdefault((row.arch, row.method, row.imgf), row)
+    return list(found.values())
+
+
+def source(row: PaperRow) -> str:
+    return f"paper, {row.source} (width {row.width}, {row.epochs} epochs)"
+
+
+class Margins(NamedTuple):
+    """How far the paper has one method ahead of another, in one place of it."""
+
     source: str
-    rows: dict[str, tuple[float, ...]]  # a value for each of COLUMNS
+    points: dict[str, float]  # by column
 
 
-DATASET = "cifar10"
-ROWS = {"vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS"}  # by method
-COLUMNS = {"natural": "Natural", "fgsm": "FGSM", "pgd20": "PGD-20", "cw": "C&W", "pgd100": "PGD-100"}
-RESULTS = {
-    "resnet18": Results(
-        "ResNet-18",
-        "paper (width 64, 120 epochs, CAS 200)",
-        {
-            "Vanilla AT": (84.56, 55.11, 46.62, 45.95, 44.72),
-            "CAS": (86.73, 55.99, 45.29, 44.18, 43.22),
-            "CIFS": (83.86, 58.86, 51.23, 50.16, 48.70),
-        },
-    ),
-    "wrn28": Results(
-        "WRN-28-10",
-        "paper (width 160, 120 epochs, CAS 200)",
-        {
-            "Vanilla AT": (87.29, 58.50, 49.17, 48.68, 47.08),
-            "CAS": (88.05, 57.94, 49.03, 47.97, 47.25),
-            "CIFS": (85.56, 61.34, 53.74, 53.20, 51.51),
-        },
-    ),
-}
+def margins(rows: list[PaperRow], first: RobustnessRow, second: RobustnessRow) -> Margins | None:
+    """Between the paper's counterparts of two models of ours; None where it compares no such two."""
+    for a in _counterparts(rows, first):
+        for b in _counterparts(rows, second):
+            if a is not b and (a.source, a.arch) == (b.source, b.arch):
+                points = {key: 100 * (a.accuracy[key] - b.accuracy[key]) for key in a.accuracy if key in b.accuracy}
+                return Margins(f"{a.source}, width {a.width}", points)
+    return None
 
 
-def margins(dataset: str, arch: str, first: str, second: str) -> dict[str, float]:
-    """Points by which the paper has one method ahead of another, by column; {} where it compares no such two."""
-    if dataset != DATASET or arch not in RESULTS or not {first, second} <= set(ROWS) or first == second:
-        return {}
-    a, b = (RESULTS[arch].rows[ROWS[method]] for method in (first, second))
-    return {key: x - y for key, x, y in zip(COLUMNS, a, b, strict=True)}
+def _counterparts(rows: list[PaperRow], ours: RobustnessRow) -> list[PaperRow]:
+    return [row for row in rows if _of_one_network(row, ours) and (row.method, row.imgf) == (ours.method, ours.imgf)]
+
+
+def _of_one_network(row: PaperRow, ours: RobustnessRow) -> bool:
+    return (row.dataset, row.arch, row.eps) == (ours.dataset, ours.arch, ours.eps)

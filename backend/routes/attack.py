@@ -39,7 +39,7 @@ def attacked(
     body: AttackRequest, model: ModelInfo, attack: Linf, lab: Lab, still_wanted: StillWanted
 ) -> AttackResponse:
     start = time.perf_counter()
-    x, y = resolve.inputs(body.images, model, lab)
+    x, y = resolve.inputs(body.images, model, lab, still_wanted)
     cnn = lab.model(model.id)
     steps: list[Step] = []
 
@@ -51,8 +51,8 @@ def attacked(
     x_adv = perturb(cnn, x, y, attack, record=record)
     results = _results(cnn, x, x_adv, y, attack, model.classes)
     if body.trajectory:
-        for i, trajectory in enumerate(_trajectories(steps)):
-            results[i].trajectory = trajectory
+        for result, trajectory in zip(results, _trajectories(steps, len(x)), strict=True):
+            result.trajectory = trajectory
     seconds = time.perf_counter() - start
     return AttackResponse(model=model.id, attack=attack.resolved(), results=results, seconds=seconds)
 
@@ -80,21 +80,21 @@ def _results(cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Linf, classe
     ]
 
 
-def _trajectories(steps: Sequence[Step]) -> list[list[TrajectoryStep]]:
-    """By image, then by step."""
-    by_step = [
-        zip(
+def _trajectories(steps: Sequence[Step], n: int) -> list[list[TrajectoryStep]]:
+    """By image, then by step: of the run its adversarial image is of, which is the last it was part of."""
+    found: list[list[TrajectoryStep]] = [[] for _ in range(n)]
+    for step in steps:
+        figures = zip(
+            step.images.tolist(),
             numbers(step.loss, "the attack's loss"),
             step.logits.argmax(dim=1).tolist(),
             numbers(step.logits.softmax(dim=1), "the prediction"),
             strict=True,
         )
-        for step in steps
-    ]
-    return [
-        [
-            TrajectoryStep(step=step.step, loss=loss, prediction=prediction, probabilities=probabilities)
-            for step, (loss, prediction, probabilities) in zip(steps, of_image, strict=True)
-        ]
-        for of_image in zip(*by_step, strict=True)
-    ]
+        for i, loss, prediction, probabilities in figures:
+            if step.step == 0:
+                found[i].clear()
+            found[i].append(
+                TrajectoryStep(step=step.step, loss=loss, prediction=prediction, probabilities=probabilities)
+            )
+    return found

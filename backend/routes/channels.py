@@ -77,7 +77,7 @@ class Sight(NamedTuple):
 
 def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, still_wanted: StillWanted) -> list[Sight]:
     """What `look` sees of every image and, under attack, of the adversarial one."""
-    x, y = resolve.inputs(body.images, scene.model, lab)
+    x, y = resolve.inputs(body.images, scene.model, lab, still_wanted)
     cnn = lab.model(scene.model.id)
     adversarial: Sequence[Any] = [None] * len(x)
     if scene.attack is not None:

@@ -76,6 +76,15 @@ class CheckResult(BaseModel):
     statement: str = Field(description="what was found, in one sentence")
 
 
+class Checks(BaseModel):
+    """All checks of a model, on the first n images of its split."""
+
+    n: int
+    eps: float
+    criterion: str = Field(description="when one attack is taken to be stronger than another")
+    results: list[CheckResult]
+
+
 class Column(BaseModel):
     key: str
     title: str
@@ -86,6 +95,7 @@ class RobustnessRow(BaseModel):
     model: str
     title: str
     method: str
+    imgf: str | None = Field(None, description="name of a CIFS model's own; null for every other method")
     dataset: str
     arch: str
     width: int
@@ -103,12 +113,29 @@ class RobustnessRow(BaseModel):
     curves: Curves | None = None
     last: LastCheckpoint | None = Field(None, description="null where it is the one kept, or was not measured")
     more: MoreImages | None = Field(None, description="null where the row's own n are all that was measured")
-    checks: list[CheckResult] = Field([], description="of gradient masking; empty where `cifs check` did not run")
+    checks: Checks | None = Field(None, description="of gradient masking; null where `cifs check` did not run")
+
+
+class PaperRow(BaseModel):
+    """What the paper reports (arXiv 2102.05311): not measured here, and under its own attacks."""
+
+    source: str = Field(description="where the paper says so: its poster's table, or Figure 2")
+    title: str
+    method: str
+    imgf: str | None = None
+    dataset: str
+    arch: str
+    width: int
+    epochs: int
+    eps: float
+    accuracy: dict[str, float] = Field(description="fractions, by the key of a column; without intervals")
+    strongest: str | None = Field(description="key of the column the poster underlines; null where it tells but one")
 
 
 class RobustnessTable(BaseModel):
     columns: list[Column]
-    rows: list[RobustnessRow]
+    rows: list[RobustnessRow] = Field(description="measured here")
+    paper: list[PaperRow] = Field([], description="of the same data set, or of all; within a network the poster first")
 
 
 class ComparedOutcomes(BaseModel):

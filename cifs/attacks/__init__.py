@@ -1,6 +1,6 @@
 """Attacks under ℓ∞."""
 
-from cifs.attacks.autoattack import GRADIENT_FREE, STAGES, AutoAttacked, autoattack
+from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttacked, autoattack, check_stages
 from cifs.attacks.linf import ATTACKS, CW, FGSM, PGD, Linf, Step, fooled_at, fools, goal_of, perturb, survives
 from cifs.attacks.square import Searched, square
 
@@ -8,7 +8,7 @@ __all__ = [
     "ATTACKS",
     "CW",
     "FGSM",
-    "GRADIENT_FREE",
+    "MAXIMISING",
     "PGD",
     "STAGES",
     "AutoAttacked",
@@ -16,6 +16,7 @@ __all__ = [
     "Searched",
     "Step",
     "autoattack",
+    "check_stages",
     "fooled_at",
     "fools",
     "goal_of",

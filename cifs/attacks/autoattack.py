@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from cifs.errors import CIFSError, InvalidParameter, UnknownName
 from cifs.modes import eval_mode, frozen
-from cifs.precision import Precision, autocast
 from cifs.selection import attached_importance
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")  # the standard version, in its order
-GRADIENT_FREE = ("square",)  # whether gradients flow through the importance maps is nothing to these
+MAXIMISING = ("apgd-ce", "apgd-t")  # follow a loss's gradient as far as ε allows; the others look for the boundary
 
 
 class AutoAttacked(NamedTuple):
@@ -45,22 +44,20 @@ def autoattack(
     iterations: int = 100,
     queries: int = 5000,
     through_mask: bool = False,
-    precision: Precision = "float32",
     batch_size: int = 250,
     report: Callable[[str, int, int], None] = lambda stage, images, total: None,
 ) -> AutoAttacked:
     """Runs AutoAttack on images x (N, C, H, W) in [0, 1] with labels y (N,).
 
     `iterations` of APGD and FAB and `queries` of Square are the standard's; the result says whether they were kept.
-    through_mask: let gradients flow through CIFS's importance maps. precision: of the gradients; predictions are
-    float32's. `report` is told the stage, and how many of the
-    images it attacks are done. The model runs frozen in eval mode; torch's global generator is left as it was found.
+    through_mask: let gradients flow through CIFS's importance maps. All is in float32: the reference takes whom it has
+    fooled off its list, and FAB and Square stop right behind the boundary, where rounding would decide. `report` is
+    told the stage, and how many of the images it attacks are done. The model runs frozen in eval mode; torch's global
+    generator is left as it was found.
     Raises CIFSError without `pyautoattack`, UnknownName, and InvalidParameter for fewer than four classes, which the
     targeted DLR loss cannot do with.
     """
-    for stage in stages:
-        if stage not in STAGES:
-            raise UnknownName("stage of AutoAttack", stage, STAGES)
+    check_stages(stages)
     reference = _reference()
     # The reference views gradients as flat vectors, which those of channels_last images do not allow.
     x = x.contiguous()
@@ -75,7 +72,7 @@ def autoattack(
         classes = logits.shape[1]
         if classes < 4:
             raise InvalidParameter(f"{classes} classes: AutoAttack's targeted DLR loss needs at least 4")
-        attacker = reference.AutoAttack(_RoundedGradients(model, precision), eps=eps, seed=seed, device=x.device)
+        attacker = reference.AutoAttack(model, eps=eps, seed=seed, device=x.device)
         attacker.apgd.n_iter = attacker.apgd_targeted.n_iter = attacker.fab.n_iter = iterations
         attacker.square.n_queries = queries
         targets = min(9, classes - 1)
@@ -93,7 +90,10 @@ def autoattack(
                 robust[part[fooled]], x_adv[part[fooled]] = False, found[fooled]
                 done += len(part)
                 report(stage, done, len(todo))
-            accuracy[stage] = float(robust.float().mean())
+            before, accuracy[stage] = accuracy[[*accuracy][-1]], float(robust.float().mean())
+            if stage == "square":  # the reference says so only of stages it ran at one go
+                square = {"clean": accuracy["natural"], "before": before, "square": accuracy[stage]}
+                importlib.import_module(f"{reference.__name__}.checks").check_square_sr(square, logger=attacker.logger)
     settings = {
         "name": "autoattack",
         "version": "standard" if (tuple(stages), iterations, queries) == (STAGES, 100, 5000) else "custom",
@@ -108,27 +108,18 @@ def autoattack(
         "seed": seed,
         "batch_size": batch_size,
         "n": len(x),
-        "precision": precision,
+        "precision": "float32",
         "pyautoattack": version("pyautoattack"),
         "torch": str(torch.__version__),
     }
     return AutoAttacked(robust, x_adv, accuracy, tuple(remarks), settings)
 
 
-class _RoundedGradients(nn.Module):
-    """The model, with gradients of a precision.
-
-    Without a gradient it is asked who has been fooled. FAB returns the nearest image that was, and Square its first:
-    both lie at the boundary, where rounding would decide.
-    """
-
-    def __init__(self, model: nn.Module, precision: Precision) -> None:
-        super().__init__()
-        self.model, self.precision = model, precision
-
-    def forward(self, x: Tensor) -> Tensor:
-        with autocast(x.device, self.precision if torch.is_grad_enabled() else "float32"):
-            return self.model(x).float()
+def check_stages(stages: Sequence[str]) -> None:
+    """Raises UnknownName."""
+    for stage in stages:
+        if stage not in STAGES:
+            raise UnknownName("stage of AutoAttack", stage, STAGES)
 
 
 def _reference() -> Any:

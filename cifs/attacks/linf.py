@@ -99,8 +99,9 @@ class Step(NamedTuple):
     """What an attack saw at one iterate; step 0 is the starting point."""
 
     step: int
-    loss: Tensor  # (N,) as maximised (of the target class when targeted: minimised)
-    logits: Tensor  # (N, K)
+    images: Tensor  # (M,) which of the batch; restarts are of those not fooled yet, and what came before is void
+    loss: Tensor  # (M,) as maximised (of the target class when targeted: minimised)
+    logits: Tensor  # (M, K)
 
 
 Record = Callable[[Step], None]
@@ -124,11 +125,12 @@ def perturb(
     goal = goal_of(model, y, attack)
     random = random or generator(attack.seed)
     with _attacking(model, attack):
-        x_adv = _ascend(model, x, _start(x, attack, random), goal, attack, precision, record)
-        for _ in range(1, attack.restarts):
-            todo = (~fools(model, x_adv, goal, attack)).nonzero()[:, 0]
+        x_adv, todo = x.clone(), torch.arange(len(x), device=x.device)
+        for run in range(attack.restarts):
+            if run:
+                todo = (~fools(model, x_adv, goal, attack)).nonzero()[:, 0]
             start = _start(x, attack, random)[todo]
-            x_adv[todo] = _ascend(model, x[todo], start, goal[todo], attack, precision, None)
+            x_adv[todo] = _ascend(model, x[todo], start, goal[todo], attack, precision, todo, record)
     return x_adv
 
 
@@ -216,16 +218,23 @@ def _step(x_adv: Tensor, gradient: Tensor, x: Tensor, attack: Linf) -> Tensor:
 
 
 def _ascend(
-    model: nn.Module, x: Tensor, x_adv: Tensor, goal: Tensor, attack: Linf, precision: Precision, record: Record | None
+    model: nn.Module,
+    x: Tensor,
+    x_adv: Tensor,
+    goal: Tensor,
+    attack: Linf,
+    precision: Precision,
+    images: Tensor,
+    record: Record | None,
 ) -> Tensor:
-    """The last or the best iterate from the start x_adv."""
+    """The last or the best iterate from the start x_adv; `images` (M,) is what `record` is told these are."""
     sign = 1 if attack.target is None else -1
     best, highest = x_adv, torch.full(goal.shape, -torch.inf, device=x.device)
 
     def note(step: int, loss: Tensor, logits: Tensor) -> None:
         nonlocal best, highest
         if record is not None:
-            record(Step(step, loss, logits))
+            record(Step(step, images, loss, logits))
         if attack.keep == "best":
             higher = sign * loss > highest
             best = torch.where(higher[:, None, None, None], x_adv, best)

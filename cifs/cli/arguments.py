@@ -18,7 +18,7 @@ from cifs.zoo import Entry
 def load(entry: Entry, device: str, data: str, *, last: bool = False) -> CNN:
     """The model, if images of this data set fit it."""
     model, spec = entry.load(device, last=last), dataset(data)
-    if spec.image_shape != model.image_shape or len(spec.classes) > model.num_classes:
+    if spec.image_shape != model.image_shape or len(spec.classes) != model.num_classes:
         raise InvalidParameter(
             f"data set {data!r} has images of {spec.image_shape} in {len(spec.classes)} classes; "
             f"{entry.id!r} takes {model.image_shape} and knows {model.num_classes}"

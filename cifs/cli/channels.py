@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from cifs.attacks import ATTACKS, PGD, perturb
-from cifs.channels import RELEVANCES, Estimate, channel_statistics, view
+from cifs.channels import RELEVANCES, ChannelStatistics, Estimate, channel_statistics, view
 from cifs.cli.arguments import budget_of, load, parameters, test_images
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, progress_bar
 from cifs.data import dataset, load_images
@@ -41,8 +41,11 @@ def statistics(
             split="test",
             report=lambda done: bar.update(task, advance=done),
         )
-    found.save(entry.statistics_path)
-    console.print(f"saved {entry.statistics_path}")
+    if entry.statistics_path.exists() and _is_of_more(ChannelStatistics.load(entry.statistics_path), found):
+        console.print(f"{entry.statistics_path} is of more images, or of the data set's own ε; this is not kept")
+    else:
+        found.save(entry.statistics_path)
+        console.print(f"saved {entry.statistics_path}")
     title = f"{model}: {len(images)} images, ε = {attack.eps:g}; shift in % of the mean activation"
     table = Table("layer", "mean activation", "NR over-activation", "PR under-activation", title=title)
     for layer in found.layers:
@@ -51,6 +54,14 @@ def statistics(
             shifts = (_percent(kind, unit) for kind in (shift.nr_over_activation, shift.pr_under_activation))
             table.add_row(layer, f"{unit:.4g}", *shifts)
     console.print(table)
+
+
+def _is_of_more(kept: ChannelStatistics, found: ChannelStatistics) -> bool:
+    """Whether the kept ones are the better to have: at the data set's own ε, or at the same and of more images."""
+    usual = dataset(kept.dataset).eps
+    if (kept.attack["eps"] == usual) != (found.attack["eps"] == usual):
+        return bool(kept.attack["eps"] == usual)
+    return bool(kept.attack["eps"] == found.attack["eps"] and kept.counts.sum() > found.counts.sum())
 
 
 def _percent(estimate: Estimate | None, of: float) -> str:

@@ -22,6 +22,7 @@ from cifs.evaluation import (
     compare_columns,
     digest,
     is_of_fewer,
+    of_more,
     unpack,
     with_autoattack,
     with_curves,
@@ -94,6 +95,7 @@ def evaluate(
     if imgf is not None and before is not None:
         raise InvalidParameter(f"--imgf {imgf}: only with --suite table1, whose result is then printed and not kept")
     images = load_images(name, cast(Split, split))  # refuses any other
+    n = None if n is None else min(n, len(images))
     if before is not None:
         n = n or min(1000, len(images))
         if any(before[key] != value for key, value in {**about, "eps": budget}.items()) or n > before["n"]:
@@ -103,8 +105,11 @@ def evaluate(
     # What evaluation.json speaks of.
     own = imgf is None and (name, split, budget) == (entry.info.dataset, "test", dataset(name).eps)
     kept = before is not None or (own and column is None)
-    if kept and before is None and (of_more := more_images(table, about["weights"], n)):
-        console.print(f"{entry.evaluation_path} is of {of_more:,} images; what is found on {n:,} is not kept")
+    if kept and before is None and (larger := more_images(table, about["weights"], n)):
+        console.print(f"{entry.evaluation_path} is of {larger:,} images; what is found on {n:,} is not kept")
+        kept = False
+    if before is not None and (had := of_more(before, suite, n or 0, [*(stage or STAGES)])):
+        console.print(f"{entry.evaluation_path} has {had}; what is found now is not kept")
         kept = False
     # Columns measured on more images than the kept table: they stand beside it.
     subject = {**about, "eps": budget, "n": n or len(images)}
@@ -113,7 +118,8 @@ def evaluate(
     partials = {
         key: entry.folder / f"evaluation.{part}{f'-{n}' if n else ''}.partial.json" for key, part in names.items()
     }
-    with measuring(model, "the same command goes on after the last finished setting") as tell:
+    resumes = "the same command goes on after the last finished setting"
+    with measuring(model, resumes if kept or more else "nothing was written") as tell:
 
         def evaluation(key: str) -> Evaluation:
             network = load(entry, device, name, last=key == "last")

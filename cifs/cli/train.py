@@ -1,5 +1,6 @@
 """`cifs train` and `cifs recipes`."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -53,19 +54,21 @@ def _kept(run: Run, zoo: Zoo, name: str, recipe: str, overrides: list[str]) -> t
     plan = run.recipe
     last = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     model, epoch = run.finished_model()
+    named = [] if name == Path(recipe).stem else ["--id", name]
     info = Info(
         title=plan.title,
         dataset=plan.dataset,
         method=plan.method,
         eps=plan.training_attack.eps if plan.training_attack else None,
         recipe=recipe,
-        command=" ".join(["cifs train", recipe, *(f"--set {override}" for override in overrides)]),
+        command=shlex.join(["cifs", "train", recipe, *named, *(word for o in overrides for word in ("--set", o))]),
         training={
             "recipe": plan.as_dict(),
             "total_epochs": plan.epochs + (run.start.epochs if run.start else 0),
             "imported_start": run.start.source if run.start else None,
             "kept_epoch": epoch,
-            "kept": f"{plan.keep} checkpoint" + (", chosen on the validation images" if plan.keep == "best" else ""),
+            "kept": "best checkpoint, chosen on the validation images" if run.best else "last checkpoint",
+            "held_out": run.held_out,
             "validation_score": run.best["score"] if run.best else None,
             "seconds": round(run.seconds),
             "processes": run.ranks.size,

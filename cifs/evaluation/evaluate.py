@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifs.attacks import GRADIENT_FREE, STAGES, Linf, autoattack, fooled_at, survives
+from cifs.attacks import MAXIMISING, STAGES, Linf, autoattack, check_stages, fooled_at, survives
 from cifs.data import Images
+from cifs.errors import CheckpointError
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.table import COLUMNS, TABLE, mask_matters, settings_to_try
 from cifs.files import write_json
@@ -149,17 +150,18 @@ class Evaluation:
     def autoattack(self, standing: Tensor, stages: Sequence[str] = STAGES) -> dict[str, Any]:
         """A cell: which of the images `standing` (N,) bool, after all other attacks, also withstand AutoAttack.
 
-        Each stage attacks what is left. Where it matters, those with a gradient follow once more, through the
-        importance maps. `after` has what each of them left.
+        Each stage attacks what is left. Where it matters, those that maximise a loss follow once more, through the
+        importance maps. `after` has what each of them left. Raises UnknownName for a stage, before any is run.
         """
+        check_stages(stages)
         passes = [(stage, False) for stage in stages]
         if mask_matters(self.model):
-            passes += [(stage, True) for stage in stages if stage not in GRADIENT_FREE]
+            passes += [(stage, True) for stage in stages if stage in MAXIMISING]
         attacked, seconds = int(standing.sum()), 0.0
         settings: dict[str, Any] = {"name": "autoattack"}
         after: list[dict[str, Any]] = []
-        for i, (stage, through_mask) in enumerate(passes):
-            key = f"autoattack {json.dumps(passes[: i + 1])}"
+        for stage, through_mask in passes:
+            key = f"autoattack {stage}{' through the mask' * through_mask} of {pack(standing)}"
             if key not in self.done:
                 self._keep(key, self._autoattacked(standing, stage, through_mask))
             entry = self.done[key]
@@ -184,9 +186,8 @@ class Evaluation:
 
         def attack(x: Tensor, y: Tensor) -> Tensor:
             found = autoattack(
-                self.model, x, y, eps=self.eps, stages=[stage], through_mask=through_mask,
-                precision=self.precision, batch_size=self.batch_size,
-            )  # fmt: skip
+                self.model, x, y, eps=self.eps, stages=[stage], through_mask=through_mask, batch_size=self.batch_size
+            )
             settings.update(found.settings)
             remarks.update(dict.fromkeys(found.remarks))
             return found.robust
@@ -240,12 +241,19 @@ class Evaluation:
         n = len(self.images) if n is None else n
         todo = torch.arange(n) if among is None else among[:n].nonzero()[:, 0]
         found: Tensor | None = None
-        for index in todo.split(self.batch_size) if len(todo) else ():
-            x, y = self.images.batch(index)
-            part = measure(x.to(device, memory_format=torch.channels_last), y.to(device)).cpu()
-            found = torch.zeros(n, dtype=part.dtype) if found is None else found
-            found[index] = part
-            self.report(Progress(column, settings, int(index[-1]) + 1, n))
+        progress = Progress(column, settings, 0, n)
+        # A batch of AutoAttack takes minutes: who is told of progress may stop it in between.
+        told = self.model.register_forward_pre_hook(lambda model, args: self.report(progress))
+        try:
+            for index in todo.split(self.batch_size) if len(todo) else ():
+                x, y = self.images.batch(index)
+                part = measure(x.to(device, memory_format=torch.channels_last), y.to(device)).cpu()
+                found = torch.zeros(n, dtype=part.dtype) if found is None else found
+                found[index] = part
+                progress = replace(progress, images=int(index[-1]) + 1)
+                self.report(progress)
+        finally:
+            told.remove()
         return torch.zeros(n, dtype=torch.bool) if found is None else found
 
     def _counts(self, robust: Tensor) -> dict[str, Any]:
@@ -293,5 +301,8 @@ def _point(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file: which weights a result is of."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file: which weights a result is of. Raises CheckpointError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path.parent.name}/{path.name} cannot be read ({error})") from error

@@ -2,14 +2,19 @@
 
 from typing import Any
 
+from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN, MODELS, Trace, layer_shapes, trace
 from cifs.models.resnet import ResNet
 from cifs.models.wide_resnet import WideResNet
 
 
 def build(arch: str, **options: Any) -> CNN:
-    """A new model by the name of its architecture; options as CNN's."""
-    return MODELS[arch](arch, **options)
+    """A new model by the name of its architecture; options as CNN's. Raises UnknownName or InvalidParameter."""
+    try:
+        return MODELS[arch](arch, **options)
+    except TypeError as error:
+        given = ", ".join(f"{name} = {value!r}" for name, value in options.items())
+        raise InvalidParameter(f"no {arch} can be made with {given} ({error})") from error
 
 
 __all__ = ["CNN", "MODELS", "ResNet", "Trace", "WideResNet", "build", "layer_shapes", "trace"]

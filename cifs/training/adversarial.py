@@ -66,6 +66,8 @@ class Run:
         if not recipe.batch_size <= (few := recipe.images or cut) <= cut:
             raise InvalidParameter(f"images = {few}: at least one batch of {recipe.batch_size}, at most {cut}")
         self.images, self.validation = images[:few], images[cut:]
+        before = None if start is None else start.held_out(recipe.dataset)
+        self.held_out = recipe.validation if before is None else min(recipe.validation, before)
         self.steps_per_epoch = few // recipe.batch_size
         self.steps = self.steps_per_epoch * recipe.epochs
         with torch.random.fork_rng(devices=[]):

@@ -29,6 +29,13 @@ class Start:
         """Where its weights, or those it once started from, were imported from; None if all were trained here."""
         return self.entry.info.source or (self.entry.info.training or {}).get("imported_start")
 
+    def held_out(self, dataset: str) -> int | None:
+        """How many of the last training images no training that led to it has used; None: it was of other images."""
+        training = self.entry.info.training or {}
+        if training.get("recipe", {}).get("dataset") != dataset:
+            return None
+        return int(training.get("held_out", training["recipe"]["validation"]))
+
     def give_to(self, model: CNN) -> None:
         """Weights of the same name and shape go to `model`; the others (say, of new probes) keep what they have.
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from backend.schemas import RobustnessRow, RobustnessTable
 from frontend import state
+from frontend.autoattack import remark, remarks
 from frontend.components.checks import show_checks
 from frontend.components.class_means import show_class_means
 from frontend.components.difference import show_difference
@@ -24,7 +25,7 @@ def page(lab: Lab) -> None:
     st.title("How robust is it, really?")
     st.markdown(
         "The share of test images each model gets right, in per cent: untouched (*Natural*) and under attacks of "
-        "growing strength. Each row's strongest attack is underlined; it is the one that counts."
+        "growing strength. Each row's strongest attack is underlined: the network is at most that robust."
     )
     views: dict[str, Callable[[RobustnessTable], None]] = {
         "table": show_table,
@@ -45,11 +46,13 @@ def page(lab: Lab) -> None:
 
 def pick_group(lab: Lab) -> RobustnessTable | None:
     """Models that may be compared: networks of another size or on other data never share a table."""
-    found = groups(lab.robustness())
+    table = lab.robustness()
+    found = groups(table)
     if not found:
         st.info("No model has been evaluated yet. `cifs evaluate ID` measures one.", icon=EMPTY)
         return None
-    return found[state.choose(st.selectbox, "Data set and network", "group", list(found), default=next(iter(found)))]
+    name = state.choose(st.selectbox, "Data set and network", "group", list(found), default=next(iter(found)))
+    return found[name].model_copy(update={"paper": table.paper})
 
 
 def show_curves(table: RobustnessTable) -> None:
@@ -67,7 +70,8 @@ def show_curves(table: RobustnessTable) -> None:
     with right:
         st.plotly_chart(steps_figure(by_steps), key="steps", alt="accuracy against steps")
         st.caption(
-            "Where the line ends flat, more steps would find little more; where it still falls, it is an upper bound."
+            "The step size stays ε/10, so fewer than 10 steps cannot reach ε. Where the line ends flat, more steps "
+            "would find little more; where it still falls, it is an upper bound."
         )
 
 
@@ -83,11 +87,24 @@ def show_by_class(table: RobustnessTable) -> None:
     )  # fmt: skip
     st.plotly_chart(by_class_figure(found[column]), key="by-class", alt="accuracies by model and class")
     st.caption("Accuracy (%) on the images of each class. An average hides that some classes are hardly defended.")
+    if column == "autoattack" and (said := remarks(table.rows)):
+        st.caption(f"{titles[column]}: {said}.")
 
 
 def show_bars(table: RobustnessTable) -> None:
-    st.caption("The table as bars, with 95 % intervals. A model is as robust as its lowest orange bar.")
+    st.caption("The table as bars, with 95 % intervals." + first_images_alone(table))
     st.plotly_chart(robustness_figure(robustness_info(table)), key="bars", alt="accuracies by model and attack")
+
+
+def first_images_alone(table: RobustnessTable) -> str:
+    """Which columns were measured on fewer images than the rest of a row: those bars are no match for the others."""
+    found = {
+        f"{column.title} on the first {cell.n:,}" + (f" ({said})" if (said := remark(cell)) else "")
+        for column in table.columns
+        for row in table.rows
+        if (cell := row.cells.get(column.key)) and cell.n < row.n
+    }
+    return f" Not on all images: {'; '.join(sorted(found))}. Compare models in *difference*." if found else ""
 
 
 def tell_missing(rows: Sequence[RobustnessRow], suite: str = "") -> None:

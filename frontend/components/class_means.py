@@ -1,14 +1,19 @@
 """Class means of every channel, model beside model (Figures 1 and 2 of the paper)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from backend.schemas import ChannelShift, ChannelStatistics, Estimate, ModelInfo
 from frontend import state
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
-from frontend.figures.activations import activation_figure, activation_info
+from frontend.figures.activations import CROWDED, activation_figure, activation_info
 from frontend.figures.colours import METHODS
+from frontend.figures.robustness import settings_label
 from frontend.figures.shift import shift_figure, shift_info
+from frontend.groups import eps_text, groups
 
 QUANTITIES = {
     "activation": "Mean activation over a class's images",
@@ -23,7 +28,7 @@ def show_class_means(lab: Lab) -> None:
         st.info("No model has channel statistics yet.", icon=":material/inventory_2:")
         return
     networks = sorted(set(map(network, models)))
-    chosen = state.choose(st.selectbox, "Data set and network", "statistics-of", networks, default=networks[0])
+    chosen = pick_network(lab, networks)
     models = [model for model in models if network(model) == chosen]  # others have other classes and layers
     which_class, which_layer, which_quantity = st.columns(3)
     with which_class:
@@ -43,12 +48,26 @@ def show_class_means(lab: Lab) -> None:
         f"{QUANTITIES[quantity]}, channels ordered by relevance for the class: PR left, NR right. Where training made "
         "the network robust, the adversarial curve follows the natural one."
     )
-    for start in range(0, len(models), 2):
-        for column, model in zip(st.columns(2, gap="medium"), models[start : start + 2], strict=False):
+    abreast = 1 if any(found.name == layer and found.channels > CROWDED for found in models[0].layers) else 2
+    for start in range(0, len(models), abreast):
+        for column, model in zip(st.columns(abreast, gap="medium"), models[start : start + abreast], strict=False):
             with column, readable_errors(f"statistics-{model.id}"):
                 show_model(lab, model, class_index, layer, quantity)
     with readable_errors("statistics-shift"):
         show_shift(lab, models, class_index, layer)
+
+
+def pick_network(lab: Lab, networks: list[str]) -> str:
+    """That of the table chosen in the other views; a network chosen here is theirs too from then on."""
+    group = state.recall("group").text or ""
+    default = next((name for name in networks if group.startswith(f"{name}, ")), networks[0])
+    chosen = state.choose(st.selectbox, "Data set and network", "statistics-of", networks, default=default)
+    if not group.startswith(f"{chosen}, "):
+        group = next((name for name in groups(lab.robustness()) if name.startswith(f"{chosen}, ")), "")
+    if group:  # else the network was never evaluated, and no table can stand for it
+        state.keep("group", group)
+        state.keep("statistics-of", None)
+    return chosen
 
 
 def network(model: ModelInfo) -> str:
@@ -74,7 +93,8 @@ def show_model(lab: Lab, model: ModelInfo, class_index: int, layer: str, quantit
 
 def in_words(shift: ChannelShift) -> str:
     nr, pr = estimate(shift.nr_over_activation), estimate(shift.pr_under_activation)
-    return f"NR over-activation {nr}, PR under-activation {pr} (mean over the images, 95 % bootstrap interval)."
+    how = "mean over the images, 95 % bootstrap interval"
+    return f"NR over-activation {nr}, PR under-activation {pr}, in units of activation ({how})."
 
 
 def estimate(found: Estimate | None) -> str:
@@ -97,6 +117,17 @@ def show_shift(lab: Lab, models: list[ModelInfo], class_index: int, layer: str) 
 
 
 def summary(model: ModelInfo, found: ChannelStatistics) -> str:
+    """How robust the model is on all classes, and what the chart below is of."""
     robust = (model.evaluation or {}).get("pgd20")
-    accuracy = f"PGD-20 accuracy {robust.accuracy:.1%}; " if robust else ""
-    return f"{accuracy}{found.n:,} {found.split} images of {found.class_name}"
+    attack = in_short(found.attack, probes=any(layer.modified for layer in model.layers))
+    shown = f"Shown: {found.n:,} {found.split} images of {found.class_name}, natural and under {attack}."
+    if robust is None:
+        return shown
+    return f"Right on {robust.accuracy:.1%} of {robust.n:,} images of all classes under its strongest PGD-20. {shown}"
+
+
+def in_short(attack: Mapping[str, Any], *, probes: bool) -> str:
+    """PGD-20, ε = 8/255, β = 2; without probes β means nothing."""
+    name = "-".join(str(part) for part in (attack["name"].upper(), attack.get("steps")) if part)
+    eps = [f"ε = {eps_text(attack['eps'])}"] if "eps" in attack else []
+    return ", ".join([name, *eps, *([settings_label(attack)] if probes else [])])

@@ -4,6 +4,7 @@ import streamlit as st
 
 from backend.schemas import Comparison, RobustnessTable
 from frontend import paper, state
+from frontend.autoattack import remarks
 from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw
 from frontend.difference import printed_difference, verdict
@@ -25,25 +26,27 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         second = pick(names, "against", "second", others, vanilla if vanilla in others else others[0])
     titles = {column.key: column.title for column in table.columns}
     comparison = lab.compare(first, second)
-    for sentence in verdict(comparison, titles, names[first], names[second]):
-        st.markdown(sentence)
     rows = {row.model: row for row in table.rows}
-    method, arch = rows[first].method, rows[first].arch
-    reported = paper.margins(comparison.dataset, arch, method, rows[second].method)
+    partial = remarks([rows[first], rows[second]])
+    exactly = titles | ({"autoattack": f"{titles['autoattack']} ({partial})"} if partial else {})
+    for sentence in verdict(comparison, exactly, names[first], names[second]):
+        st.markdown(sentence)
+    method = rows[first].method
+    reported = paper.margins(table.paper, rows[first], rows[second])
     st.plotly_chart(
-        margin_figure(margins(comparison, titles, reported), method, names[second]),
+        margin_figure(margins(comparison, titles, reported.points if reported else {}), method, names[second]),
         key="margin",
         alt="points ahead, by attack",
     )
-    draw(printed_difference(comparison, titles, names[first], names[second]))
-    diamonds = (
-        f"; diamonds are the margin in the {paper.RESULTS[arch].source}, under its own attacks" if reported else ""
-    )
+    draw(printed_difference(comparison, exactly, names[first], names[second]))
+    diamonds = f"; diamonds are the margin in the paper ({reported.source}), under its own attacks" if reported else ""
     st.caption(
         "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
         "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
-        "between equally robust models. The worst case bounds each model alone: with more settings tried against CAS "
-        "and CIFS it is no fair match. Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
+        "between equally robust models. PGD-100 decides and, where both were measured, *+ AutoAttack*, which counts "
+        "what all attacks left together and attacks models with importance maps twice, the second time through them. "
+        "The worst case bounds each model alone: with more settings tried against CAS and CIFS it is no fair match. "
+        "Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
         f"{diamonds}. `cifs compare {first} {second}` prints the same."
     )
     if comparison.settings:
@@ -84,7 +87,7 @@ def pick(names: dict[str, str], title: str, key: str, options: list[str], defaul
 
 
 def default_of(table: RobustnessTable, method: str) -> str:
-    """The method's model, among several CIFS-softmax; the last of all where there is none."""
+    """The method's model, among several the softmax one; the last of all where there is none."""
     rows = [row for row in table.rows if row.method == method]
-    softmax = [row for row in rows if "softmax" in row.model]
+    softmax = [row for row in rows if row.imgf == "softmax"]
     return (softmax or rows or table.rows[-1:])[0].model

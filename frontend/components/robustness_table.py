@@ -1,12 +1,13 @@
 """The robustness table with its downloads, and what stands behind each figure."""
 
+from itertools import groupby
+
 import streamlit as st
 
 from backend.schemas import RobustnessRow, RobustnessTable
 from frontend.export import DOWNLOADS, PrintedTable, printed, printed_paper, to_html
 from frontend.figures.robustness import sweep_figure, sweep_info
 from frontend.groups import eps_text, labels
-from frontend.paper import RESULTS
 
 STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
@@ -35,15 +36,14 @@ def show_table(table: RobustnessTable) -> None:
     draw(shown)
     kinds = {row.kind for row in shown.rows}
     st.caption(" ".join(text for kind, text in CAPTIONS.items() if kind in kinds))
+    bounds = "Every accuracy under attack is an upper bound: a stronger attack may lower it."
     if without := [row.title for row in table.rows if "autoattack" not in row.cells]:
-        st.caption(
-            f"Without AutoAttack, which `cifs evaluate ID --suite autoattack` runs, figures are upper bounds: those of "
-            f"{', '.join(without)}."
-        )
+        bounds += f" AutoAttack (`cifs evaluate ID --suite autoattack`) was not run on {', '.join(without)}."
+    st.caption(bounds)
     with st.container(horizontal=True):
         for kind in DOWNLOADS:
             st.download_button(
-                kind.name, kind.write(table), kind.file, kind.mime, icon=":material/download:", on_click="ignore"
+                kind.name, kind.write(table), kind.file(table), kind.mime, icon=":material/download:", on_click="ignore"
             )
     show_details(table)
 
@@ -61,8 +61,8 @@ def show_details(table: RobustnessTable) -> None:
         with st.expander(f"{name}: settings, sweep and notes"):
             row_details(row, titles)
     with st.expander("The paper's numbers: CIFAR-10, large networks trained on GPUs"):
-        for results in RESULTS.values():
-            draw(printed_paper(results))
+        for _, rows in groupby(table.paper, key=lambda row: row.arch):
+            draw(printed_paper(list(rows), table.columns))
 
 
 def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:

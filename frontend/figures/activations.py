@@ -10,6 +10,8 @@ from plotly.subplots import make_subplots
 from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR, translucent
 from frontend.figures.layout import compact
 
+CROWDED = 200  # channels; more need the page's whole width, and markers would cover the bars
+
 
 class ActivationInfo(NamedTuple):
     """Columns are channels, the most relevant first."""
@@ -82,6 +84,7 @@ def activation_figure(
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.05)
     ranks = np.arange(len(info.channels))
+    crowded = len(ranks) > CROWDED
     hover = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
     figure.add_bar(
         x=ranks, y=info.natural, customdata=info.channels, name="natural", hovertemplate=hover,
@@ -90,7 +93,8 @@ def activation_figure(
     if info.adversarial is not None:
         figure.add_scatter(
             x=ranks, y=info.adversarial, customdata=info.channels, name="adversarial", hovertemplate=hover,
-            mode="lines+markers", line={"color": ADVERSARIAL, "width": 1.5}, marker={"size": 5}, row=1, col=1,
+            mode="lines" if crowded else "lines+markers", marker={"size": 5},
+            line={"color": ADVERSARIAL, "width": 1 if crowded else 1.5}, row=1, col=1,
         )  # fmt: skip
     for name, colour, part in (
         ("PR: relevance > 0", PR, slice(None, info.n_pr)),
@@ -108,7 +112,7 @@ def activation_figure(
     figure.update_yaxes(title_text="relevance g", row=2, col=1, zeroline=True)
     figure.update_xaxes(title_text="channels, the most relevant first", showticklabels=False, row=2, col=1)
     figure.update_xaxes(range=[-0.6, len(ranks) - 0.4])
-    figure.update_layout(bargap=0.15, clickmode="event+select")
+    figure.update_layout(bargap=0 if crowded else 0.15, clickmode="event+select")
     return compact(figure, height=height)
 
 

@@ -4,6 +4,8 @@ A test simulates the three kinds of colour blindness and measures how far apart 
 backgrounds.
 """
 
+from plotly.colors import unlabel_rgb
+
 NATURAL = "#085CE5"
 ADVERSARIAL = "#F1590C"
 PR = "#0FA86B"
@@ -14,6 +16,13 @@ METHODS = {"natural": "#666666", "vanilla": "#479AD1", "cas": "#975F0C", "cifs":
 # of ADVERSARIAL, the weakest attack first
 ATTACK_SHADES = ("#FAC4A6", "#F79462", "#F1590C", "#C24506", "#8A2F02", "#571E01")
 SEQUENTIAL = "Cividis"  # feature maps: made for the colour-blind
+
+
+def ink(background: str) -> str:
+    """Black or white, whichever is told apart better from `rgb(…)`: at least 4.5:1, as WCAG AA asks of text."""
+    shares = (float(share) / 255 for share in unlabel_rgb(background))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares)
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "#FFFFFF"
 
 
 def translucent(colour: str, alpha: float) -> str:

@@ -17,8 +17,9 @@ DASHES = ("solid", "dash", "dot", "dashdot")  # models of one method share its c
 
 class Curve(NamedTuple):
     model: str
-    colour: str
+    method: str
     dash: str
+    eps: float  # the budget of the model's table
     x: list[float]
     accuracy: list[float]  # per cent
     low: list[float]
@@ -35,8 +36,9 @@ def curve_info(rows: Sequence[RobustnessRow], axis: Axis) -> list[Curve]:
         curves.append(
             Curve(
                 model=names[row.model],
-                colour=METHODS[row.method],
+                method=row.method,
                 dash=DASHES[seen[row.method] % len(DASHES)],
+                eps=row.eps,
                 x=[getattr(point, axis) for point in points],
                 accuracy=[100 * point.accuracy for point in points],
                 low=[100 * point.low for point in points],
@@ -48,15 +50,15 @@ def curve_info(rows: Sequence[RobustnessRow], axis: Axis) -> list[Curve]:
 
 
 def eps_figure(curves: Sequence[Curve], trained_eps: Sequence[float]) -> go.Figure:
-    figure = _figure(curves)
+    figure, usual = _figure(curves), curves[0].eps if curves else None
     for eps in trained_eps:
         figure.add_vline(
             x=eps, line={"color": NEUTRAL, "dash": "dash", "width": 1},
-            annotation={"text": f"trained at ε = {eps_text(eps)}"}, annotation_position="top right",
+            annotation={"text": f"trained at ε = {eps_text(eps, usual)}"}, annotation_position="top right",
         )  # fmt: skip
     ticks = sorted({x for curve in curves for x in curve.x})[::2]
-    figure.update_xaxes(title_text="ε of the attack", tickvals=ticks, ticktext=[eps_text(eps) for eps in ticks])
-    return figure
+    texts = [eps_text(eps, usual) for eps in ticks]
+    return figure.update_xaxes(title_text="ε of the attack", tickvals=ticks, ticktext=texts)
 
 
 def steps_figure(curves: Sequence[Curve]) -> go.Figure:
@@ -66,15 +68,18 @@ def steps_figure(curves: Sequence[Curve]) -> go.Figure:
 
 
 def _figure(curves: Sequence[Curve]) -> go.Figure:
+    """Bands below all lines, on top the line others are compared with; the legend keeps the order given."""
     figure = go.Figure()
     for curve in curves:
         figure.add_scatter(
             x=[*curve.x, *reversed(curve.x)], y=[*curve.high, *reversed(curve.low)], fill="toself", mode="none",
-            fillcolor=translucent(curve.colour, 0.18), hoverinfo="skip", legendgroup=curve.model, showlegend=False,
+            fillcolor=translucent(METHODS[curve.method], 0.08), hoverinfo="skip", legendgroup=curve.model,
+            showlegend=False,
         )  # fmt: skip
+    for rank, curve in sorted(enumerate(curves), key=lambda ranked: ranked[1].method == "vanilla"):
         figure.add_scatter(
-            x=curve.x, y=curve.accuracy, name=curve.model, legendgroup=curve.model, mode="lines+markers",
-            line={"color": curve.colour, "dash": curve.dash}, marker={"size": 5},
+            x=curve.x, y=curve.accuracy, name=curve.model, legendgroup=curve.model, legendrank=rank,
+            mode="lines+markers", line={"color": METHODS[curve.method], "dash": curve.dash}, marker={"size": 5},
             customdata=list(zip(curve.low, curve.high, strict=True)),
             hovertemplate="%{x:.4g}: %{y:.2f} % (%{customdata[0]:.2f}–%{customdata[1]:.2f})"
             "<extra>%{fullData.name}</extra>",

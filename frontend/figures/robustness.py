@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from backend.schemas import Cell, RobustnessRow, RobustnessTable, SweepEntry
+from backend.schemas import Cell, RobustnessRow, RobustnessTable
 from frontend.figures.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL, NEUTRAL
 from frontend.figures.layout import compact
 from frontend.groups import labels
@@ -71,6 +72,7 @@ def robustness_figure(info: RobustnessInfo) -> go.Figure:
 class SweepPoint(NamedTuple):
     label: str
     column: str
+    n: int  # images it was tried on
     accuracy: float  # per cent
     above: float
     below: float
@@ -80,21 +82,11 @@ class SweepPoint(NamedTuple):
 def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
     return [
         SweepPoint(
-            label=sweep_label(entry, row.n), column=entry.column, accuracy=100 * entry.accuracy,
+            label=settings_label(entry.settings or {}), column=entry.column, n=entry.n, accuracy=100 * entry.accuracy,
             above=_above(entry), below=_below(entry), counted=entry.counted,
         )
         for entry in row.sweep
     ]  # fmt: skip
-
-
-def _symbol(point: SweepPoint) -> str:
-    return "circle" if point.counted else "circle-open"
-
-
-def sweep_label(entry: SweepEntry, n: int) -> str:
-    """n: images of the table; other settings may have been tried on the first of them only."""
-    label = settings_label(entry.settings or {})
-    return label if entry.n == n else f"{label} (n = {entry.n:,})"
 
 
 def settings_label(settings: Mapping[str, Any]) -> str:
@@ -104,17 +96,29 @@ def settings_label(settings: Mapping[str, Any]) -> str:
 
 
 def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:
-    """Each column's tried settings; the filled one is the strongest, the one the table counts."""
-    figure = go.Figure()
-    for column in dict.fromkeys(point.column for point in points):
-        shown = [point for point in points if point.column == column]
-        title = titles.get(column, column)
+    """A panel for each number of images: most settings were tried on the first few, those chosen there on all."""
+    sizes = sorted({point.n for point in points})
+    names = [f"{titles.get(point.column, point.column)}: {point.label}" for point in points]
+    figure = make_subplots(
+        cols=len(sizes), shared_yaxes=True, horizontal_spacing=0.03,
+        subplot_titles=[*(f"not chosen on the first {n:,} images" for n in sizes[:-1]), f"on {sizes[-1]:,} images"],
+    )  # fmt: skip
+    for k, n in enumerate(sizes):
+        shown = [(name, point) for name, point in zip(names, points, strict=True) if point.n == n]
+        few = n < sizes[-1]
         figure.add_scatter(
-            x=[point.accuracy for point in shown], y=[f"{title}: {point.label}" for point in shown], name=title,
-            mode="markers", hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
-            marker={"color": ADVERSARIAL, "size": 11, "symbol": [_symbol(point) for point in shown]},
-            error_x=WHISKERS | {"array": [p.above for p in shown], "arrayminus": [p.below for p in shown]},
+            x=[point.accuracy for _, point in shown], y=[name for name, _ in shown], name=f"n = {n:,}", mode="markers",
+            hovertemplate="%{y}: %{x:.2f} % (%{fullData.name})<extra></extra>",
+            marker={"color": ADVERSARIAL, "size": 11, "symbol": [_symbol(point, few) for _, point in shown]},
+            error_x=WHISKERS | {"array": [p.above for _, p in shown], "arrayminus": [p.below for _, p in shown]},
+            row=1, col=k + 1,
         )  # fmt: skip
-    figure.update_xaxes(title_text="accuracy (%)   filled: the strongest, which the table counts")
-    figure.update_yaxes(autorange="reversed")
-    return compact(figure, height=90 + 26 * len(points), legend=False)
+        meaning = ", not to be compared with that of more images" if few else ", filled: the strongest, which counts"
+        figure.update_xaxes(title_text=f"accuracy (%){meaning}", row=1, col=k + 1)
+    figure.update_xaxes(matches="x")
+    figure.update_yaxes(categoryorder="array", categoryarray=list(dict.fromkeys(names)), autorange="reversed")
+    return compact(figure, height=110 + 26 * len(points), legend=False).update_layout(margin_t=32)
+
+
+def _symbol(point: SweepPoint, few: bool) -> str:
+    return "circle" if point.counted else "diamond-open" if few else "circle-open"

@@ -97,6 +97,19 @@ def test_the_trajectory_starts_at_the_natural_image_and_ends_at_the_adversarial_
         assert trajectory[-1]["loss"] == pytest.approx(cross_entropy, rel=1e-3)
 
 
+def test_with_restarts_the_trajectory_is_that_of_the_image_which_is_sent(client: TestClient) -> None:
+    restarts = PGD | {"eps": 0.03, "steps": 2, "restarts": 8, "random_start": True}
+    many = [{"dataset": IMAGES[0]["dataset"], "index": i} for i in range(8)]
+    unlabelled = [{"png": result["natural_image"]["png"]} for result in attack(client, images=many)["results"]]
+    body = {"model": "tiny-natural", "images": unlabelled, "attack": restarts, "trajectory": True}
+    results = client.post("/attack", json=body).json()["results"]
+    for result in results:
+        assert [step["step"] for step in result["trajectory"]] == [0, 1, 2]
+        assert result["trajectory"][-1]["probabilities"] == pytest.approx(
+            result["adversarial"]["probabilities"], abs=1e-5
+        )
+
+
 def test_no_trajectory_is_sent_unasked(client: TestClient) -> None:
     assert attack(client)["results"][0]["trajectory"] is None
 

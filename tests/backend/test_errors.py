@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ BAD_POSTS: dict[str, tuple[str, dict[str, Any], int, list[str]]] = {
     "eps negative": ("/attack", ATTACK | {"attack": FGSM | {"eps": -0.1}}, 422, ["-0.1", "greater than or equal to 0"]),
     "eps above one": ("/attack", ATTACK | {"attack": FGSM | {"eps": 1.5}}, 422, ["1.5", "less than or equal to 1"]),
     "eps as nan": ("/attack", ATTACK | {"attack": FGSM | {"eps": "nan"}}, 422, ["eps", "nan"]),
+    "eps true": ("/attack", ATTACK | {"attack": FGSM | {"eps": True}}, 422, ["eps = True", "no number", "'8/255'"]),
     "eps huge": ("/attack", ATTACK | {"attack": FGSM | {"eps": 10**400}}, 422, ["eps"]),
     "steps": ("/attack", ATTACK | {"attack": {"name": "pgd", "steps": 10**9}}, 422, ["1000000000", "up to 50"]),
     "no steps": ("/attack", ATTACK | {"attack": {"name": "pgd", "steps": 0}}, 422, ["steps = 0", "equal to 1"]),
@@ -188,6 +190,18 @@ def test_a_hundred_megapixel_png_is_refused(client: TestClient) -> None:
     assert "10000 × 10000 = 100000000 pixels" in found.detail
     assert "up to 20000000" in found.detail
     assert found.errors[0].location == "images.0.png"
+
+
+@pytest.mark.parametrize("path", ["/attack", "/channels"])
+def test_uploads_of_many_pixels_together_are_refused_before_any_is_decoded(serve: Serve, path: str) -> None:
+    images = [{"png": huge_png()}] * 3
+    body = ATTACK if path == "/attack" else LAYER
+    with serve(max_pixels=100_000_000, max_request_pixels=200_000_000) as client:
+        began = time.monotonic()
+        found = problem(client.post(path, json=body | {"images": images}), 413)
+        assert time.monotonic() - began < 1
+    assert "300000000 pixels in one request; allowed: up to 200000000" in found.detail
+    assert found.errors[0].location == "images"
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -174,6 +174,8 @@ EXTRAS: dict[str, Any] = {
 }
 CHECKS = {
     "n": 6,
+    "eps": 0.1,
+    "criterion": "McNemar",
     "checks": {
         name: {"title": name.upper(), "passed": passed, "statement": f"{name}: found", "numbers": {}, "settings": {}}
         for name, passed in (("one_step", True), ("square", False), ("through_mask", None))
@@ -209,7 +211,12 @@ def test_all_that_was_measured_is_served_as_it_was_written(serve_changed: Callab
     assert sum(row["cells"]["pgd20"]["by_class"]) == row["cells"]["pgd20"]["correct"]
     assert len(row["classes"]) == len(row["class_counts"])
     assert row["trained_eps"] == 0.1
-    assert row["checks"] == [
+    assert {key: row["checks"][key] for key in ("n", "eps", "criterion")} == {
+        "n": 6,
+        "eps": 0.1,
+        "criterion": "McNemar",
+    }
+    assert row["checks"]["results"] == [
         {"name": name, **{key: check[key] for key in ("title", "passed", "statement")}}
         for name, check in CHECKS["checks"].items()
     ]
@@ -235,14 +242,14 @@ def test_an_evaluation_of_before_all_this_was_measured_is_served_without(
     with serve_changed(change) as client:
         row = client.get("/robustness").json()["rows"][0]
     assert row["model"] == "tiny-cifs"
-    assert [row[key] for key in ("class_counts", "curves", "more", "last", "epochs", "checks")] == [None] * 5 + [[]]
+    assert [row[key] for key in ("class_counts", "curves", "more", "last", "epochs", "checks")] == [None] * 6
     assert row["cells"]["pgd20"]["by_class"] is None
 
 
-@pytest.mark.parametrize("checks", [[], {"checks": []}, {"checks": {"square": {"passed": "maybe"}}}])
+@pytest.mark.parametrize("checks", [[], {}, CHECKS | {"checks": []}, {"checks": CHECKS["checks"]}])
 def test_malformed_checks_leave_the_row(serve_changed: Callable[..., TestClient], checks: Any) -> None:
     with serve_changed(dict, checks) as client:
-        assert client.get("/models/tiny-cifs/robustness").json()["checks"] == []
+        assert client.get("/models/tiny-cifs/robustness").json()["checks"] is None
 
 
 def test_the_epochs_are_those_of_the_recipe(serve: Serve, measured: Path, tmp_path: Path) -> None:
@@ -258,6 +265,30 @@ def test_the_epochs_are_those_of_the_recipe(serve: Serve, measured: Path, tmp_pa
 def test_the_table_can_be_of_one_data_set(client: TestClient) -> None:
     assert len(client.get("/robustness?dataset=fashion_mnist_mini").json()["rows"]) == 2
     assert client.get("/robustness?dataset=cifar10").json()["rows"] == []
+
+
+def test_the_paper_s_figures_stand_beside_ours_as_fractions_and_are_those_of_the_data_set(client: TestClient) -> None:
+    rows = client.get("/robustness").json()["paper"]
+    assert client.get("/robustness?dataset=cifar10").json()["paper"] == rows
+    assert client.get("/robustness?dataset=fashion_mnist_mini").json()["paper"] == []
+    poster = [row for row in rows if row["source"] == "poster"]
+    assert [(row["arch"], row["title"]) for row in poster] == [
+        (arch, title) for arch in ("resnet18", "wrn28") for title in ("Vanilla AT", "CAS", "CIFS (softmax)")
+    ]
+    assert [row["accuracy"]["pgd100"] for row in poster] == [0.4472, 0.4322, 0.487, 0.4708, 0.4725, 0.5151]
+    assert {row["strongest"] for row in poster} == {"pgd100"}
+    assert {row["title"]: row["accuracy"] for row in rows if row["source"] == "Figure 2"} == {
+        "Vanilla AT": {"pgd20": 0.4664},
+        "CIFS (sigmoid)": {"pgd20": 0.4987},
+        "CIFS (softplus)": {"pgd20": 0.5038},
+        "CIFS (softmax)": {"pgd20": 0.5123},
+    }
+    assert {row["eps"] for row in rows} == {8 / 255}
+
+
+def test_a_cifs_row_names_its_imgf(client: TestClient) -> None:
+    found = {row["model"]: row["imgf"] for row in client.get("/robustness").json()["rows"]}
+    assert found == {"tiny-cifs": "softmax", "tiny-natural": None}
 
 
 def test_two_models_are_compared_on_the_same_images(client: TestClient, measured: Path) -> None:

@@ -290,9 +290,42 @@ def test_curves_and_autoattack_add_to_the_table(cifs: Cifs, zoo: Zoo) -> None:
     assert without_time({key: found[key] for key in before}) == without_time(before)
     assert f"withstood all else, {cell['correct']} after apgd-ce." in (entry.folder / "README.md").read_text()
     assert not list(entry.folder.glob("*.partial.json"))
+    for less in (("curves", "--n", 3), ("autoattack", "--stage", "square", "--n", 4)):
+        before = entry.evaluation_path.read_bytes()
+        result = cifs("evaluate", "tiny-plain", "--suite", *less)
+        assert result.exit_code == 0
+        assert "what is found now is not kept" in " ".join(result.output.split())
+        assert entry.evaluation_path.read_bytes() == before
     stale = cifs("evaluate", "tiny-plain", "--suite", "curves", "--eps", "1/255")
     assert stale.exit_code == 1
     assert "evaluate the table first" in stale.output
+
+
+def test_statistics_of_more_images_at_the_usual_budget_stay(cifs: Cifs, zoo: Zoo) -> None:
+    path = zoo.entry("tiny-cifs").statistics_path
+    cifs("statistics", "tiny-cifs", "--n", 6)
+    for n, eps, kept in ((4, None, True), (6, 0.02, True), (12, 0.02, True), (6, None, False), (8, None, False)):
+        before = path.stat().st_mtime_ns
+        result = cifs("statistics", "tiny-cifs", "--n", n, *(() if eps is None else ("--eps", eps)))
+        assert result.exit_code == 0
+        assert ("is not kept" in " ".join(result.output.split())) == kept
+        assert (path.stat().st_mtime_ns == before) == kept
+
+
+def test_a_model_without_weights_is_a_clear_error(cifs: Cifs, zoo: Zoo) -> None:
+    (zoo.entry("tiny-cifs").folder / "model.safetensors").unlink()
+    for command in ("evaluate", "check"):
+        result = cifs(command, "tiny-cifs")
+        assert result.exit_code == 1
+        assert "tiny-cifs/model.safetensors cannot be read" in result.output
+
+
+def test_more_images_than_there_are_is_all_of_them(cifs: Cifs, zoo: Zoo) -> None:
+    few = ("tiny-plain", "--precision", "float32")
+    cifs("evaluate", *few)
+    before = zoo.entry("tiny-plain").evaluation()
+    cifs("evaluate", *few, "--column", "natural", "--n", 99)
+    assert zoo.entry("tiny-plain").evaluation() == before
 
 
 def test_statistics_are_written_beside_the_weights(cifs: Cifs, zoo: Zoo) -> None:

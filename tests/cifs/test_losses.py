@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifs.errors import UnknownName
+from cifs.errors import InvalidParameter, UnknownName
 from cifs.losses import LOSSES, joint
 from tests.cifs.tiny import K
 
@@ -110,6 +110,11 @@ def test_the_joint_loss_is_made_in_float32_from_bf16_logits() -> None:
     found = joint(LOSSES["ce"], logits, [logits], labels, 2.0)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, LOSSES["ce"](logits.float(), labels))
+
+
+def test_dlr_says_that_two_classes_are_too_few() -> None:
+    with pytest.raises(InvalidParameter, match="'dlr': it needs 3 classes, there are 2"):
+        LOSSES["dlr"](torch.randn(4, 2), torch.zeros(4).long())
 
 
 def test_an_unknown_loss_is_answered_with_the_known_ones() -> None:

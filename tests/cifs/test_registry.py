@@ -107,6 +107,12 @@ def test_what_is_no_fraction_is_refused(text: str) -> None:
         parse_fraction(text)
 
 
-@given(value=st.one_of(st.floats(), st.integers(), st.none(), st.booleans(), st.text(alphabet="0123456789.x")))
+@pytest.mark.parametrize("value", [True, False])
+def test_a_boolean_is_no_number(value: bool) -> None:
+    with pytest.raises(InvalidParameter, match=rf"'fgsm': eps = {value}: no number; .*8/255"):
+        configure(ATTACKS, "fgsm", {"eps": value})
+
+
+@given(value=st.one_of(st.floats(), st.integers(), st.none(), st.text(alphabet="0123456789.x")))
 def test_what_is_not_written_as_a_fraction_is_left_alone(value: object) -> None:
     assert parse_fraction(value) is value

@@ -57,6 +57,18 @@ def test_half_precision_halves_the_file_and_leaves_vectors_alone(entry: Entry) -
     assert sizes[0] < 0.75 * sizes[1]
 
 
+def test_other_weights_under_an_id_take_what_was_measured_of_the_former_with_them(entry: Entry, tmp_path: Path) -> None:
+    results = (entry.evaluation_path, entry.checks_path, entry.statistics_path)
+    zoo, model = Zoo(entry.folder.parent), entry.load()
+    for same in (True, False):
+        for path in results:
+            path.write_text("{}")
+        if not same:
+            next(model.parameters()).data.add_(1)
+        zoo.save(entry.id, model, entry.info)
+        assert [path.exists() for path in results] == [same] * 3
+
+
 def test_a_folder_without_configuration_is_no_checkpoint(entry: Entry, tmp_path: Path) -> None:
     (entry.folder / "config.json").unlink()
     assert Zoo(tmp_path).ids() == ()

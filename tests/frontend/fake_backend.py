@@ -141,6 +141,7 @@ ACCURACIES = {
     "cifs": (0.8467, 0.7533, 0.7240, 0.7101, 0.7188),
 }
 KEYS = {"natural": "Natural", "fgsm": "FGSM", "pgd20": "PGD-20", "cw": "C&W", "pgd100": "PGD-100"}
+COLUMNS = KEYS | {"autoattack": "+ AutoAttack"}
 
 
 def model_info(method: str) -> schemas.ModelInfo:
@@ -324,11 +325,11 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
 
     @app.get("/robustness")
     def robustness() -> schemas.RobustnessTable:
-        columns = [schemas.Column(key=k, title=t, description=f"About {t}.") for k, t in KEYS.items()]
+        columns = [schemas.Column(key=k, title=t, description=f"About {t}.") for k, t in COLUMNS.items()]
         rows = [robustness_row(method) for method in METHODS]
         poster = {"dataset": "cifar10", "arch": "resnet18", "eps": 8 / 255}
         rows += [row.model_copy(update=poster | {"model": f"cifar10-{row.method}"}) for row in rows[1:]]
-        return schemas.RobustnessTable(columns=columns, rows=rows)
+        return schemas.RobustnessTable(columns=columns, rows=rows, paper=[paper_row(method) for method in METHODS])
 
     @app.get("/robustness/compare")
     def compare(first: str, second: str) -> schemas.Comparison:
@@ -344,7 +345,7 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
                 low=0.016,
                 high=0.024,
             )
-            for key in KEYS
+            for key in COLUMNS
         ]
         settings = [
             schemas.ComparedSetting(
@@ -407,11 +408,21 @@ def robustness_row(method: str) -> schemas.RobustnessRow:
         for beta in (0, 1, 2)
     ]
     found = schemas.RobustnessRow(
-        model=info.id, title=info.title, method=method, dataset="fashion_mnist", arch="resnet10", width=16, eps=0.1,
+        model=info.id, title=info.title, method=method, imgf=info.imgf and info.imgf.name,
+        dataset="fashion_mnist", arch="resnet10", width=16, eps=0.1,
         split="test", n=10_000, cells=cells, strongest=min(attacks, key=attacks.__getitem__),
         sweep=sweep if method in ("cas", "cifs") else [], notes=["AutoAttack was not run."],
     )  # fmt: skip
     return found if method == "cas" else found.model_copy(update=more(cells))  # CAS: an older file
+
+
+def paper_row(method: str) -> schemas.PaperRow:
+    info = model_info(method)
+    return schemas.PaperRow(
+        source="poster", title=f"{info.title} of the paper", method=method, imgf=info.imgf and info.imgf.name,
+        dataset="cifar10", arch="resnet18", width=64, epochs=120, eps=8 / 255, strongest="pgd20",
+        accuracy=dict(zip(KEYS, ACCURACIES[method], strict=True)),
+    )  # fmt: skip
 
 
 def more(cells: dict[str, schemas.Cell]) -> dict[str, Any]:
@@ -426,12 +437,13 @@ def more(cells: dict[str, schemas.Cell]) -> dict[str, Any]:
         "eps": [cell(0.9 / (1 + k), 1000).model_dump() | {"eps": k * 2 / 255} for k in range(5)],
         "steps": [cell(0.9 / steps, 1000).model_dump() | {"steps": steps} for steps in (1, 10, 100)],
     }
-    checks = [
+    results = [
         schemas.CheckResult(name=name, title=f"Check {name}", passed=passed, statement=f"{name}: found")
         for name, passed in (("one_step", True), ("square", False), ("through_mask", None))
     ]
+    checks = schemas.Checks(n=300, eps=0.1, criterion="McNemar", results=results)
     stages = [schemas.StageLeft(stage="square", through_mask=False, correct=412, remarks=["looks randomised"])]
-    by_class["autoattack"] = cell(0.412, 1000).model_copy(update={"after": stages})
+    by_class["autoattack"] = cell(0.412, 1000, version="custom", stages=["square"]).model_copy(update={"after": stages})
     return {
         "epochs": 30, "trained_eps": 0.1, "classes": CLASSES, "class_counts": [1000] * 10, "cells": by_class,
         "curves": schemas.Curves.model_validate(curves), "checks": checks,

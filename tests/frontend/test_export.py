@@ -12,13 +12,13 @@ from backend.schemas import (
     Comparison,
     LastCheckpoint,
     MoreImages,
+    PaperRow,
     RobustnessRow,
     RobustnessTable,
 )
 from frontend.difference import printed_difference, verdict
 from frontend.export import DOWNLOADS, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
 from frontend.groups import eps_text, groups, labels
-from frontend.paper import RESULTS
 
 COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
 SOURCE = "measured here (width 16, 30 epochs, n = 1,000)"
@@ -35,6 +35,14 @@ def row(title: str, **changes: object) -> RobustnessRow:
         "cells": {"natural": cell(0.9), "cw": cell(0.5), "autoattack": cell(0.45, 100)},
     }  # fmt: skip
     return RobustnessRow.model_validate(usual | changes)
+
+
+def paper_row(arch: str, accuracy: dict[str, float], **changes: object) -> PaperRow:
+    usual = {
+        "source": "poster", "title": "CIFS (softmax)", "method": "cifs", "imgf": "softmax", "dataset": "cifar10",
+        "arch": arch, "width": 64, "epochs": 120, "eps": 0.1, "accuracy": accuracy, "strongest": "cw",
+    }  # fmt: skip
+    return PaperRow.model_validate(usual | changes)
 
 
 @pytest.fixture
@@ -54,6 +62,8 @@ def test_html_escapes_titles_and_underlines_the_strongest(table: RobustnessTable
 
 def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> None:
     assert to_markdown(printed(table)).splitlines() == [
+        "Accuracy (%) on test images of d: resnet10, width 16, ε = 0.1",
+        "",
         "| Model | Natural | C&W | + AutoAttack |",
         "| --- | ---: | ---: | ---: |",
         f"| A_<b>, {SOURCE} | 90.00 (89.00–91.00) | <u>50.00</u> (49.00–51.00) | 45.00 (44.00–46.00, n = 100) |",
@@ -62,6 +72,7 @@ def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> No
 
 def test_latex_escapes_what_latex_reads(table: RobustnessTable) -> None:
     latex = to_latex(printed(table))
+    assert latex.startswith("% Accuracy (%) on test images of d: resnet10, width 16, ε = 0.1\n\\begin{tabular}")
     assert r"Model & Natural & C\&W & + AutoAttack \\" in latex
     assert rf"A\_<b>, {SOURCE} & 90.00 {{\scriptsize (89.00--91.00)}} & \underline{{50.00}} {{\scriptsize" in latex
 
@@ -101,18 +112,58 @@ def test_what_was_measured_on_more_images_stands_below_with_its_n(table: Robustn
     _, more = printed(table).rows
     assert (more.kind, more.source) == ("more", "n = 5,000")
     assert more.entries == [("80.00", "79.00–81.00", False), None, None]
-    assert [line for line in to_csv(table).splitlines() if "5000" in line and line.endswith("False")]
+    assert [line for line in to_csv(table).splitlines() if "5000" in line and line.endswith("False,")]
 
 
 def test_the_paper_s_rows_stand_below_ours_of_the_same_kind_alone(table: RobustnessTable) -> None:
+    paper = [paper_row("resnet18", {"natural": 0.8386, "cw": 0.5016}), paper_row("wrn28", {"cw": 0.532}, width=160)]
     ours = [row("Ours", dataset="cifar10", arch=arch) for arch in ("resnet18", "wrn28", "resnet10")]
-    found = [printed(table.model_copy(update={"rows": [one]})).rows[1:] for one in ours]
-    assert [[line.source for line in lines] for lines in found] == [
-        ["paper (width 64, 120 epochs, CAS 200)"] * 3, ["paper (width 160, 120 epochs, CAS 200)"] * 3, []
+    found = [printed(table.model_copy(update={"rows": [one], "paper": paper})).rows[1:] for one in ours]
+    assert [[(line.title, line.source) for line in lines] for lines in found] == [
+        [("CIFS (softmax)", "paper, poster (width 64, 120 epochs)")],
+        [("CIFS (softmax)", "paper, poster (width 160, 120 epochs)")],
+        [],
+    ]
+    assert [entry and (entry.text, entry.underlined) for entry in found[0][0].entries] == [
+        ("83.86", False), ("50.16", True), None,
     ]  # fmt: skip
-    assert [entry and (entry.text, entry.underlined) for entry in found[0][2].entries] == [
-        ("83.86", False), ("50.16", False), None,
-    ]  # fmt: skip
+
+
+def test_csv_says_which_figures_are_the_paper_s(table: RobustnessTable) -> None:
+    ours = row("Ours", dataset="cifar10", arch="resnet18", cells={"cw": cell(0.5)})
+    paper = [paper_row("resnet18", {"cw": 0.5016}), paper_row("wrn28", {"cw": 0.532})]
+    text = to_csv(table.model_copy(update={"rows": [ours], "paper": paper}))
+    read = [
+        [line[key] for key in ("source", "title", "width", "column", "accuracy", "n", "strongest", "note")]
+        for line in csv.DictReader(io.StringIO(text))
+    ]
+    assert read == [
+        ["measured here", "Ours", "16", "cw", "0.5", "1000", "True", ""],
+        ["paper", "CIFS (softmax)", "64", "cw", "0.5016", "", "True", "poster"],
+    ]
+
+
+PARTIAL = {"name": "autoattack", "version": "custom", "stages": ["apgd-ce", "apgd-t"], "iterations": 100}
+EVERY_STAGE = {"stages": ["apgd-ce", "apgd-t", "fab-t", "square"], "iterations": 10, "queries": 5000}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (PARTIAL, "APGD-CE, APGD-T only"),
+        (PARTIAL | EVERY_STAGE, "10 iterations and 5,000 queries only"),
+        (PARTIAL | EVERY_STAGE | {"version": "standard"}, ""),
+    ],
+)
+def test_an_autoattack_that_is_not_the_whole_standard_one_says_so_wherever_it_is_written(
+    table: RobustnessTable, settings: dict[str, object], said: str
+) -> None:
+    table.rows[0].cells["autoattack"].settings = settings
+    note = ", ".join(filter(None, ["44.00–46.00", "n = 100", said]))
+    assert f"<small>{note}</small>" in to_html(printed(table))
+    assert f"({note})" in to_markdown(printed(table))
+    assert f"({note.replace('–', '--')})" in to_latex(printed(table))
+    assert [line["note"] for line in csv.DictReader(io.StringIO(to_csv(table)))] == ["", "", said]
 
 
 def test_a_group_is_of_one_data_set_network_and_budget_in_the_order_of_the_paper(table: RobustnessTable) -> None:
@@ -176,9 +227,23 @@ def test_the_difference_is_that_of_the_first_less_the_second() -> None:
 def test_every_download_writes_something_for_an_empty_table() -> None:
     for kind in DOWNLOADS:
         assert kind.write(RobustnessTable(columns=[], rows=[]))
+        assert kind.file(RobustnessTable(columns=[], rows=[])) == f"robustness{kind.ending}"
 
 
-def test_the_papers_strongest_attack_is_pgd_100_in_every_row() -> None:
-    for results in RESULTS.values():
-        for line in printed_paper(results).rows:
-            assert [bool(entry and entry.underlined) for entry in line.entries] == [False] * 4 + [True]
+def test_no_group_s_download_takes_another_s_name(table: RobustnessTable) -> None:
+    ours = [row("A"), row("B", dataset="cifar10", arch="resnet18", width=64, eps=8 / 255)]
+    assert [DOWNLOADS[0].file(table.model_copy(update={"rows": [one]})) for one in ours] == [
+        "robustness-d-resnet10-w16-eps0.1.csv",
+        "robustness-cifar10-resnet18-w64-eps8-255.csv",
+    ]
+
+
+def test_of_the_paper_s_own_table_only_its_columns_are_printed(table: RobustnessTable) -> None:
+    found = printed_paper(
+        [paper_row("wrn28", {"natural": 0.8, "cw": 0.532}), paper_row("wrn28", {"cw": 0.5})], table.columns
+    )
+    assert (found.corner, found.columns) == ("wrn28", ["Natural", "C&W"])
+    assert [[entry and entry.text for entry in line.entries] for line in found.rows] == [
+        ["80.00", "53.20"],
+        [None, "50.00"],
+    ]

@@ -250,11 +250,36 @@ def test_networks_of_another_kind_never_share_a_table() -> None:
     page = fine(open_page("robustness"))
     assert page.selectbox(key="group").options == ["cifar10, resnet18, width 16, ε = 8/255", FASHION]
     shown = page.get("html")[0].proto.body
-    assert "paper (width 64, 120 epochs, CAS 200)" in shown
+    assert "paper, poster (width 64, 120 epochs)" in shown
     assert "measured here (width 16, 30 epochs, n = 10,000)" in shown
     page.selectbox(key="group").select(FASHION).run()
-    assert "paper (" not in fine(page).get("html")[0].proto.body
+    assert "paper, poster" not in fine(page).get("html")[0].proto.body
     assert address(page, "group") == FASHION
+
+
+def test_no_accuracy_under_attack_is_told_to_be_more_than_an_upper_bound() -> None:
+    said = texts(fine(open_page("robustness", group=FASHION)))
+    assert "Every accuracy under attack is an upper bound" in said
+    assert "was not run on CAS." in said
+
+
+def test_a_part_of_autoattack_is_told_to_be_one_in_every_view_that_shows_it() -> None:
+    assert "n = 1,000, SQUARE only" in fine(open_page("robustness", group=FASHION)).get("html")[0].proto.body
+    assert "+ AutoAttack on the first 1,000 (SQUARE only)" in texts(open_page("robustness", show="bars", group=FASHION))
+    difference = texts(fine(open_page("robustness", show="difference", group=FASHION)))
+    assert "under “+ AutoAttack (SQUARE only)” (10,000 images" in difference
+    assert "attacks models with importance maps twice" in difference
+
+
+def test_the_papers_margin_is_drawn_beside_ours_where_it_has_one() -> None:
+    found = {group: margin_drawn(group) for group in ("cifar10, resnet18, width 16, ε = 8/255", FASHION)}
+    assert list(map(len, found.values())) == [2, 1]
+    diamonds, _ = found["cifar10, resnet18, width 16, ε = 8/255"]
+    assert diamonds["y"][2] == pytest.approx(100 * (0.7240 - 0.7012))
+
+
+def margin_drawn(group: str) -> list[Any]:
+    return next(iter(charts(fine(open_page("robustness", show="difference", group=group))).values()))["data"]
 
 
 def test_cifs_is_compared_with_vanilla_of_its_group_in_plain_words() -> None:
@@ -282,6 +307,8 @@ def test_checks_are_told_by_a_symbol_and_a_word() -> None:
     assert ":red[:material/cancel: **fail**]\u2003**Check square:** square: found" in said
     assert ":gray[:material/remove: does not apply]\u2003**Check through_mask:**" in said
     assert "`cifs check fmnist-resnet10-w16-cas`" in said
+    assert said.count("The first 300 test images, ε = 0.1") == 3
+    assert "no difference beyond chance was found (McNemar, 5 %)" in said
 
 
 FAULTS: dict[Fault, str] = {

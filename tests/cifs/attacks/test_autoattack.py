@@ -89,17 +89,23 @@ def test_the_importance_map_is_attached_while_it_is_attacked_through() -> None:
     assert not any(module.attached for module in model.modules() if isinstance(module, CIFS))
 
 
-def test_gradients_are_rounded_and_float32_says_who_is_fooled() -> None:
-    """In bf16 the gradients are bf16's; who has been fooled is asked in float32, by the reference and then by us."""
-    model, (x, _) = tiny("plain"), images(16)
-    y = model(x).argmax(dim=1)
-    seen: set[tuple[bool, torch.dtype]] = set()
-    model.fc.register_forward_hook(lambda module, args, logits: seen.add((torch.is_grad_enabled(), logits.dtype)))
-    found = autoattack(model, x, y, eps=0.05, precision="bf16", **QUICK)
-    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
-    assert found.settings["precision"] == "bf16"
-    assert torch.equal(model(found.x_adv).argmax(dim=1) == y, found.robust)
-    assert not found.robust.all()
+def test_it_is_remarked_on_if_square_fools_where_gradients_did_not() -> None:
+    """The reference says so of stages run at one go; here each may be run alone. Gradients of 0 are a mask."""
+
+    class Staircase(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = learned()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner((x * 255).round() / 255)
+
+    x, y = first(8)
+    found = autoattack(Staircase(), x, y, eps=0.3, stages=["apgd-ce", "square"], iterations=5, queries=200)
+    assert found.accuracy["square"] < found.accuracy["apgd-ce"]
+    assert any("Square Attack has decreased the robust accuracy" in remark for remark in found.remarks)
+    left = autoattack(Staircase(), x, y, eps=0.3, stages=["square"], iterations=5, queries=200)
+    assert any("Square Attack has decreased the robust accuracy" in remark for remark in left.remarks)
 
 
 def test_a_model_that_differentiates_in_its_forward_pass_is_remarked_on_and_does_not_taint_the_next() -> None:

@@ -362,6 +362,21 @@ def test_the_record_is_of_every_iterate_from_the_start_to_what_comes_back(
         assert not step.loss.requires_grad
 
 
+def test_the_record_of_restarts_ends_with_what_comes_back() -> None:
+    """A restart is of the images not fooled yet, and what was recorded of them before is void."""
+    model = tiny("cifs")
+    x, y = correct(model, 24)
+    attack = PGD(eps=0.05, steps=2, restarts=6, random_start=True)
+    record: list[Step] = []
+    x_adv = perturb(model, x, y, attack, record=record.append)
+    runs = [step.images for step in record if step.step == 0]
+    assert len(runs) == 6
+    assert runs[0].tolist() == [*range(24)]
+    assert len(runs[-1]) < 24  # some fell on the way
+    last = {int(i): logits for step in record for i, logits in zip(step.images, step.logits, strict=True)}
+    torch.testing.assert_close(torch.stack([last[i] for i in range(24)]), model(x_adv))
+
+
 @pytest.mark.parametrize("target", [None, 4])
 def test_the_best_iterate_is_kept_on_request(target: int | None) -> None:
     model = tiny("cifs")

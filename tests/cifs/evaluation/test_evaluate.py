@@ -241,7 +241,7 @@ def test_autoattack_attacks_what_stands_once_more_through_the_mask(method: str) 
 
 
 def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage without gradients goes through no map, so it is run once."""
+    """Square follows no gradient, so nothing is gained by opening the maps to it: it is run once."""
     ran: list[str] = []
 
     def all_but_one_stand(model: CNN, x: Tensor, y: Tensor, **options: Any) -> AutoAttacked:
@@ -258,11 +258,40 @@ def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkey
     for _ in range(2):
         evaluation = Evaluation(model, labelled(model, 9), EPS, {}, partial=tmp_path / "partial.json")
         with suppress(KeyboardInterrupt):
-            cell = evaluation.autoattack(standing, ["fab-t", "square"])
-    assert ran == ["fab-t False", "square False", "square False", "fab-t True"]
+            cell = evaluation.autoattack(standing, ["apgd-ce", "square"])
+    assert ran == ["apgd-ce False", "square False", "square False", "apgd-ce True"]
     assert unpack(cell["robust"], 9).tolist() == [False] * 4 + [True] * 5
     assert [(after["correct"], after["remarks"]) for after in cell["after"]] == [(n, ["a remark"]) for n in (7, 6, 5)]
     assert (cell["settings"]["n"], cell["settings"]["eps"], cell["settings"]["through_mask"]) == (8, EPS, [False, True])
+    evaluation.autoattack(torch.arange(9) > 1, ["apgd-ce", "square"])  # of other images it is another measurement
+    assert len(ran) == 7
+
+
+def test_an_unknown_stage_is_refused_before_any_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cifs.evaluation.evaluate.autoattack", lambda *args, **options: pytest.fail("was run"))
+    model = tiny()
+    with pytest.raises(UnknownName, match="stage of AutoAttack 'sqare'"):
+        Evaluation(model, labelled(model, 9), EPS, {}).autoattack(torch.ones(9).bool(), ["apgd-ce", "sqare"])
+
+
+def test_a_measurement_can_be_stopped_within_a_batch() -> None:
+    """Of minutes, for AutoAttack."""
+    pytest.importorskip("pyautoattack")
+    model, told = tiny(), []
+
+    def report(progress: Progress) -> None:
+        told.append(progress.images)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    few = labelled(model, 9)
+    evaluation = Evaluation(model, few, EPS, {}, report=report)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.autoattack(torch.ones(9).bool())
+    assert told == [0] * 5  # not one batch was done
+    evaluation.report = lambda progress: None
+    model(few.batch(slice(None))[0])  # nobody is told of it any more
+    assert len(told) == 5
 
 
 # ---- partial results ------------------------------------------------------------------------------------------------

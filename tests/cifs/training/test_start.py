@@ -1,6 +1,7 @@
 """Training from the weights of a zoo model: what fits is taken, the rest is new, and it says so when nothing fits."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,6 +95,20 @@ def test_what_was_imported_is_named_however_often_it_was_trained_since(zoo: Zoo)
     training = {"recipe": {"epochs": 2}, "imported_start": "a package"}
     zoo.save("since", tiny(), Info(title="S", dataset="tiny", method="natural", training=training))
     assert starting_point("since", zoo).source == "a package"
+
+
+def test_images_that_a_start_was_trained_on_are_not_held_out(zoo: Zoo) -> None:
+    def start(name: str, **training: Any) -> int | None:
+        zoo.save(name, tiny(), Info(title="T", dataset="tiny", method="natural", training=training or None))
+        return starting_point(name, zoo).held_out("tiny")
+
+    assert start("unknown") is None
+    assert start("other", recipe={"dataset": "svhn", "validation": 3}) is None
+    assert start("older", recipe={"dataset": "tiny", "validation": 3}) == 3
+    assert start("chained", recipe={"dataset": "tiny", "validation": 3}, held_out=0) == 0
+    start("greedy", recipe={"dataset": "tiny", "validation": 0})
+    assert run(zoo, 'init="greedy"').held_out == 0
+    assert run(zoo).held_out > 0
 
 
 def test_epochs_of_a_start_count_with_those_of_its_own_start(zoo: Zoo) -> None:

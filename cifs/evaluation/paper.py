@@ -1,0 +1,56 @@
+"""The paper's own results, to hold ours against: arXiv 2102.05311, its Figure 2 and the table of its poster.
+
+All on CIFAR-10's test images, of networks trained and attacked by the authors.
+"""
+
+from typing import NamedTuple
+
+DATASET = "cifar10"
+EPS = 8 / 255
+TITLES = {"vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS"}  # by method
+
+
+class Reported(NamedTuple):
+    """One network of the paper's."""
+
+    source: str  # where the paper says so
+    arch: str
+    width: int
+    method: str
+    accuracy: dict[str, float]  # per cent, by column
+    imgf: str | None = None
+    epochs: int = 120
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.method] + (f" ({self.imgf})" if self.imgf else "")
+
+    @property
+    def strongest(self) -> str | None:
+        """The column the poster underlines; natural accuracy is never the lowest."""
+        return min(self.accuracy, key=self.accuracy.__getitem__) if len(self.accuracy) > 1 else None
+
+
+def _poster(
+    arch: str, width: int, method: str, *accuracy: float, imgf: str | None = None, epochs: int = 120
+) -> Reported:
+    columns = ("natural", "fgsm", "pgd20", "cw", "pgd100")
+    return Reported("poster", arch, width, method, dict(zip(columns, accuracy, strict=True)), imgf, epochs)
+
+
+def _figure_2(method: str, pgd20: float, *, imgf: str | None = None) -> Reported:
+    return Reported("Figure 2", "resnet18", 64, method, {"pgd20": pgd20}, imgf)
+
+
+REPORTED = (
+    _poster("resnet18", 64, "vanilla", 84.56, 55.11, 46.62, 45.95, 44.72),
+    _poster("resnet18", 64, "cas", 86.73, 55.99, 45.29, 44.18, 43.22, epochs=200),
+    _poster("resnet18", 64, "cifs", 83.86, 58.86, 51.23, 50.16, 48.70, imgf="softmax"),
+    _figure_2("vanilla", 46.64),
+    _figure_2("cifs", 49.87, imgf="sigmoid"),
+    _figure_2("cifs", 50.38, imgf="softplus"),
+    _figure_2("cifs", 51.23, imgf="softmax"),
+    _poster("wrn28", 160, "vanilla", 87.29, 58.50, 49.17, 48.68, 47.08),
+    _poster("wrn28", 160, "cas", 88.05, 57.94, 49.03, 47.97, 47.25, epochs=200),
+    _poster("wrn28", 160, "cifs", 85.56, 61.34, 53.74, 53.20, 51.51, imgf="softmax"),
+)
