@@ -19,10 +19,10 @@ OWN = "own"
 def page(lab: Lab) -> None:
     st.title("From relevance to importance")
     st.markdown(
-        "CIFS multiplies each channel by an importance **m = IMGF(g)**: the higher its relevance *g*, the more. How much "
-        "is left where *g* is negative depends on T or α: next to nothing where T is small or α large, almost as much "
-        "as elsewhere where T is large or α small. Move a parameter and see which channels get through, for this image "
-        "and for its attacked twin."
+        "CIFS multiplies each channel by an importance **m = IMGF(g)**: the higher its relevance *g*, the more. How "
+        "much is left where *g* is negative depends on T or α: next to nothing where T is small or α large, almost as "
+        "much as elsewhere where T is large or α small. Move a parameter and see which channels get through, for this "
+        "image and for its attacked twin."
     )
     scene = pick_scene(lab)
     if scene is None:

@@ -48,7 +48,7 @@ def show_class_means(lab: Lab) -> None:
         f"{QUANTITIES[quantity]}, channels ordered by relevance for the class: PR left, NR right. Where training made "
         "the network robust, the adversarial curve follows the natural one."
     )
-    abreast = 1 if any(found.name == layer and found.channels > CROWDED for found in models[0].layers) else 2
+    abreast = charts_abreast(models[0], layer)
     for start in range(0, len(models), abreast):
         for column, model in zip(st.columns(abreast, gap="medium"), models[start : start + abreast], strict=False):
             with column, readable_errors(f"statistics-{model.id}"):
@@ -78,6 +78,10 @@ def layers_of_all(lab: Lab, models: list[ModelInfo], class_index: int) -> list[s
     """Layers every model has statistics of, in the first one's order."""
     known = [lab.channel_statistics(model.id, class_index=class_index).layers for model in models]
     return [layer for layer in known[0] if all(layer in layers for layers in known)]
+
+
+def charts_abreast(model: ModelInfo, layer: str) -> int:
+    return 1 if any(found.name == layer and found.channels > CROWDED for found in model.layers) else 2
 
 
 def show_model(lab: Lab, model: ModelInfo, class_index: int, layer: str, quantity: str) -> None:
@@ -128,6 +132,5 @@ def summary(model: ModelInfo, found: ChannelStatistics) -> str:
 
 def in_short(attack: Mapping[str, Any], *, probes: bool) -> str:
     """PGD-20, ε = 8/255, β = 2; without probes β means nothing."""
-    name = "-".join(str(part) for part in (attack["name"].upper(), attack.get("steps")) if part)
-    eps = [f"ε = {eps_text(attack['eps'])}"] if "eps" in attack else []
-    return ", ".join([name, *eps, *([settings_label(attack)] if probes else [])])
+    text = f"{attack['name'].upper()}-{attack['steps']}, ε = {eps_text(attack['eps'])}"
+    return f"{text}, {settings_label(attack)}" if probes else text

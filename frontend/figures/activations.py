@@ -93,8 +93,9 @@ def activation_figure(
     if info.adversarial is not None:
         figure.add_scatter(
             x=ranks, y=info.adversarial, customdata=info.channels, name="adversarial", hovertemplate=hover,
-            mode="lines" if crowded else "lines+markers", marker={"size": 5},
-            line={"color": ADVERSARIAL, "width": 1 if crowded else 1.5}, row=1, col=1,
+            mode="lines+markers", line={"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
+            marker={"size": 5, "opacity": 0 if crowded else 1},  # without any, a click would pick no channel
+            row=1, col=1,
         )  # fmt: skip
     for name, colour, part in (
         ("PR: relevance > 0", PR, slice(None, info.n_pr)),

@@ -221,7 +221,8 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
 
     @app.get("/models")
     def models() -> list[schemas.ModelInfo]:
-        return [model_info(method) for method in METHODS]
+        other = {"id": "cifar10-vanilla", "dataset": "cifar10", "arch": "resnet18", "image_shape": (3, 32, 32)}
+        return [*map(model_info, METHODS), model_info("vanilla").model_copy(update=other)]
 
     @app.get("/datasets")
     def datasets() -> list[schemas.DatasetInfo]:
@@ -317,7 +318,8 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
         strength = 0.15 if id.endswith("natural") else 0.03
         return schemas.ChannelStatistics(
             model=id, dataset="fashion_mnist", split="test", layer=layer, layers=["layer3.0", "layer4.0"],
-            class_index=k, class_name=CLASSES[k], n=1000, attack={"name": "pgd"},
+            class_index=k, class_name=CLASSES[k], n=1000,
+            attack={"name": "pgd", "steps": 20, "eps": 0.1, "beta": 2.0},
             natural=summary(channels, k, 0.0), adversarial=summary(channels, k, strength),
             shift=None if id.endswith("cas") else shift(strength),  # an older file
             shift_all=None if id.endswith("cas") else shift(strength / 2),

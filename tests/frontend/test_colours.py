@@ -4,8 +4,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from plotly.colors import sample_colorscale, unlabel_rgb
 
-from frontend.figures.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, translucent
+from frontend.figures.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, SEQUENTIAL, ink, translucent
 
 MEANINGS = {"natural": NATURAL, "adversarial": ADVERSARIAL, "PR": PR, "NR": NR}
 BACKGROUNDS = ["#FFFFFF", "#14181D"]  # of .streamlit/config.toml
@@ -45,6 +46,14 @@ def test_two_meanings_never_look_alike(deficiency: str, one: str, other: str) ->
 def test_every_meaning_stands_out_from_the_background(meaning: str, background: str) -> None:
     lights = sorted(0.05 + (XYZ @ linear(colour))[1] for colour in (meaning, background))
     assert lights[1] / lights[0] >= 3  # WCAG 2.2, 1.4.11
+
+
+@pytest.mark.parametrize("percent", range(101))
+def test_text_can_be_read_on_every_colour_of_the_scale(percent: int) -> None:
+    (background,) = sample_colorscale(SEQUENTIAL, [percent / 100])
+    seen = "#" + "".join(f"{round(share):02X}" for share in unlabel_rgb(background))
+    lights = sorted(0.05 + (XYZ @ linear(colour))[1] for colour in (seen, ink(background)))
+    assert lights[1] / lights[0] >= 4.5  # WCAG 2.2, 1.4.3, level AA
 
 
 def test_translucency_keeps_the_hue() -> None:

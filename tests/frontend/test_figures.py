@@ -69,6 +69,12 @@ def test_the_channel_chart_carries_both_activations_and_the_channel_of_every_poi
     assert (list(pr.customdata), list(nr.customdata)) == ([3, 0], [2, 1])
 
 
+def test_markers_do_not_cover_the_bars_of_a_crowded_layer_and_can_be_clicked_all_the_same() -> None:
+    few, many = (activation_figure(activation_info([1.0] * n, [2.0] * n, [3.0] * n)).data[1] for n in (200, 512))
+    assert (few.mode, few.marker.opacity) == ("lines+markers", 1)
+    assert (many.mode, many.marker.opacity, many.line.width) == ("lines+markers", 0, 1)
+
+
 def test_the_claim_is_drawn_in_per_cent_of_the_mean_activation_with_whiskers() -> None:
     nr, pr = Estimate(mean=0.1, low=0.08, high=0.14, n=9), Estimate(mean=-0.2, low=-0.3, high=-0.1, n=9)
     measured = ChannelShift(nr_over_activation=nr, pr_under_activation=pr, mean_activation=0.5)
@@ -196,18 +202,25 @@ def test_bars_are_per_cent_with_their_intervals_and_gaps_where_nothing_was_measu
     assert len(robustness_figure(info).data) == 3
 
 
-def test_the_sweep_marks_the_setting_that_counts() -> None:
+def test_the_sweep_marks_the_setting_that_counts_and_keeps_what_fewer_images_say_apart() -> None:
     points = sweep_info(row())
-    assert [(point.label, point.counted) for point in points] == [
-        ("β = 0", True),
-        ("β = 2", False),
-        ("β = ∞ (n = 10)", False),
+    assert [(point.label, point.n, point.counted) for point in points] == [
+        ("β = 0", 100, True),
+        ("β = 2", 100, False),
+        ("β = ∞", 10, False),
     ]
-    assert list(sweep_figure(points, {"pgd20": "PGD-20"}).data[0].marker.symbol) == [
-        "circle",
-        "circle-open",
-        "circle-open",
+    figure = sweep_figure(points, {"pgd20": "PGD-20"})
+    few, whole = figure.data
+    assert [(trace.name, trace.xaxis, trace.marker.symbol) for trace in (few, whole)] == [
+        ("n = 10", "x", ("diamond-open",)),
+        ("n = 100", "x2", ("circle", "circle-open")),
     ]
+    assert "not to be compared" in figure.layout.xaxis.title.text
+    assert "filled" in figure.layout.xaxis2.title.text
+    assert figure.layout.yaxis.categoryarray == ("PGD-20: β = 0", "PGD-20: β = 2", "PGD-20: β = ∞")
+    alone = sweep_figure(points[:2], {})
+    assert [trace.xaxis for trace in alone.data] == ["x"]
+    assert "filled" in alone.layout.xaxis.title.text
 
 
 def curves(*accuracies: float) -> dict[str, object]:
@@ -224,7 +237,8 @@ def test_curves_are_per_cent_in_the_colour_of_the_method_and_told_apart_within_i
     rows = [row(curves=curves(0.9, 0.5)), row(model="b", curves=curves(0.8, 0.4)), row(model="c")]
     one, other = curve_info(rows, "eps")
     assert (one.model, other.model) == ("M (m)", "M (b)")
-    assert one.colour == other.colour == METHODS["cifs"]
+    _, _, *lines = steps_figure([one, other]).data
+    assert [line.line.color for line in lines] == [METHODS["cifs"]] * 2
     assert one.dash != other.dash
     assert (one.x, one.accuracy) == ([0, 4 / 255], pytest.approx([90.0, 50.0]))
     assert (one.low[1], one.high[1]) == (pytest.approx(49.0), pytest.approx(52.0))
@@ -232,7 +246,7 @@ def test_curves_are_per_cent_in_the_colour_of_the_method_and_told_apart_within_i
 
 
 def test_a_band_goes_there_and_back_and_the_training_budget_is_marked() -> None:
-    info = curve_info([row(curves=curves(0.9, 0.5))], "eps")
+    info = curve_info([row(eps=8 / 255, curves=curves(0.9, 0.5))], "eps")
     figure = eps_figure(info, [8 / 255])
     band, line = figure.data
     assert list(band.x) == [0, 4 / 255, 4 / 255, 0]
@@ -240,6 +254,21 @@ def test_a_band_goes_there_and_back_and_the_training_budget_is_marked() -> None:
     assert list(line.y) == pytest.approx([90, 50])
     assert figure.layout.annotations[0].text == "trained at ε = 8/255"
     assert steps_figure(info).layout.xaxis.type == "log"
+
+
+def test_ticks_are_written_as_the_table_s_own_budget_is() -> None:
+    points = [cell(0.5).model_dump() | {"eps": eps} for eps in (0, 0.05, 0.1, 0.15, 0.2)]
+    by_eps = row(curves={"n": 100, "settings": {}, "eps": points, "steps": []})
+    assert eps_figure(curve_info([by_eps], "eps"), []).layout.xaxis.ticktext == ("0", "0.1", "0.2")
+    in_levels = row(eps=8 / 255, curves=curves(0.9, 0.8, 0.7))
+    assert eps_figure(curve_info([in_levels], "eps"), []).layout.xaxis.ticktext == ("0", "8/255")
+
+
+def test_no_line_hides_the_vanilla_one_and_no_band_any_line() -> None:
+    rows = [row(model=method, title=method, method=method, curves=curves(0.9)) for method in ("vanilla", "cas", "cifs")]
+    drawn = steps_figure(curve_info(rows, "steps")).data
+    assert [trace.fill for trace in drawn] == ["toself"] * 3 + [None] * 3
+    assert [(line.name, line.legendrank) for line in drawn[3:]] == [("cas", 1), ("cifs", 2), ("vanilla", 0)]
 
 
 def test_accuracy_by_class_is_of_the_images_of_that_class_and_never_of_the_first_few_alone() -> None:
@@ -252,9 +281,24 @@ def test_accuracy_by_class_is_of_the_images_of_that_class_and_never_of_the_first
     assert info is not None
     assert (info.models, info.classes) == (["M"], ["x", "y", "z"])
     assert info.accuracy == [[40.0, None, 20.0]]
-    assert list(by_class_figure(info).data[0].x) == ["x", "y", "z"]
+    assert info.images == [[50, 0, 50]]
+    cells, text = by_class_figure(info).data
+    assert list(cells.x) == ["x", "y", "z"]
+    assert (list(text.x), list(text.text)) == (["x", "z"], ["40.0", "20.0"])
     assert by_class_info([counted], "autoattack") is None
     assert by_class_info([row()], "pgd20") is None
+
+
+def test_by_class_every_page_has_one_scale_and_n_is_told() -> None:
+    cells = {"pgd20": cell(0.4).model_copy(update={"by_class": [20, 10]})}
+    rows = [row(cells=cells, classes=["x", "y"], class_counts=counts) for counts in ([50, 50], [40, 60])]
+    for shown, n in ((rows[:1], "n = 50 images"), (rows, "n = 40 to 60 images")):
+        info = by_class_info(shown, "pgd20")
+        assert info is not None
+        figure = by_class_figure(info)
+        assert (figure.data[0].zmin, figure.data[0].zmax) == (0, 100)
+        assert "%{customdata:,} images" in figure.data[0].hovertemplate
+        assert n in figure.layout.xaxis.title.text
 
 
 def test_masks_follow_relevance() -> None:

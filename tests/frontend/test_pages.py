@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.frontend.fake_backend import FakeBackend, Fault, pixels, png
+from frontend.components.class_means import charts_abreast
+from tests.frontend.fake_backend import FakeBackend, Fault, model_info, pixels, png
 
 FRONTEND = Path(__file__).parents[2] / "frontend"
 PAGES = ("channels", "imgf", "robustness")
@@ -196,6 +197,10 @@ def test_a_plain_layer_says_that_it_has_no_importance() -> None:
     assert "plain layer" in texts(open_page("channels", view="importance"))
 
 
+def test_how_much_of_an_nr_channel_is_left_is_not_promised_but_depends_on_the_parameter() -> None:
+    assert "is left where *g* is negative depends on T or α" in texts(fine(open_page("imgf")))
+
+
 def test_the_what_if_imgf_is_sent_with_its_sliders(backend: FakeBackend) -> None:
     page = open_page("imgf", imgf="softplus")
     page.select_slider[0].set_value(50.0).run()
@@ -210,8 +215,13 @@ def test_a_cifs_layer_starts_with_its_own_imgf(backend: FakeBackend) -> None:
 
 
 def test_figures_1_and_2_show_frequency_and_the_claim_as_a_number() -> None:
-    page = fine(open_page("robustness", show="channels by class"))
+    page = fine(open_page("robustness", show="channels by class", group=FASHION))
     assert "NR over-activation +0.15 [+0.14, +0.17]" in texts(page)
+    assert "in units of activation" in texts(page)
+    vanilla = "Right on 70.1% of 10,000 images of all classes under its strongest PGD-20. "
+    shown = "Shown: 1,000 test images of Trouser, natural and under PGD-20, ε = 0.1"
+    assert vanilla + f"{shown}.\n" in texts(page)
+    assert f"{shown}, β = 2.\n" in texts(page)  # of CAS and CIFS, the only ones that have probes
     assert "`cifs statistics fmnist-resnet10-w16-cas`" in texts(page)
     assert shifts_drawn(page) == pytest.approx([30, 6, 6])
     page.segmented_control(key="shift-of").select("all classes").run()
@@ -280,6 +290,39 @@ def test_the_papers_margin_is_drawn_beside_ours_where_it_has_one() -> None:
 
 def margin_drawn(group: str) -> list[Any]:
     return next(iter(charts(fine(open_page("robustness", show="difference", group=group))).values()))["data"]
+
+
+def test_the_network_chosen_in_one_view_is_that_of_the_others() -> None:
+    page = fine(open_page("robustness"))
+    for group in (FASHION, "cifar10, resnet18, width 16, ε = 8/255"):
+        page.selectbox(key="group").select(group).run()
+        page.segmented_control(key="show").select("channels by class").run()
+        assert fine(page).selectbox(key="statistics-of").value == group.rpartition(", ")[0]
+        page.segmented_control(key="show").select("table").run()
+    page.segmented_control(key="show").select("channels by class").run()
+    page.selectbox(key="statistics-of").select("fashion_mnist, resnet10, width 16").run()
+    page.segmented_control(key="show").select("table").run()
+    assert fine(page).selectbox(key="group").value == address(page, "group") == FASHION
+
+
+def test_an_address_that_names_the_network_of_the_class_means_still_shows_it() -> None:
+    link = {"show": "channels by class", "statistics-of": "fashion_mnist, resnet10, width 16"}
+    page = fine(open_page("robustness", **link, group="cifar10, resnet18, width 16, ε = 8/255"))
+    assert page.selectbox(key="statistics-of").value == link["statistics-of"]
+    assert address(page, "group") == FASHION
+    assert not page.toast
+
+
+def test_a_crowded_layer_has_the_page_s_whole_width() -> None:
+    model = model_info("cifs")
+    wide = model.layers[-1].model_copy(update={"channels": 512})
+    assert charts_abreast(model, wide.name) == 2
+    assert charts_abreast(model.model_copy(update={"layers": [wide]}), wide.name) == 1
+
+
+def test_steps_too_few_to_reach_the_budget_are_told() -> None:
+    said = texts(fine(open_page("robustness", show="against ε and steps", group=FASHION)))
+    assert "fewer than 10 steps cannot reach ε" in said
 
 
 def test_cifs_is_compared_with_vanilla_of_its_group_in_plain_words() -> None:
