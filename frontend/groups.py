@@ -12,7 +12,7 @@ def groups(table: RobustnessTable) -> dict[str, RobustnessTable]:
     found: dict[str, RobustnessTable] = {}
     for row in sorted(table.rows, key=lambda row: (list(METHODS).index(row.method), row.title)):
         name = f"{row.dataset}, {row.arch}, width {row.width}, ε = {eps_text(row.eps)}"
-        found.setdefault(name, RobustnessTable(columns=table.columns, rows=[])).rows.append(row)
+        found.setdefault(name, RobustnessTable(columns=table.columns, rows=[], paper=table.paper)).rows.append(row)
     return dict(sorted(found.items()))
 
 

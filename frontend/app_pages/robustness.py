@@ -46,13 +46,12 @@ def page(lab: Lab) -> None:
 
 def pick_group(lab: Lab) -> RobustnessTable | None:
     """Models that may be compared: networks of another size or on other data never share a table."""
-    table = lab.robustness()
-    found = groups(table)
+    found = groups(lab.robustness())
     if not found:
         st.info("No model has been evaluated yet. `cifs evaluate ID` measures one.", icon=EMPTY)
         return None
     name = state.choose(st.selectbox, "Data set and network", "group", list(found), default=next(iter(found)))
-    return found[name].model_copy(update={"paper": table.paper})
+    return found[name]
 
 
 def show_curves(table: RobustnessTable) -> None:
