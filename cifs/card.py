@@ -183,7 +183,7 @@ def _limits(entry: Entry) -> str:
     cell = (entry.evaluation() or {"cells": {}})["cells"].get("autoattack", {"settings": {"stages": []}})
     missing = [stage for stage in STAGES if stage not in cell["settings"]["stages"]]
     square = "square" not in missing or "square" in (entry.checks() or {"checks": {}})["checks"]
-    autoattack = "AutoAttack" if len(missing) == len(STAGES) else f"{', '.join(missing)} of AutoAttack"
+    autoattack = "AutoAttack" if len(missing) == len(STAGES) else f"{' or '.join(missing)} of AutoAttack"
     untried = " or ".join([autoattack] * bool(missing) + ["gradient-free attack"] * (not square))
     robustness = (
         "It is fooled by the smallest attacks and is here to be fooled."
