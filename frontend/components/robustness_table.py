@@ -19,6 +19,7 @@ table.robustness tr:is(.last, .more) th { font-weight: 400; padding-left: 1.6rem
 table.robustness tr.paper { background: rgba(128,128,128,.1) }
 table.robustness tr:not(.paper) + tr.paper { border-top: 2px solid rgba(128,128,128,.5) }
 table.robustness small { display: block; font-weight: 400; opacity: .65 }
+table.robustness td small { max-width: 11em; margin-left: auto }
 table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px }
 </style>"""
 
