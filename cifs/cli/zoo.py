@@ -85,7 +85,10 @@ def _model_row(entry: Entry, underlined: str) -> list[str]:
     evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
     shown = dict.fromkeys(COLUMNS, "–")
     for key, cell in evaluation["cells"].items():
-        shown[key] = f"{100 * cell['accuracy']:.2f}" + (f" (n = {cell['n']})" if cell["n"] != evaluation["n"] else "")
+        notes = [f"n = {cell['n']}"] if cell["n"] != evaluation["n"] else []
+        if key == "autoattack" and cell["settings"]["version"] != "standard":
+            notes.append(f"{', '.join(cell['settings']['stages'])} only")
+        shown[key] = f"{100 * cell['accuracy']:.2f}" + (f" ({'; '.join(notes)})" if notes else "")
     for key, cell in evaluation.get("more", {"cells": {}})["cells"].items():
         shown[key] += f" ({100 * cell['accuracy']:.2f}, n = {cell['n']})"
     marked = [underlined.format(text) if key == evaluation["strongest"] else text for key, text in shown.items()]

@@ -287,6 +287,7 @@ def test_curves_and_autoattack_add_to_the_table(cifs: Cifs, zoo: Zoo) -> None:
     cell = found["cells"].pop("autoattack")
     assert cell["n"] == 4
     assert f"after apgd-ce: {cell['correct']} left" in attacked.output
+    assert "(n = 4; apgd-ce only)" in cifs("models", "--markdown").output
     assert without_time({key: found[key] for key in before}) == without_time(before)
     assert f"withstood all else, {cell['correct']} after apgd-ce." in (entry.folder / "README.md").read_text()
     assert not list(entry.folder.glob("*.partial.json"))
