@@ -4,18 +4,13 @@ from collections.abc import Iterable
 
 from backend.schemas import Cell, RobustnessRow
 
-STAGES = 4  # of the standard version
-
 
 def remark(cell: Cell | None) -> str:
     """Empty for the standard version, and for any other attack."""
     settings = (cell and cell.settings) or {}
     if settings.get("version", "standard") == "standard":
         return ""
-    stages = settings.get("stages", [])
-    if len(stages) == STAGES:
-        return f"{settings.get('iterations')} iterations and {settings.get('queries'):,} queries only"
-    return f"{', '.join(map(str.upper, stages))} only"
+    return f"{', '.join(map(str.upper, settings['stages']))} only"
 
 
 def remarks(rows: Iterable[RobustnessRow]) -> str:

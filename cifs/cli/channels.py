@@ -10,7 +10,7 @@ from cifs.attacks import ATTACKS, PGD, perturb
 from cifs.channels import RELEVANCES, ChannelStatistics, Estimate, channel_statistics, view
 from cifs.cli.arguments import budget_of, load, parameters, test_images
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, progress_bar
-from cifs.data import dataset, load_images
+from cifs.data import Images, dataset, load_images
 from cifs.registry import configure
 from cifs.zoo import Zoo
 
@@ -30,6 +30,12 @@ def statistics(
     images = load_images(entry.info.dataset, "test")
     images = images if n is None else images[:n]
     attack = PGD(eps=budget_of(eps, entry.info.dataset), steps=20)
+    if better := entry.statistics_path.exists() and _is_better(
+        ChannelStatistics.load(entry.statistics_path), images, attack
+    ):
+        console.print(
+            f"{entry.statistics_path} is of more images, or of the data set's own ε; what is found is not kept"
+        )
     batches = (images[index] for index in torch.arange(len(images)).split(250))
     with progress_bar() as bar:
         task = bar.add_task(model, total=len(images))
@@ -41,9 +47,7 @@ def statistics(
             split="test",
             report=lambda done: bar.update(task, advance=done),
         )
-    if entry.statistics_path.exists() and _is_of_more(ChannelStatistics.load(entry.statistics_path), found):
-        console.print(f"{entry.statistics_path} is of more images, or of the data set's own ε; this is not kept")
-    else:
+    if not better:
         found.save(entry.statistics_path)
         console.print(f"saved {entry.statistics_path}")
     title = f"{model}: {len(images)} images, ε = {attack.eps:g}; shift in % of the mean activation"
@@ -56,12 +60,12 @@ def statistics(
     console.print(table)
 
 
-def _is_of_more(kept: ChannelStatistics, found: ChannelStatistics) -> bool:
+def _is_better(kept: ChannelStatistics, images: Images, attack: PGD) -> bool:
     """Whether the kept ones are the better to have: at the data set's own ε, or at the same and of more images."""
-    usual = dataset(kept.dataset).eps
-    if (kept.attack["eps"] == usual) != (found.attack["eps"] == usual):
-        return bool(kept.attack["eps"] == usual)
-    return bool(kept.attack["eps"] == found.attack["eps"] and kept.counts.sum() > found.counts.sum())
+    usual, eps = dataset(kept.dataset).eps, kept.attack["eps"]
+    if (eps == usual) != (attack.eps == usual):
+        return bool(eps == usual)
+    return bool(eps == attack.eps and kept.counts.sum() > len(images))
 
 
 def _percent(estimate: Estimate | None, of: float) -> str:

@@ -150,10 +150,12 @@ class Evaluation:
     def autoattack(self, standing: Tensor, stages: Sequence[str] = STAGES) -> dict[str, Any]:
         """A cell: which of the images `standing` (N,) bool, after all other attacks, also withstand AutoAttack.
 
-        Each stage attacks what is left. Where it matters, those that maximise a loss follow once more, through the
-        importance maps. `after` has what each of them left. Raises UnknownName for a stage, before any is run.
+        Each stage attacks what is left, in the standard order. Where it matters, those that maximise a loss follow once
+        more, through the importance maps. `after` has what each of them left. Raises UnknownName for a stage, before
+        any is run.
         """
         check_stages(stages)
+        stages = [stage for stage in STAGES if stage in stages]
         passes = [(stage, False) for stage in stages]
         if mask_matters(self.model):
             passes += [(stage, True) for stage in stages if stage in MAXIMISING]
@@ -171,8 +173,8 @@ class Evaluation:
             told = {"correct": entry["correct"], "remarks": entry["remarks"]}
             after.append({"stage": stage, "through_mask": through_mask, **told})
         settings |= {
-            "stages": [*stages],
-            "version": "standard" if tuple(stages) == STAGES else "custom",
+            "stages": stages,
+            "version": "standard" if len(stages) == len(STAGES) else "custom",
             "through_mask": sorted({through_mask for _, through_mask in passes}),
             "n": attacked,
             "on": "what the others left standing",

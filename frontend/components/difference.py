@@ -44,7 +44,7 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
         "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
         "between equally robust models. PGD-100 decides and, where both were measured, *+ AutoAttack*, which counts "
-        "what all attacks left together and attacks models with importance maps twice, the second time through them. "
+        "what all attacks left together and attacks models with importance maps twice, with APGD through them. "
         "The worst case bounds each model alone: with more settings tried against CAS and CIFS it is no fair match. "
         "Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
         f"{diamonds}. `cifs compare {first} {second}` prints the same."

@@ -258,7 +258,7 @@ def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkey
     for _ in range(2):
         evaluation = Evaluation(model, labelled(model, 9), EPS, {}, partial=tmp_path / "partial.json")
         with suppress(KeyboardInterrupt):
-            cell = evaluation.autoattack(standing, ["apgd-ce", "square"])
+            cell = evaluation.autoattack(standing, ["square", "apgd-ce"])  # in the standard order
     assert ran == ["apgd-ce False", "square False", "square False", "apgd-ce True"]
     assert unpack(cell["robust"], 9).tolist() == [False] * 4 + [True] * 5
     assert [(after["correct"], after["remarks"]) for after in cell["after"]] == [(n, ["a remark"]) for n in (7, 6, 5)]
