@@ -2,7 +2,15 @@
 
 from cifs.channels.activation import activation, active
 from cifs.channels.capture import capture, editing, intervene, layer_names
-from cifs.channels.circuit import Circuit, Patching, circuits, margin_curve, random_orders, share_of_random_sets
+from cifs.channels.circuit import (
+    Circuit,
+    Patching,
+    circuits,
+    first_of,
+    margin_curve,
+    random_orders,
+    share_of_random_sets,
+)
 from cifs.channels.margin import MarginSplit, margin, margin_split, strongest_rivals
 from cifs.channels.relevance import RELEVANCES, Relevance
 from cifs.channels.shift import Estimate, Shift
@@ -32,6 +40,7 @@ __all__ = [
     "circuits",
     "edited",
     "editing",
+    "first_of",
     "intervene",
     "layer_names",
     "margin",
