@@ -1,4 +1,4 @@
-"""The laboratory: who carried a flip, the circuit of a failure, networks edited by hand."""
+"""The laboratory: who carried a flip, circuits, networks edited by hand, films, saliency, transfer."""
 
 import time
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 from backend import resolve
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
+from backend.images import perturbation, png
 from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.openapi import responses
@@ -26,10 +27,22 @@ from backend.schemas.laboratory import (
     CircuitRequest,
     CircuitResponse,
     CircuitResult,
+    FilmRequest,
+    FilmResponse,
+    FilmResult,
+    Frame,
     MarginRequest,
     MarginResponse,
     MarginResult,
+    MovedChannel,
     PatchCurves,
+    SaliencyMaps,
+    SaliencyRequest,
+    SaliencyResponse,
+    SaliencyResult,
+    TransferEntry,
+    TransferRequest,
+    TransferResponse,
     WhatIfControl,
     WhatIfRequest,
     WhatIfResponse,
@@ -40,19 +53,27 @@ from cifs.channels import (
     RELEVANCES,
     Circuit,
     Edits,
+    Film,
+    LayerFilm,
     Patching,
     Reselected,
     Scaled,
+    TransferMatrix,
     attack_again,
     circuits,
+    film,
     first_of,
+    grad_cam,
+    integrated_gradients,
     margin_curve,
     margin_split,
     masks_of,
+    most_moved,
     predict,
     random_orders,
     share_of_random_sets,
     shuffled,
+    transfer,
 )
 from cifs.models import CNN
 from cifs.progress import Report
@@ -63,6 +84,7 @@ ERRORS = responses(400, 404, 413, 422, 500, 503)
 
 MAX_PATCHES = 16_384  # images × channels of one request for circuits
 MAX_POINTS = 16_384  # images × points of the integral
+MAX_FRAMES = 512  # of all films of one request
 CURVE_POINTS = 33  # of a curve against channels patched
 RANDOM_ORDERS = 5
 true_relevance = RELEVANCES["true"]()
@@ -331,3 +353,168 @@ def _controls(case: Case, edits: Edits, draws: int, still_wanted: StillWanted) -
         WhatIfControl(draws=draws, natural_right=natural, adversarial_right=adversarial)
         for natural, adversarial in right.T.tolist()
     ]
+
+
+# ---- the attack as a film -------------------------------------------------------------------------------------------
+
+
+@router.post("/channels/film", responses=ERRORS)
+async def film_(body: FilmRequest, lab: LabDep, run: RunDep) -> FilmResponse:
+    """The attack step by step: image, loss, margin, the channels that move most, how far each layer has diverged."""
+    model, attack = await asked(body, lab)
+    layer = resolve.layer(model, body.layer)
+    frames = len(body.images) * (attack.steps + 1)
+    if frames > MAX_FRAMES:
+        raise invalid("attack", f"{len(body.images)} films of {attack.steps + 1} frames; allowed: {MAX_FRAMES} in all")
+
+    def work(still_wanted: StillWanted) -> FilmResponse:
+        start = time.perf_counter()
+        x, y = resolve.inputs(body.images, model, lab, still_wanted)
+        of = Screening(lab.model(model.id), layer.name, body.channels, Asked(model, attack, still_wanted))
+        results = [_film(of, x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
+        seconds = time.perf_counter() - start
+        return FilmResponse(
+            model=model.id, layer=layer.name, attack=attack.resolved(), results=results, seconds=seconds
+        )
+
+    return await run(work)
+
+
+class Screening(NamedTuple):
+    """What every film of a request has in common."""
+
+    cnn: CNN
+    layer: str
+    channels: int
+    asked: Asked
+
+
+def _film(of: Screening, x: Tensor, y: Tensor) -> FilmResult:
+    _, attack, still_wanted = of.asked
+    shown = film(of.cnn, x, y, attack, report=lambda progress: still_wanted())
+    seen = shown.layers[of.layer]
+    with torch.no_grad():
+        natural = predictions(of.cnn(x), of.asked.model.classes)[0]
+    relevance = true_relevance(of.cnn, of.layer, x, y)[0]
+    return FilmResult(
+        label=int(y),
+        natural=natural,
+        falls_at=shown.falls_at,
+        magnification=perturbation(x[0] - x[0], attack.eps).magnification,
+        frames=_frames(shown, x, of.asked),
+        moved=[_moved(seen, channel, float(relevance[channel])) for channel in most_moved(seen, of.channels).tolist()],
+        divergence={name: numbers(layer.divergence, "the divergence") for name, layer in shown.layers.items()},
+    )
+
+
+def _frames(shown: Film, x: Tensor, asked: Asked) -> list[Frame]:
+    losses, margins = numbers(shown.loss, "the attack's loss"), numbers(shown.margin, "the margin")
+    predicted = predictions(shown.logits, asked.model.classes)
+    return [
+        Frame(
+            step=step,
+            loss=losses[step],
+            margin=margins[step],
+            prediction=predicted[step],
+            png=png(iterate),
+            perturbation=perturbation(iterate - x[0], asked.attack.eps).png,
+        )
+        for step, iterate in enumerate(shown.x)
+    ]
+
+
+def _moved(seen: LayerFilm, channel: int, relevance: float) -> MovedChannel:
+    return MovedChannel(
+        channel=channel,
+        relevance=relevance,
+        activation=numbers(seen.activation[:, channel], "the activation"),
+        importance=None if seen.importance is None else numbers(seen.importance[:, channel], "the importance"),
+    )
+
+
+# ---- saliency -------------------------------------------------------------------------------------------------------
+
+
+@router.post("/channels/saliency", responses=ERRORS)
+async def saliency(body: SaliencyRequest, lab: LabDep, run: RunDep) -> SaliencyResponse:
+    """Grad-CAM at a layer and Integrated Gradients at the image, of the natural and the attacked input."""
+    model, attack = await asked(body, lab)
+    layer = resolve.layer(model, body.layer)
+    if (points := len(body.images) * body.steps) > MAX_POINTS:
+        raise invalid(
+            "steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}"
+        )
+
+    def work(still_wanted: StillWanted) -> list[SaliencyResult]:
+        case = case_of(body, model, attack, lab, still_wanted)
+        seen = [
+            _maps(case.cnn, layer.name, x, predicted, Points(body.steps, still_wanted))
+            for x, predicted in ((case.x, case.natural), (case.x_adv, case.adversarial))
+        ]
+        return [
+            SaliencyResult(label=label, natural=natural, adversarial=adversarial)
+            for label, natural, adversarial in zip(case.y.tolist(), *seen, strict=True)
+        ]
+
+    results = await run(work)
+    return SaliencyResponse(model=model.id, layer=layer.name, attack=attack.resolved(), results=results)
+
+
+class Points(NamedTuple):
+    steps: int
+    still_wanted: StillWanted
+
+
+def _maps(cnn: CNN, layer: str, x: Tensor, predicted: Sequence[Prediction], points: Points) -> list[SaliencyMaps]:
+    classes = torch.tensor([prediction.prediction for prediction in predicted], device=x.device)
+    cams = numbers(grad_cam(cnn, layer, x, classes), "Grad-CAM")
+    gradients = integrated_gradients(cnn, x, classes, steps=points.steps, report=lambda progress: points.still_wanted())
+    rows = zip(x, predicted, cams, numbers(gradients.sum(dim=1), "the integrated gradients"), strict=True)
+    return [
+        SaliencyMaps(prediction=prediction, png=png(image), grad_cam=cam, integrated_gradients=integrated)
+        for image, prediction, cam, integrated in rows
+    ]
+
+
+# ---- transfer -------------------------------------------------------------------------------------------------------
+
+
+@router.post("/attack/transfer", responses=ERRORS)
+async def transfer_(body: TransferRequest, lab: LabDep, run: RunDep) -> TransferResponse:
+    """Each model's adversarial images shown to all of two to four models."""
+    if len(set(body.models)) < len(body.models):
+        raise invalid("models", f"models {body.models}: none may be named twice")
+    models = [await resolve.model(model_id, lab) for model_id in body.models]
+    count = resolve.image_count(body.images, lab.settings)
+    attack = [resolve.attack(body.attack, count * len(models), model, lab.settings) for model in models][0]
+
+    def work(still_wanted: StillWanted) -> TransferResponse:
+        for model in models[1:]:
+            resolve.inputs(body.images, model, lab, still_wanted)  # the images have to fit every model
+        x, y = resolve.inputs(body.images, models[0], lab, still_wanted)
+        found = transfer(
+            {model.id: lab.model(model.id) for model in models}, x, y, attack, report=lambda progress: still_wanted()
+        )
+        return _matrix(found, y, models[0].classes, attack)
+
+    return await run(work)
+
+
+def _matrix(found: TransferMatrix, y: Tensor, classes: Sequence[str], attack: Linf) -> TransferResponse:
+    right = found.natural.argmax(dim=2) == y  # (S, N)
+    wrong = found.adversarial.argmax(dim=3) != y  # (S, S, N)
+    entries = [
+        TransferEntry(
+            source=source,
+            shown=shown,
+            right_before=int(right[t].sum()),
+            fooled=int((wrong[s, t] & right[t]).sum()),
+            predictions=predictions(found.adversarial[s, t], classes),
+        )
+        for s, source in enumerate(found.models)
+        for t, shown in enumerate(found.models)
+    ]
+    natural = {name: predictions(logits, classes) for name, logits in zip(found.models, found.natural, strict=True)}
+    return TransferResponse(
+        models=list(found.models), attack=attack.resolved(), labels=y.tolist(), natural=natural, entries=entries
+    )

@@ -202,3 +202,126 @@ class WhatIfResponse(BaseModel):
     attack: dict[str, Any]
     results: list[WhatIfResult]
     seconds: float
+
+
+# ---- the attack as a film -------------------------------------------------------------------------------------------
+
+
+class FilmRequest(AttackedImages):
+    model_config = examples({"layer": "layer4.0"}, {"layer": "layer3.0", "channels": 3})
+
+    layer: str = Field(examples=["layer4.0"])
+    channels: int = Field(6, ge=1, le=64, description="how many of the layer's channels, those that move most")
+
+
+class Frame(BaseModel):
+    """One iterate of the attack."""
+
+    step: int = Field(description="0 is the starting point")
+    loss: float
+    margin: float = Field(description="max over wrong classes of f_i − f_label: above 0 the label has fallen")
+    prediction: Prediction
+    png: str = Field(description="base64 PNG of the iterate")
+    perturbation: str = Field(description="base64 PNG of 0.5 + magnification · (x_t − x)")
+
+
+class MovedChannel(BaseModel):
+    channel: int
+    relevance: float = Field(description="true relevance of the natural image for its label")
+    activation: list[float] = Field(description="[T] by iterate")
+    importance: list[float] | None = Field(None, description="[T]; null at a plain layer")
+
+
+class FilmResult(BaseModel):
+    label: int
+    natural: Prediction
+    falls_at: int | None = Field(description="the first step whose prediction is not the label; null: it never falls")
+    magnification: float
+    frames: list[Frame]
+    moved: list[MovedChannel] = Field(description="the layer's channels that the attack moves most, those first")
+    divergence: dict[str, list[float]] = Field(
+        description="‖z_t − z‖ / ‖z‖ from the natural image's features, by layer in forward order, [T] by iterate"
+    )
+
+
+class FilmResponse(BaseModel):
+    model: str
+    layer: str
+    attack: dict[str, Any]
+    results: list[FilmResult]
+    seconds: float
+
+
+# ---- saliency -------------------------------------------------------------------------------------------------------
+
+
+class SaliencyRequest(AttackedImages):
+    model_config = examples({"layer": "layer3.0"}, {"layer": "layer4.0", "steps": 100})
+
+    layer: str = Field(description="of Grad-CAM", examples=["layer3.0"])
+    steps: int = Field(50, ge=1, le=256, description="points of Integrated Gradients' way from a black image")
+
+
+class SaliencyMaps(BaseModel):
+    """Each for the class the input is predicted as."""
+
+    prediction: Prediction
+    png: str = Field(description="base64 PNG of the input")
+    grad_cam: list[list[float]] = Field(description="(H, W) of the layer's size, not negative")
+    integrated_gradients: list[list[float]] = Field(
+        description="(H, W) of the input's size, summed over its channels; in all f_class(x) − f_class(black)"
+    )
+
+
+class SaliencyResult(BaseModel):
+    label: int
+    natural: SaliencyMaps
+    adversarial: SaliencyMaps
+
+
+class SaliencyResponse(BaseModel):
+    model: str
+    layer: str
+    attack: dict[str, Any]
+    results: list[SaliencyResult]
+
+
+# ---- transfer -------------------------------------------------------------------------------------------------------
+
+
+class TransferRequest(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "models": [MODEL, "fmnist-resnet10-w16-vanilla"],
+                    "images": [IMAGE, {"dataset": "fashion_mnist_mini", "index": 0}],
+                    "attack": PGD,
+                }
+            ]
+        },
+    )
+
+    models: list[str] = Field(min_length=2, max_length=4, examples=[[MODEL, "fmnist-resnet10-w16-vanilla"]])
+    images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True, examples=[[IMAGE]])
+    attack: Choice = Field(examples=[PGD])
+
+
+class TransferEntry(BaseModel):
+    """The images made on one model, shown to another."""
+
+    source: str = Field(description="the model that was attacked")
+    shown: str = Field(description="the model that predicts")
+    right_before: int = Field(description="natural images that `shown` gets right")
+    fooled: int = Field(description="of these, how many it gets wrong once `source` was attacked")
+    predictions: list[Prediction] = Field(description="of each image")
+
+
+class TransferResponse(BaseModel):
+    models: list[str]
+    attack: dict[str, Any]
+    labels: list[int]
+    natural: dict[str, list[Prediction]] = Field(description="of each natural image, by model")
+    entries: list[TransferEntry] = Field(description="source by source")

@@ -49,7 +49,7 @@ def pair(model: CNN) -> tuple[Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def patched(model: CNN, layer: str, x: Tensor, donor: Tensor, channels: list[int]) -> int:
-    """The prediction of one image with some channels' features taken from another's pass, by hooks of the test's own."""
+    """The prediction of one image when some channels' features are another's, by hooks of the test's own."""
     stored: list[Tensor] = []
     handle = model.get_submodule(layer).register_forward_hook(lambda module, inputs, z: stored.append(z.clone()))
     model(donor)
