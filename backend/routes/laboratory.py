@@ -486,7 +486,7 @@ async def transfer_(body: TransferRequest, lab: LabDep, run: RunDep) -> Transfer
         raise invalid("models", f"models {body.models}: none may be named twice")
     models = [await resolve.model(model_id, lab) for model_id in body.models]
     count = resolve.image_count(body.images, lab.settings)
-    attack = [resolve.attack(body.attack, count * len(models), model, lab.settings) for model in models][0]
+    attack = resolve.attack(body.attack, count * len(models), models[0], lab.settings)
 
     def work(still_wanted: StillWanted) -> TransferResponse:
         for model in models[1:]:

@@ -288,21 +288,11 @@ class SaliencyResponse(BaseModel):
 
 # ---- transfer -------------------------------------------------------------------------------------------------------
 
+TWO_MODELS: dict[str, Any] = {"models": [MODEL, "fmnist-resnet10-w16-vanilla"], "images": [IMAGE], "attack": PGD}
+
 
 class TransferRequest(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "models": [MODEL, "fmnist-resnet10-w16-vanilla"],
-                    "images": [IMAGE, {"dataset": "fashion_mnist_mini", "index": 0}],
-                    "attack": PGD,
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [TWO_MODELS]})
 
     models: list[str] = Field(min_length=2, max_length=4, examples=[[MODEL, "fmnist-resnet10-w16-vanilla"]])
     images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True, examples=[[IMAGE]])

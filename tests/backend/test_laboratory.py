@@ -154,6 +154,61 @@ def test_the_control_counts_draws_that_are_right(client: TestClient) -> None:
         assert result["control"] == {"draws": 7, "natural_right": 7 * right, "adversarial_right": 7 * right}
 
 
+def test_the_last_frame_of_a_film_is_the_attacked_image(client: TestClient) -> None:
+    body = ask(client, "/channels/film", layer="layer3.0", channels=4)
+    attacked = client.post("/attack", json=ABOUT | {"trajectory": True}).json()["results"]
+    for result, other in zip(body["results"], attacked, strict=True):
+        assert [frame["step"] for frame in result["frames"]] == [0, 1, 2, 3]
+        assert result["frames"][-1]["png"] == other["image"]["png"]
+        assert result["frames"][-1]["perturbation"] == other["perturbation"]["png"]
+        assert result["magnification"] == other["perturbation"]["magnification"]
+        for frame, step in zip(result["frames"], other["trajectory"], strict=True):
+            assert frame["loss"] == pytest.approx(step["loss"], abs=1e-4)
+            assert (frame["margin"] > 0) == (frame["prediction"]["prediction"] != result["label"])
+        assert list(result["divergence"]) == ["stem", "layer1.0", "layer2.0", "layer3.0", "layer4.0"]
+        assert all(path[0] == pytest.approx(0, abs=1e-6) and path[-1] > 0 for path in result["divergence"].values())
+        moved = [abs(channel["activation"][-1] - channel["activation"][0]) for channel in result["moved"]]
+        assert moved == sorted(moved, reverse=True)
+        assert len(moved) == 4
+
+
+def test_saliency_is_of_what_each_input_is_predicted_as(client: TestClient, model: CNN) -> None:
+    body = ask(client, "/channels/saliency", layer="layer3.0", steps=100)
+    x, _ = load_images("fashion_mnist_mini", "test").batch(torch.tensor(INDICES))
+    with torch.no_grad():
+        black = model(torch.zeros_like(x[:1]))[0]
+        logits = model(x)
+    for i, result in enumerate(body["results"]):
+        maps = result["natural"]
+        predicted = maps["prediction"]["prediction"]
+        assert predicted == int(logits[i].argmax())
+        change = float(logits[i, predicted] - black[predicted])
+        assert sum(map(sum, maps["integrated_gradients"])) == pytest.approx(change, abs=0.02 * abs(change) + 1e-3)
+        assert (len(maps["grad_cam"]), len(maps["grad_cam"][0])) == (7, 7)
+        assert min(map(min, maps["grad_cam"])) >= 0
+
+
+def test_transfer_counts_what_each_source_does_to_each_model(client: TestClient) -> None:
+    two = {"models": ["tiny-natural", "tiny-cifs"], "images": IMAGES, "attack": ATTACK}
+    body = client.post("/attack/transfer", json=two).json()
+    assert [(entry["source"], entry["shown"]) for entry in body["entries"]] == [
+        (source, shown) for source in two["models"] for shown in two["models"]
+    ]
+    own = client.post("/attack", json=ABOUT).json()["results"]
+    assert [p["probabilities"] for p in body["entries"][0]["predictions"]] == [
+        pytest.approx(result["adversarial"]["probabilities"], abs=1e-5) for result in own
+    ]
+    for entry in body["entries"]:
+        right = [p["prediction"] == y for p, y in zip(body["natural"][entry["shown"]], body["labels"], strict=True)]
+        wrong = [p["prediction"] != y for p, y in zip(entry["predictions"], body["labels"], strict=True)]
+        assert entry["right_before"] == sum(right)
+        assert entry["fooled"] == sum(a and b for a, b in zip(right, wrong, strict=True))
+    for models, said in ((["tiny-cifs"] * 2, "none may be named twice"), (["tiny-cifs"], "at least 2")):
+        response = client.post("/attack/transfer", json=two | {"models": models})
+        assert response.status_code == 422
+        assert said in response.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
@@ -167,6 +222,8 @@ def test_the_control_counts_draws_that_are_right(client: TestClient) -> None:
         ("/channels/what-if", {"scalings": [{"layer": "stem", "channels": "XR", "factor": 0.0}]}, "'XR'"),
         ("/channels/what-if", {"reselections": [{"layer": "stem", "imgf": {"name": "softplus"}}]}, "no linear head"),
         ("/channels/what-if", {"reselections": [{"layer": "stem", "imgf": {"name": "relu"}}]}, "'relu'"),
+        ("/channels/film", {"layer": "stem", "channels": 0}, "greater than or equal to 1"),
+        ("/channels/saliency", {"layer": "stem", "steps": 257}, "less than or equal to 256"),
         ("/channels/what-if", {"again": True, "attack": ATTACK | {"steps": 50}}, "6 images × 50 steps"),
     ],
 )
