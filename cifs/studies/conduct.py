@@ -1,4 +1,4 @@
-"""Runs a study cell by cell: train, then measure the validation's best and the last weights. Resumes where it stopped."""
+"""Runs a study cell by cell: train, then measure the best and the last weights. Resumes where it stopped."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,9 @@ from cifs.training import Run
 Say = Callable[[str], None]
 
 
-def conduct(study: Study, folder: Path, *, device: str = "cpu", say: Say = print, stop: Callable[[], bool] = lambda: False) -> bool:
+def conduct(
+    study: Study, folder: Path, *, device: str = "cpu", say: Say = print, stop: Callable[[], bool] = lambda: False
+) -> bool:
     """Every cell of the study that `folder` does not hold yet, in the study's order. Returns whether all are there.
 
     `stop` is asked after every step of training and before every measurement; the same call goes on from there.
@@ -85,7 +87,7 @@ def _measure(run: Run, test: Images, eps: float) -> dict[str, Any]:
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:
-    """By validated epoch: what metrics.jsonl says of the validation, and the mean accuracy under the training attack."""
+    """By validated epoch: accuracies on the validation images, and on the training's under its own attack."""
     points: list[dict[str, float]] = []
     accuracies: list[float] = []
     epoch = 0

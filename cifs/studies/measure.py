@@ -5,7 +5,6 @@ through the mask, chosen on validation images) → strongest (what withstands bo
 Every network meets four attacks in all, so that a worst case over them is as hard on one arm as on another.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from cifs.evaluation import pack
 from cifs.evaluation.table import mask_matters, settings_to_try
 from cifs.models import CNN
 from cifs.precision import Precision, device_of
-from cifs.training import natural_accuracy
 
 LEVELS = ("natural", "unadaptive", "adaptive", "strongest")
 Standing = dict[str, Tensor]  # by level, (N,) bool
@@ -33,7 +31,7 @@ def sweep(model: CNN, images: Images, eps: float, *, precision: Precision = "bf1
 
 
 def measure(model: CNN, images: Images, strongest: Linf, *, precision: Precision = "bf16") -> dict[str, Any]:
-    """{level: {accuracy, standing}} of these images, and the settings of the four attacks. `strongest`: of the sweep."""
+    """What each level leaves of these images, and the settings of the four attacks. `strongest`: of the sweep."""
     unadaptive = PGD(eps=strongest.eps, steps=20)
     again = replace(unadaptive, random_start=True, seed=1)
     second = again if strongest == unadaptive else strongest
@@ -49,12 +47,14 @@ def measure(model: CNN, images: Images, strongest: Linf, *, precision: Precision
         "n": len(images),
         "attacks": [attack.resolved() for attack in (unadaptive, second, *margins)],
         "adaptive": strongest.resolved(),
-        "levels": {key: {"accuracy": bits.float().mean().item(), "standing": pack(bits)} for key, bits in standing.items()},
+        "levels": {
+            key: {"accuracy": bits.float().mean().item(), "standing": pack(bits)} for key, bits in standing.items()
+        },
     }
 
 
 def margin_attacks(model: CNN, attack: PGD) -> tuple[Linf, Linf]:
-    """On the margin of the final output from two random starts; the second through the importance maps if it matters."""
+    """On the final output's margin from two random starts, the second through the importance maps if it matters."""
     margin = replace(attack, loss="margin", beta=0.0, random_start=True, seed=2)
     return margin, replace(margin, seed=3, through_mask=mask_matters(model))
 

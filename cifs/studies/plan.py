@@ -111,7 +111,7 @@ def study_names() -> tuple[str, ...]:
 
 
 def load_study(name: str) -> Study:
-    """The study of this name, or of a .toml file; every recipe in it is read. Raises UnknownName or InvalidParameter."""
+    """The study of this name, or of a .toml file; reads its recipes. Raises UnknownName or InvalidParameter."""
     if not name.endswith(".toml") and name not in study_names():
         raise UnknownName("study", name, study_names())
     path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"

@@ -152,7 +152,11 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
-    _ = recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks  # so that a wrong attack is found now
+    _ = (
+        recipe.training_attack,
+        recipe.checking_attack,
+        recipe.further_checking_attacks,
+    )  # so that a wrong attack is found now
     return recipe
 
 
