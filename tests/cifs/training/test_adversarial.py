@@ -236,7 +236,9 @@ def test_further_attacks_of_the_validation_are_on_what_its_own_leaves_and_choose
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     scores = {line["epoch"]: line["validation_adaptive"] for line in lines if "validation_adaptive" in line}
-    assert all(line["validation_adaptive"] <= line["validation_robust"] for line in lines if "validation_robust" in line)
+    assert all(
+        line["validation_adaptive"] <= line["validation_robust"] for line in lines if "validation_robust" in line
+    )
     assert run.best is not None
     assert run.best["score"] == max(scores.values()) == scores[run.best["epoch"]]
 
