@@ -148,7 +148,7 @@ SUMMARY = {
 ANSWERS: dict[str, Any] = {
     "GET /health": {
         "status": "ok",
-        "version": "0.1.0",
+        "version": "0.2.0",
         "device": "cpu",
         "models": [MODEL_ID],
         "models_loaded": [MODEL_ID],

@@ -32,8 +32,8 @@ for function in COMMANDS:
     app.command(name=function.__name__.rstrip("_"))(one_line_errors(function))
 
 STUDY = typer.Typer(no_args_is_help=True, help="Experiments as data: arms × regimes × seeds, trained and compared.")
-for name, command in {"list": study.list_studies, "run": study.run, "show": study.show}.items():
-    STUDY.command(name=name)(one_line_errors(command))
+for command in study.COMMANDS:
+    STUDY.command(name=command.__name__.removesuffix("_studies"))(one_line_errors(command))
 app.add_typer(STUDY, name="study")
 
 

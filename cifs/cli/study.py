@@ -48,3 +48,6 @@ def show(name: Name, folder: Folder = DEFAULT) -> None:
             levels = [f"{100 * level['accuracy']:.2f}" for level in measured["levels"].values()]
             table.add_row(cell.id, checkpoint, str(measured["epoch"]), *levels)
     console.print(table)
+
+
+COMMANDS = (list_studies, run, show)

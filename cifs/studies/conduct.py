@@ -13,6 +13,7 @@ from cifs.files import write_json
 from cifs.studies.measure import measure, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
+from cifs.training.recipe import parse_recipe
 
 Say = Callable[[str], None]
 
@@ -39,7 +40,8 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if result["recipe"] != study.recipe_of(cell).as_dict() or result["test_images"] != study.test_images:
+    written = parse_recipe(path.name, result["recipe"])  # a key that is newer than the file has its default
+    if written.as_dict() != study.recipe_of(cell).as_dict() or result["test_images"] != study.test_images:
         raise CheckpointError(f"{path} is of another recipe or of other images; give another folder, or remove it")
     return result
 

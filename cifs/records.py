@@ -1,0 +1,320 @@
+"""What was measured, of which weights, on which images, under which attack: typed, and free of torch.
+
+The same records are kept beside a checkpoint (evaluation.json, checks.json), served over HTTP and drawn by the
+dashboard. Accuracies are fractions in [0, 1]; an interval is Wilson's, 95 %; ε never stands without its norm. Files of
+earlier versions are read: what they do not say is None.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Norm = Literal["linf", "l2"]
+NORMS: dict[str, str] = {"linf": "ℓ∞", "l2": "ℓ2"}  # as people write them
+
+
+class Record(BaseModel):
+    """Frozen and finite. What a newer version wrote beside is carried along, so that nothing is lost by a rewrite."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="allow")
+
+    def with_(self, **changes: Any) -> Self:
+        """The same record but for these fields."""
+        return self.model_copy(update=changes)
+
+    def as_json(self) -> dict[str, Any]:
+        """As a file keeps it: fields that were never set are left out."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+# ---- a figure -------------------------------------------------------------------------------------------------------
+
+
+class StageLeft(Record):
+    """What a stage of an ensemble of attacks left standing."""
+
+    stage: str
+    through_mask: bool = Field(description="whether gradients flowed through the importance maps")
+    correct: int
+    remarks: list[str] = Field(description="the reference implementation's own warnings")
+
+
+class Cell(BaseModel):
+    """A measured accuracy. Fractions in [0, 1], not per cent."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    accuracy: float
+    low: float = Field(description="lower end of the 95 % Wilson interval")
+    high: float
+    n: int
+    correct: int | None = None
+    by_class: list[int] | None = Field(None, description="images of each class that were predicted right")
+    settings: dict[str, Any] | None = Field(
+        None, description="exact settings of the attack counted; null for natural accuracy"
+    )
+    after: list[StageLeft] | None = Field(None, description="of AutoAttack: what each stage left standing, in order")
+
+
+class Measurement(Record, Cell):
+    """A cell, and which images it is made of."""
+
+    robust: str | None = Field(None, description="which images stand, packed (`cifs.evaluation.pack`)")
+    seconds: float | None = None
+
+
+class SweepEntry(Cell):
+    column: str
+    counted: bool = Field(description="whether it is the strongest of its column, the one the table shows")
+
+
+class SweepMeasurement(Record, SweepEntry):
+    """One setting of the sweep, and which images withstood it."""
+
+    robust: str | None = None
+    seconds: float | None = None
+
+
+class EpsPoint(Cell):
+    eps: float
+
+
+class StepsPoint(Cell):
+    steps: int
+
+
+class Curves(Record):
+    """One attack on the first n images, with its budget varied and with its steps varied."""
+
+    n: int
+    settings: dict[str, Any] = Field(description="of the attack at the row's own ε")
+    eps: list[EpsPoint]
+    steps: list[StepsPoint]
+
+
+# ---- what is kept of a model ----------------------------------------------------------------------------------------
+
+
+class LastCheckpoint(Record):
+    """Of a training whose best checkpoint on the validation images was kept: where it ended."""
+
+    epoch: int
+    cells: dict[str, Cell]
+
+
+class MoreImages(Record):
+    """Some columns on more images than the row's n, where the whole table would take too long."""
+
+    n: int
+    cells: dict[str, Cell]
+
+
+class LastMeasurements(LastCheckpoint):
+    cells: dict[str, Measurement]  # type: ignore[assignment]  # the same cells, and which images they are made of
+
+
+class MoreMeasurements(MoreImages):
+    cells: dict[str, Measurement]  # type: ignore[assignment]
+    precision: str | None = None
+    sweep: list[SweepMeasurement] = []
+
+
+class Evaluation(Record):
+    """evaluation.json: the robustness table of one model, and what was measured beside it."""
+
+    model: str
+    dataset: str
+    split: str
+    weights: str = Field(description="SHA-256 of model.safetensors")
+    configuration: str | None = Field(None, description="SHA-256 of the network's arguments")
+    n: int = Field(description="images; a cell with another n was measured on the first ones")
+    of: int | None = Field(None, description="images the split has")
+    norm: Norm = "linf"
+    eps: float
+    criterion: str
+    precision: str
+    class_counts: list[int] | None = None
+    cells: dict[str, Measurement]
+    strongest: str | None = None
+    sweep: list[SweepMeasurement] = []
+    curves: Curves | None = None
+    last: LastMeasurements | None = None
+    more: MoreMeasurements | None = None
+    seconds: float | None = None
+    threads: int | None = None
+    device: str | None = None
+
+    def same_subject(self, other: "Evaluation") -> bool:
+        """Whether both are of the same weights, configuration, images and budget, however many images."""
+        keys = ("model", "dataset", "split", "weights", "norm", "eps")
+        known = {self.configuration, other.configuration} - {None}  # files of earlier versions do not tell
+        return len(known) <= 1 and all(getattr(self, key) == getattr(other, key) for key in keys)
+
+
+class CheckFinding(Record):
+    """What a gradient-masking check came to."""
+
+    title: str
+    passed: bool | None = Field(description="null: it does not apply to this model")
+    statement: str = Field(description="in one sentence, with the figures")
+    numbers: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class MaskingChecks(Record):
+    """checks.json: every gradient-masking check of one model."""
+
+    model: str | None = None
+    dataset: str | None = None
+    split: str | None = None
+    weights: str | None = None
+    configuration: str | None = None
+    sources: dict[str, str] = Field({}, description="digests of the weights attacks were transferred from, by model")
+    n: int
+    norm: Norm = "linf"
+    eps: float
+    criterion: str
+    precision: str | None = None
+    natural: dict[str, Any] = {}
+    white_box: dict[str, Any] = {}
+    failed: list[str] = []
+    checks: dict[str, CheckFinding]
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+class CheckResult(BaseModel):
+    """A gradient-masking check. Passing proves nothing; failing says that the figures are not to be trusted."""
+
+    name: str
+    title: str
+    passed: bool | None = Field(description="null: it does not apply to this model")
+    statement: str = Field(description="what came out, in one sentence")
+
+
+class Checks(BaseModel):
+    """All checks of a model, on the first n images of its split."""
+
+    n: int
+    norm: Norm = "linf"
+    eps: float
+    criterion: str = Field(description="when one attack is taken to be stronger than another")
+    results: list[CheckResult]
+
+
+class Column(BaseModel):
+    key: str
+    title: str
+    description: str
+
+
+class RobustnessRow(BaseModel):
+    model: str
+    title: str
+    method: str
+    imgf: str | None = Field(None, description="name of a CIFS model's own; null for every other method")
+    dataset: str
+    arch: str
+    width: int | None = Field(None, description="null where the architecture has none")
+    epochs: int | None = Field(None, description="of its training, its start's included; null where that is not known")
+    norm: Norm = Field("linf", description="of ε and of every attack in the row")
+    eps: float = Field(description="the budget it was evaluated at")
+    trained_eps: float | None = Field(None, description="the budget it was trained at; null for a natural model")
+    split: str
+    n: int = Field(description="images; a cell with another n was measured on the first ones")
+    classes: list[str] = []
+    class_counts: list[int] | None = Field(None, description="images of each class among the n")
+    cells: dict[str, Cell]
+    strongest: str | None = Field(description="key of the column with the lowest accuracy among the attacks")
+    sweep: list[SweepEntry] = Field(description="every setting that was tried, for CAS and CIFS")
+    notes: list[str]
+    curves: Curves | None = None
+    last: LastCheckpoint | None = Field(None, description="null where it is the one kept, or was not measured")
+    more: MoreImages | None = Field(None, description="null where the row's own n are all that was measured")
+    checks: Checks | None = Field(None, description="of gradient masking; null where `cifs check` did not run")
+
+
+class PaperRow(BaseModel):
+    """What the paper reports (arXiv 2102.05311): not measured here, and under its own attacks."""
+
+    source: str = Field(description="where the paper says so: its poster's table, or Figure 2")
+    title: str
+    method: str
+    imgf: str | None = None
+    dataset: str
+    arch: str
+    width: int
+    epochs: int
+    eps: float
+    accuracy: dict[str, float] = Field(description="fractions, by the key of a column; without intervals")
+    strongest: str | None = Field(description="key of the column the poster underlines; null where it tells but one")
+
+
+class RobustnessTable(BaseModel):
+    columns: list[Column]
+    rows: list[RobustnessRow] = Field(description="measured here")
+    paper: list[PaperRow] = Field([], description="of the same data set, or of all; within a network the poster first")
+
+
+# ---- two models -----------------------------------------------------------------------------------------------------
+
+
+class ComparedOutcomes(BaseModel):
+    """Two models on the first n images, those both were measured on."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    n: int
+    first: float = Field(description="accuracy of the first model, as a fraction")
+    second: float
+    only_first: int = Field(description="images only the first model withstands the attack on")
+    only_second: int
+    low: float = Field(description="lower end of the 95 % interval of first − second (Bonett and Price 2012)")
+    high: float
+    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
+
+
+class ComparedColumn(ComparedOutcomes):
+    """Each under its own strongest attack."""
+
+    column: str
+
+
+class ComparedSetting(ComparedOutcomes):
+    """The first under one setting of its sweep, the second under its strongest attack of the same column."""
+
+    column: str
+    settings: dict[str, Any]
+    counted: bool = Field(description="whether it is the first model's strongest, the one the table shows")
+
+
+class Comparison(BaseModel):
+    first: str
+    second: str
+    dataset: str
+    split: str
+    eps: float
+    columns: list[ComparedColumn]
+    settings: list[ComparedSetting] = Field(
+        [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
+    )
+
+
+# ---- what is known of a model ---------------------------------------------------------------------------------------
+
+
+class Provenance(Record):
+    """config.json's `info`: what is known of a checkpoint beside its architecture."""
+
+    title: str
+    dataset: str
+    method: str
+    eps: float | None = Field(None, description="budget of its adversarial training; null: natural training")
+    recipe: str | None = None
+    command: str | None = None
+    training: Mapping[str, Any] | None = Field(
+        None, description="the whole recipe, wall time, validation figures, library versions"
+    )
+    source: str | None = Field(None, description="where the weights come from, when they were not trained here")
