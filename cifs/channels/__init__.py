@@ -2,6 +2,7 @@
 
 from cifs.channels.activation import activation, active
 from cifs.channels.capture import capture, editing, intervene, layer_names
+from cifs.channels.example import Retelling, most_telling, retell, telling
 from cifs.channels.relevance import RELEVANCES, Relevance
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
@@ -13,6 +14,7 @@ __all__ = [
     "ClassMeans",
     "Estimate",
     "Relevance",
+    "Retelling",
     "Shift",
     "View",
     "activation",
@@ -22,5 +24,8 @@ __all__ = [
     "editing",
     "intervene",
     "layer_names",
+    "most_telling",
+    "retell",
+    "telling",
     "view",
 ]
