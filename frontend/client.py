@@ -24,6 +24,7 @@ from backend.schemas import (
     Comparison,
     DatasetInfo,
     Described,
+    Example,
     Health,
     InterveneRequest,
     InterveneResponse,
@@ -121,6 +122,9 @@ class Client:
         return self._get(
             f"/models/{model}/channel-statistics", ChannelStatistics, **{"class": class_index, "layer": layer}
         )
+
+    def example(self, model: str, dataset: str) -> Example:
+        return self._get(f"/models/{model}/example", Example, dataset=dataset)
 
     def attack(self, request: AttackRequest) -> AttackResponse:
         return self._post("/attack", request, AttackResponse)

@@ -16,3 +16,8 @@ def keep_most_relevant(relevance: Sequence[float], share: float) -> list[float]:
     mask = np.zeros(len(g))
     mask[np.argsort(-g, kind="stable")[: max(1, round(share * len(g)))]] = 1.0
     return mask.tolist()
+
+
+def shuffled(mask: Sequence[float], seed: int = 0) -> list[float]:
+    """The same multipliers on channels drawn at random: the control."""
+    return np.random.default_rng(seed).permutation(np.asarray(mask)).tolist()

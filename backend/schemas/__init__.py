@@ -35,6 +35,7 @@ from backend.schemas.channels import (
     MapsResponse,
     MapsResult,
 )
+from backend.schemas.example import Example
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.problem import Problem, ProblemError
 from backend.schemas.robustness import (
@@ -83,6 +84,7 @@ __all__ = [
     "Described",
     "EncodedImage",
     "Estimate",
+    "Example",
     "Health",
     "ImageRef",
     "InterveneRequest",

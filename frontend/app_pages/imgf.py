@@ -10,20 +10,21 @@ from frontend.components.predictions import show_twins
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
 from frontend.components.schema_form import sliders
-from frontend.components.selection import importance_of, show_road
+from frontend.components.selection import importance_of, show_road, target_words
 
 OWN = "own"
 
 
 def page(lab: Lab) -> None:
-    st.title("From relevance to importance")
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
+        st.title("From relevance to importance", width="content", anchor=False)
+        scene = pick_scene(lab)
     st.markdown(
         "CIFS multiplies each channel by an importance **m = IMGF(g)**: the higher its relevance *g*, the more. How "
         "much is left where *g* is negative depends on T or α: next to nothing where T is small or α large, almost as "
         "much as elsewhere where T is large or α small. Move a parameter and see which channels get through, for this "
         "image and for its attacked twin."
     )
-    scene = pick_scene(lab)
     if scene is None:
         return
     twins, choice = st.columns([1, 2], gap="large")
@@ -57,8 +58,8 @@ def show_imgf(lab: Lab, scene: Scene, imgf: Choice | None) -> None:
     if info is None:
         st.info("The backend gave no importance for this layer.")
         return
-    show_road(info, response)
+    show_road(info, response, target_words(scene))
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     page(connect())

@@ -112,5 +112,5 @@ def tell_missing(rows: Sequence[RobustnessRow], suite: str = "") -> None:
         st.info(f"Not measured yet; these commands do it: {commands}", icon=EMPTY)
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     page(connect())

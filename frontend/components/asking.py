@@ -1,5 +1,7 @@
 """Questions about a scene, asked with a spinner because an attack takes its time."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from backend.schemas import (
@@ -13,6 +15,7 @@ from backend.schemas import (
     MapsRequest,
     MapsResult,
 )
+from frontend.captions import attack_title
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
 
@@ -34,16 +37,7 @@ def ask_maps(lab: Lab, scene: Scene, channel: int) -> MapsResult:
         return lab.maps(MapsRequest(**scene.place, channels=[channel])).results[0]
 
 
-def ask_intervention(lab: Lab, scene: Scene, mask: list[float]) -> InterveneResult:
+def ask_interventions(lab: Lab, scene: Scene, masks: Sequence[list[float]]) -> list[InterveneResult]:
+    """One answer a mask."""
     with st.spinner("Asking again, under the mask …", show_time=True):
-        return lab.intervene(InterveneRequest(**scene.place, mask=mask)).results[0]
-
-
-def attack_title(attack: Choice) -> str:
-    """As in "PGD, ε = 0.1, 20 steps"."""
-    given = attack.parameters
-    steps = given.get("steps", 1)
-    parts = [attack.name.upper()]
-    parts += [f"ε = {given['eps']}"] if "eps" in given else []
-    parts += [f"{steps} steps"] if steps != 1 else []
-    return ", ".join(parts)
+        return [lab.intervene(InterveneRequest(**scene.place, mask=mask)).results[0] for mask in masks]
