@@ -19,6 +19,7 @@ from PIL import Image
 
 from backend import schemas
 from backend.schemas import DatasetImage, ImageRef, Prediction
+from tests.frontend.fake_laboratory import laboratory
 
 CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -367,6 +368,7 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
             settings=settings if "cifs" in first or "cas" in first else [],
         )
 
+    app.include_router(laboratory)
     return app
 
 
