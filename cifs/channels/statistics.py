@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cifs.attacks import Linf, perturb
+from cifs.attacks import Attack, perturb
 from cifs.channels.activation import active
 from cifs.channels.relevance import RELEVANCES
 from cifs.channels.shift import Shift, bootstrap, image_shift
@@ -127,7 +127,7 @@ class ChannelStatistics:
 def channel_statistics(
     model: CNN,
     batches: Iterable[Images],
-    attack: Linf,
+    attack: Attack,
     *,
     dataset: str,
     split: str,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich.table import Table
 
-from cifs.attacks import ATTACKS, STAGES
+from cifs.attacks import ATTACKS, STAGES, GradientAttack
 from cifs.card import write_card
 from cifs.cli.arguments import budget_of, evaluated, load, more_images, parameters
 from cifs.cli.compare import by_title, print_compared
@@ -168,6 +168,7 @@ def _curves(table: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
     """Of the strongest PGD-20 that the table found."""
     strongest = dict(table["cells"]["pgd20"]["settings"])
     attack = configure(ATTACKS, strongest.pop("name"), strongest)
+    assert isinstance(attack, GradientAttack)  # as every column's is
     return evaluation.curves(attack)
 
 

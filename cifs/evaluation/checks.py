@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cifs import __version__
-from cifs.attacks import CW, FGSM, PGD, Linf, Step, perturb, square, survives
+from cifs.attacks import CW, FGSM, PGD, GradientAttack, Step, perturb, square, survives
 from cifs.data import Images
 from cifs.errors import InvalidParameter
 from cifs.evaluation.evaluate import pack, unpack
@@ -32,6 +32,7 @@ from cifs.files import write_json
 from cifs.models import CNN
 from cifs.modes import eval_mode, frozen
 from cifs.precision import Precision, device_of
+from cifs.progress import Progress
 from cifs.registry import Registry, described, settings
 
 CHANCE = 0.05
@@ -167,7 +168,7 @@ class Bench:
         """(N,) bool: which images the model is right about."""
         return self._standing("natural images", "natural", self._right)
 
-    def transferred(self, source: str, attack: Linf) -> Tensor:
+    def transferred(self, source: str, attack: GradientAttack) -> Tensor:
         """(N,) bool: which images the model is right about after the attack on that source, in float32."""
 
         def judge(x: Tensor, y: Tensor) -> Tensor:
@@ -176,26 +177,26 @@ class Bench:
         return self._standing(f"{_named(attack)} on {source}", f"{source} {json.dumps(attack.resolved())}", judge)
 
     @property
-    def tries(self) -> list[Linf]:
+    def tries(self) -> list[GradientAttack]:
         """PGD-20 in every setting the table tries on this model."""
         attack = PGD(eps=self.eps, steps=20)
         return settings_to_try(self.model, attack) if isinstance(self.model, CNN) else [attack]
 
     @cached_property
-    def pgd(self) -> Linf:
+    def pgd(self) -> GradientAttack:
         """The strongest of them."""
         return self.strongest(self.tries)[0]
 
     @cached_property
-    def white_box(self) -> tuple[Linf, Tensor]:
+    def white_box(self) -> tuple[GradientAttack, Tensor]:
         """The strongest white-box attack, PGD-20 or C&W, and (N,) bool which images withstand it."""
         cw = replace(CW(eps=self.eps), beta=self.pgd.beta, through_mask=self.pgd.through_mask)
         return self.strongest([self.pgd, cw])
 
-    def strongest(self, attacks: Sequence[Linf]) -> tuple[Linf, Tensor]:
+    def strongest(self, attacks: Sequence[GradientAttack]) -> tuple[GradientAttack, Tensor]:
         return min(((attack, self.robust(attack)) for attack in attacks), key=lambda pair: int(pair[1].sum()))
 
-    def robust(self, attack: Linf, among: Tensor | None = None) -> Tensor:
+    def robust(self, attack: GradientAttack, among: Tensor | None = None) -> Tensor:
         """(N,) bool: which images withstand the attack; of those `among`, the others do not."""
         setting = f"{_named(attack)}, β = {attack.beta:g}, ε = {attack.eps:.4g}"
         key = json.dumps(attack.resolved()) if among is None else None
@@ -350,13 +351,13 @@ class BlackBox:
         doing = f"Square, {self.queries} queries"
         for part, x, y in bench.batches(doing):
 
-            def note(query: int, margin: Tensor, first: int = int(part[0])) -> None:
-                if query % 20 == 0:  # often enough to be stopped by, seldom enough to cost nothing
-                    bench.note(f"{doing}: {query}", first, len(bench.images))
+            def note(progress: Progress, first: int = int(part[0])) -> None:
+                if progress.done % 20 == 0:  # often enough to be stopped by, seldom enough to cost nothing
+                    bench.note(f"{doing}: {progress.done}", first, len(bench.images))
 
             # In float32: bf16 rounds the margin away on which a random search feeds.
             standing[part] = square(
-                bench.model, x, y, eps=bench.eps, queries=self.queries, seed=self.seed + int(part[0]), record=note
+                bench.model, x, y, eps=bench.eps, queries=self.queries, seed=self.seed + int(part[0]), report=note
             ).robust.cpu()
         black = {"name": "square", "eps": bench.eps, "queries": self.queries, "p": 0.8, "seed": self.seed}
         return _compared("Square", black, standing, _named(attack), attack.resolved(), white)
@@ -491,6 +492,6 @@ def percent(standing: Tensor) -> str:
     return f"{100 * float(standing.double().mean()):.1f} %"
 
 
-def _named(attack: Linf) -> str:
+def _named(attack: GradientAttack) -> str:
     mask = " through the mask" if attack.through_mask else ""
     return f"{attack.resolved()['name'].upper()}-{attack.steps}{mask}"

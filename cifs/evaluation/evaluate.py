@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifs.attacks import MAXIMISING, STAGES, Linf, autoattack, check_stages, fooled_at, survives
+from cifs.attacks import MAXIMISING, STAGES, GradientAttack, autoattack, check_stages, fooled_at, survives
 from cifs.data import Images
 from cifs.errors import CheckpointError
 from cifs.evaluation.interval import wilson
@@ -77,7 +77,7 @@ class Evaluation:
         chosen = [COLUMNS[key] for key in columns]
         cells: dict[str, Any] = {}
         sweep: list[dict[str, Any]] = []
-        strongest: dict[str, Linf] = {}
+        strongest: dict[str, GradientAttack] = {}
         natural = self._measure("natural", None)
         worst = self._bits(natural)
         for column in chosen:
@@ -114,7 +114,7 @@ class Evaluation:
             "device": str(device_of(self.model)),
         }
 
-    def curves(self, attack: Linf) -> dict[str, Any]:
+    def curves(self, attack: GradientAttack) -> dict[str, Any]:
         """Accuracy against ε, and against steps at this ε, of one attack (its step stays the same share of ε).
 
         The balls are nested, so an image that fell within a small ε counts as fallen within every larger one.
@@ -198,7 +198,7 @@ class Evaluation:
         counts = self._counts(self._in_batches(column, None, attack, among=standing))
         return {**counts, "settings": settings, "remarks": [*remarks], "seconds": round(time.monotonic() - began, 1)}
 
-    def _try(self, key: str, tries: Sequence[Linf]) -> tuple[list[dict[str, Any]], int]:
+    def _try(self, key: str, tries: Sequence[GradientAttack]) -> tuple[list[dict[str, Any]], int]:
         """What each setting leaves standing, and which one of those measured on all images is the strongest."""
         few = self.sweep if len(tries) > FINALISTS else None
         entries = [self._measure(key, settings, n=few) for settings in tries]
@@ -208,7 +208,7 @@ class Evaluation:
         return entries, min(finalists, key=lambda i: entries[i]["correct"])
 
     def _measure(
-        self, column: str, attack: Linf | None, *, n: int | None = None, among: Tensor | None = None
+        self, column: str, attack: GradientAttack | None, *, n: int | None = None, among: Tensor | None = None
     ) -> dict[str, Any]:
         """A cell with its settings, on the first n images; those not `among` count as fallen."""
         settings = None if attack is None else attack.resolved()
@@ -289,7 +289,7 @@ class Evaluation:
             write_json(self.partial, {"identity": self._identity(), "done": self.done})
 
 
-def _with(attack: Linf, found: Linf) -> Linf:
+def _with(attack: GradientAttack, found: GradientAttack) -> GradientAttack:
     """The attack with β_atk and the mask mode of a setting that was found strongest."""
     return replace(attack, beta=found.beta, through_mask=found.through_mask)
 

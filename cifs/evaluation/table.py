@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from cifs.attacks import CW, FGSM, PGD, Linf
+from cifs.attacks import CW, FGSM, PGD, GradientAttack
 from cifs.models import CNN
 from cifs.registry import Registry
 from cifs.selection import MLPProbe
@@ -17,7 +17,7 @@ class Column:
     key: str
     title: str
     description: str
-    attack: Callable[[float], Linf] | None  # of ε; None: natural images, or derived from the other columns
+    attack: Callable[[float], GradientAttack] | None  # of ε; None: natural images, or derived from the other columns
     settings_of: str | None = None  # take the strongest setting of this column's sweep instead of sweeping
 
 
@@ -25,7 +25,11 @@ COLUMNS: Registry[Column] = Registry("column")
 
 
 def _column(
-    key: str, title: str, description: str, attack: Callable[[float], Linf] | None, settings_of: str | None = None
+    key: str,
+    title: str,
+    description: str,
+    attack: Callable[[float], GradientAttack] | None,
+    settings_of: str | None = None,
 ) -> None:
     COLUMNS.register(key)(Column(key, title, description, attack, settings_of))
 
@@ -41,7 +45,7 @@ _column("autoattack", "+ AutoAttack", "of the first images, those that withstand
 TABLE = tuple(key for key in COLUMNS if key != "autoattack")  # Table 1 and what follows from it
 
 
-def settings_to_try(model: CNN, attack: Linf) -> list[Linf]:
+def settings_to_try(model: CNN, attack: GradientAttack) -> list[GradientAttack]:
     """The attack itself; on a model with probes also every β_atk, and through the importance maps if that matters."""
     if not model.modified:
         return [attack]

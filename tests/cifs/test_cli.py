@@ -10,7 +10,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from cifs.attacks import ATTACKS, Linf
+from cifs.attacks import ATTACKS, GradientAttack
 from cifs.channels import ChannelStatistics
 from cifs.cli import app
 from cifs.data import load_images
@@ -252,7 +252,7 @@ def test_what_another_process_kept_meanwhile_is_not_lost(
     path = zoo.entry("tiny-plain").evaluation_path
     curves = Evaluation.curves
 
-    def measured_while_another_writes(self: Evaluation, attack: Linf) -> dict[str, Any]:
+    def measured_while_another_writes(self: Evaluation, attack: GradientAttack) -> dict[str, Any]:
         found = curves(self, attack)
         write_json(path, json.loads(path.read_text()) | changed)
         return found
