@@ -1,18 +1,17 @@
 """Accuracies with their 95 % intervals: the table as bars, and the sweep of the attack's β."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend.schemas import Cell, RobustnessRow, RobustnessTable
-from frontend.figures.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL, NEUTRAL
-from frontend.figures.layout import compact
-from frontend.groups import labels
+from cifs.plot.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL
+from cifs.plot.labels import labels, settings_label
+from cifs.plot.layout import WHISKERS, compact
+from cifs.records import Cell, RobustnessRow, RobustnessTable
 
 
-class Bars(NamedTuple):
+class AttackBars(NamedTuple):
     """One column of the table: accuracies in per cent, one a model."""
 
     title: str
@@ -22,22 +21,20 @@ class Bars(NamedTuple):
     below: list[float]
 
 
-WHISKERS = {"thickness": 2, "width": 4, "color": NEUTRAL}
-
-
 class RobustnessInfo(NamedTuple):
     models: list[str]
-    bars: list[Bars]
+    bars: list[AttackBars]
 
 
 def robustness_info(table: RobustnessTable) -> RobustnessInfo:
+    """Accuracies of every model under every column; None where one was not measured."""
     attacks = [column.key for column in table.columns if column.key != "natural"]
     bars = []
     for column in table.columns:
         cells = [row.cells.get(column.key) for row in table.rows]
         colour = NATURAL if column.key == "natural" else ATTACK_SHADES[attacks.index(column.key) % len(ATTACK_SHADES)]
         bars.append(
-            Bars(
+            AttackBars(
                 title=column.title,
                 colour=colour,
                 accuracy=[None if cell is None else 100 * cell.accuracy for cell in cells],
@@ -57,6 +54,7 @@ def _below(cell: Cell | None) -> float:
 
 
 def robustness_figure(info: RobustnessInfo) -> go.Figure:
+    """A group of bars for each model, with 95 % intervals."""
     figure = go.Figure()
     for bars in info.bars:
         figure.add_bar(
@@ -80,6 +78,7 @@ class SweepPoint(NamedTuple):
 
 
 def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
+    """Every setting of the attack the model was measured under."""
     return [
         SweepPoint(
             label=settings_label(entry.settings or {}), column=entry.column, n=entry.n, accuracy=100 * entry.accuracy,
@@ -87,12 +86,6 @@ def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
         )
         for entry in row.sweep
     ]  # fmt: skip
-
-
-def settings_label(settings: Mapping[str, Any]) -> str:
-    """What sets one setting of a sweep apart."""
-    label = f"β = {float(settings['beta']):g}".replace("inf", "∞") if "beta" in settings else "no β"  # JSON says "inf"
-    return label + (", through the map" if settings.get("through_mask") else "")
 
 
 def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from backend.schemas import RobustnessRow
-from frontend.figures.colours import SEQUENTIAL, ink
-from frontend.figures.layout import compact
-from frontend.groups import labels
+from cifs.plot.colours import SEQUENTIAL, ink
+from cifs.plot.labels import labels
+from cifs.plot.layout import compact
+from cifs.records import RobustnessRow
 
 
 class ByClassInfo(NamedTuple):
@@ -41,6 +41,7 @@ def _shares(row: RobustnessRow, column: str) -> list[float | None]:
 
 
 def by_class_figure(info: ByClassInfo) -> go.Figure:
+    """A heatmap, a row for each model, its accuracies (%) written in the cells."""
     figure = go.Figure()
     figure.add_heatmap(
         z=info.accuracy, x=info.classes, y=info.models, customdata=info.images, xgap=2, ygap=2,
