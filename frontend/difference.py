@@ -1,6 +1,7 @@
 """What a paired comparison of two models says, in a table and in plain words."""
 
-from backend.schemas import ComparedColumn, ComparedOutcomes, Comparison
+from cifs.plot.margin import points
+from cifs.records import ComparedColumn, Comparison
 from frontend.export import Entry, PrintedRow, PrintedTable
 
 CHANCE = 0.05
@@ -35,10 +36,6 @@ def _sentence(column: ComparedColumn, title: str, first: str, second: str) -> st
         return f"**Neither is shown to be more robust** {under}: the difference of {points(column):+.2f} may be chance."
     better, worse = (first, second) if column.first > column.second else (second, first)
     return f"**{better} is more robust than {worse}** {under}: by {abs(points(column)):.2f} points."
-
-
-def points(column: ComparedOutcomes) -> float:
-    return 100 * (column.first - column.second)
 
 
 def p_text(p: float) -> str:

@@ -10,9 +10,9 @@ from html import escape
 from typing import Literal, NamedTuple
 
 from backend.schemas import Cell, Column, PaperRow, RobustnessRow, RobustnessTable
+from cifs.plot.labels import eps_text, labels
 from frontend import paper
 from frontend.autoattack import remark
-from frontend.groups import eps_text, labels
 
 
 class Entry(NamedTuple):

@@ -5,9 +5,9 @@ from itertools import groupby
 import streamlit as st
 
 from backend.schemas import RobustnessRow, RobustnessTable
+from cifs.plot.labels import eps_text, labels
+from cifs.plot.robustness import sweep_figure, sweep_info
 from frontend.export import DOWNLOADS, PrintedTable, printed, printed_paper, to_html
-from frontend.figures.robustness import sweep_figure, sweep_info
-from frontend.groups import eps_text, labels
 
 STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }

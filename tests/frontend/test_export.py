@@ -16,9 +16,10 @@ from backend.schemas import (
     RobustnessRow,
     RobustnessTable,
 )
+from cifs.plot.labels import eps_text, labels
 from frontend.difference import printed_difference, verdict
 from frontend.export import DOWNLOADS, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
-from frontend.groups import eps_text, groups, labels
+from frontend.groups import groups
 
 COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
 SOURCE = "measured here (width 16, 30 epochs, n = 1,000)"

@@ -1,17 +1,41 @@
 """How far an attack shifts NR and PR channels, model beside model: the claim of arXiv 2102.05311 as a number."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import plotly.graph_objects as go
 
-from backend.schemas import ChannelShift
-from frontend.figures.colours import NR, PR
-from frontend.figures.layout import compact
-from frontend.figures.robustness import WHISKERS
+from cifs.plot.colours import NR, PR
+from cifs.plot.layout import WHISKERS, compact
 
 
-class Bars(NamedTuple):
+class Interval(Protocol):
+    """A mean with its 95 % interval."""
+
+    @property
+    def mean(self) -> float: ...
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+class MeasuredShift(Protocol):
+    """REST's `ChannelShift` and `cifs.channels.Shift` alike."""
+
+    @property
+    def nr_over_activation(self) -> Interval | None: ...
+
+    @property
+    def pr_under_activation(self) -> Interval | None: ...
+
+    @property
+    def mean_activation(self) -> float: ...
+
+
+class ShiftBars(NamedTuple):
     """One kind of shift in per cent of the layer's mean natural activation, one a model."""
 
     name: str
@@ -22,12 +46,12 @@ class Bars(NamedTuple):
     below: list[float]
 
 
-def shift_info(shifts: Mapping[str, ChannelShift | None]) -> list[Bars]:
+def shift_info(shifts: Mapping[str, MeasuredShift | None]) -> list[ShiftBars]:
     """Of the models (by id) whose shift was measured."""
     kinds = (("NR over-activation", NR, "nr_over_activation"), ("PR under-activation", PR, "pr_under_activation"))
     all_bars = []
     for name, colour, field in kinds:
-        bars = Bars(name, colour, [], [], [], [])
+        bars = ShiftBars(name, colour, [], [], [], [])
         for model, shift in shifts.items():
             estimate = getattr(shift, field, None)
             if shift and estimate and shift.mean_activation:
@@ -40,7 +64,7 @@ def shift_info(shifts: Mapping[str, ChannelShift | None]) -> list[Bars]:
     return all_bars
 
 
-def shift_figure(info: list[Bars], titles: Mapping[str, str]) -> go.Figure:
+def shift_figure(info: list[ShiftBars], titles: Mapping[str, str]) -> go.Figure:
     """titles: model id → what to call it; two models may share a title."""
     figure = go.Figure()
     for bars in info:

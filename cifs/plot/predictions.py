@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from frontend.figures.layout import compact
+from cifs.plot.layout import compact
 
 
 class Belief(NamedTuple):

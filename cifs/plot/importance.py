@@ -7,14 +7,14 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend.schemas import ChannelsResponse, ChannelView
-from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
-from frontend.figures.layout import compact
+from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
+from cifs.plot.layout import compact
+from cifs.plot.reading import ChannelReading
 
 THICKNESS = (3.0, 1.5)  # natural below adversarial: where the two agree, both are seen
 
 
-class ImportanceView(NamedTuple):
+class ImportanceCurve(NamedTuple):
     """One input's channels, in the order of the natural relevance; each (C,)."""
 
     name: str
@@ -29,38 +29,50 @@ class ImportanceInfo(NamedTuple):
     channels: np.ndarray  # (C,) channel at each rank, the highest natural relevance first
     factor: float  # C for softmax, whose m_i sum to 1, so that 1 means unchanged on average; else 1
     own: bool  # the model's own m, of the relevance its probe assessed; else a what-if IMGF of the relevance asked for
-    views: list[ImportanceView]
+    curves: list[ImportanceCurve]
 
 
-def importance_info(response: ChannelsResponse) -> ImportanceInfo | None:
-    """Of the first image; None where the answer holds no importance."""
-    result = response.results[0]
-    if result.natural.importance is None:
+def importance_info(
+    natural: ChannelReading,
+    adversarial: ChannelReading | None = None,
+    *,
+    imgf: Mapping[str, Any] | None = None,
+    own: bool = True,
+) -> ImportanceInfo | None:
+    """Of one image and its attacked twin; None where the layer has no importance.
+
+    imgf: the function that made m, by name and parameters. own: whether it is the model's, of what its probe assessed.
+    """
+    if natural.importance is None:
         return None
-    own = response.importance_source == "model"
-    order = np.argsort(-_relevance(result.natural, own), kind="stable")
-    factor = importance_factor(response.imgf, len(order))
-    named = (("natural", NATURAL, result.natural), ("adversarial", ADVERSARIAL, result.adversarial))
-    views = [_view(name, colour, view, own, order, factor) for name, colour, view in named if view is not None]
-    return ImportanceInfo(order, factor, own, views)
+    order = np.argsort(-_relevance(natural, own), kind="stable")
+    factor = importance_factor(imgf, len(order))
+    named = (("natural", NATURAL, natural), ("adversarial", ADVERSARIAL, adversarial))
+    curves = [
+        _curve(name, colour, reading, own, order, factor) for name, colour, reading in named if reading is not None
+    ]
+    return ImportanceInfo(order, factor, own, curves)
 
 
-def _relevance(view: ChannelView, own: bool) -> np.ndarray:
+def _relevance(reading: ChannelReading, own: bool) -> np.ndarray:
     """The g that m was made of: what the model itself assessed, or what was asked for."""
-    return np.asarray(view.assessed if own and view.assessed is not None else view.relevance, dtype=float)
+    return np.asarray(reading.assessed if own and reading.assessed is not None else reading.relevance, dtype=float)
 
 
 def importance_factor(imgf: Mapping[str, Any] | None, channels: int) -> float:
+    """What m is multiplied by on charts, so that 1 means unchanged (on average, where the m_i share a fixed sum)."""
     sums_to_one = imgf is not None and imgf.get("name") == "softmax" and not imgf.get("per_channel")
     return float(channels) if sums_to_one else 1.0
 
 
-def _view(name: str, colour: str, view: ChannelView, own: bool, order: np.ndarray, factor: float) -> ImportanceView:
-    importance = np.asarray(view.importance, dtype=float)
-    activation = np.asarray(view.activation, dtype=float)
-    selected = importance * activation if view.selected is None else np.asarray(view.selected, dtype=float)
-    return ImportanceView(
-        name, colour, _relevance(view, own)[order], factor * importance[order], activation[order],
+def _curve(
+    name: str, colour: str, reading: ChannelReading, own: bool, order: np.ndarray, factor: float
+) -> ImportanceCurve:
+    importance = np.asarray(reading.importance, dtype=float)
+    activation = np.asarray(reading.activation, dtype=float)
+    selected = importance * activation if reading.selected is None else np.asarray(reading.selected, dtype=float)
+    return ImportanceCurve(
+        name, colour, _relevance(reading, own)[order], factor * importance[order], activation[order],
         factor * selected[order],
     )  # fmt: skip
 
@@ -72,7 +84,7 @@ def importance_label(info: ImportanceInfo) -> str:
 def curve_figure(info: ImportanceInfo) -> go.Figure:
     """m against g, each point a channel, joined to the function's curve."""
     figure = go.Figure()
-    for view, thickness in zip(info.views, THICKNESS, strict=False):
+    for view, thickness in zip(info.curves, THICKNESS, strict=False):
         order = np.argsort(view.relevance)
         figure.add_scatter(
             x=view.relevance[order], y=view.importance[order], customdata=info.channels[order], name=view.name,
@@ -90,7 +102,7 @@ def curve_figure(info: ImportanceInfo) -> go.Figure:
 
 def _mark_unchanged(figure: go.Figure, info: ImportanceInfo, **where: int) -> None:
     """A line at 1, where a channel passes unchanged, if anything comes near it."""
-    if max(view.importance.max() for view in info.views) > 0.5:
+    if max(view.importance.max() for view in info.curves) > 0.5:
         figure.add_hline(y=1, line={"color": NEUTRAL, "dash": "dot", "width": 1}, **where)
 
 
@@ -100,7 +112,7 @@ def road_figure(info: ImportanceInfo) -> go.Figure:
     titles = ("relevance g", f"importance {importance_label(info)}", "activation: before", after)
     figure = make_subplots(rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=titles)
     ranks = np.arange(len(info.channels))
-    for view, thickness in zip(info.views, THICKNESS, strict=False):
+    for view, thickness in zip(info.curves, THICKNESS, strict=False):
         for row, values in enumerate((view.relevance, view.importance, view.activation, view.selected), start=1):
             figure.add_scatter(
                 x=ranks, y=values, customdata=info.channels, name=view.name, legendgroup=view.name, showlegend=row == 1,

@@ -5,7 +5,6 @@ import pytest
 
 from backend.schemas import (
     Cell,
-    ChannelMaps,
     ChannelShift,
     ChannelsResponse,
     Column,
@@ -17,17 +16,18 @@ from backend.schemas import (
     SweepEntry,
     TrajectoryStep,
 )
-from frontend.figures.activations import activation_figure, activation_info, shift
-from frontend.figures.by_class import by_class_figure, by_class_info
-from frontend.figures.colours import METHODS
-from frontend.figures.curves import curve_info, eps_figure, steps_figure
-from frontend.figures.importance import curve_figure, importance_factor, importance_info, road_figure
-from frontend.figures.maps import maps_figure, maps_info
-from frontend.figures.margin import margin_figure, margins, setting_margin_figure, setting_margins
-from frontend.figures.predictions import Belief, probability_figure, probability_info
-from frontend.figures.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
-from frontend.figures.shift import shift_figure, shift_info
-from frontend.figures.trajectory import trajectory_figure, trajectory_info
+from cifs.plot.activation import activation_figure, activation_info, mean_shift
+from cifs.plot.by_class import by_class_figure, by_class_info
+from cifs.plot.colours import METHODS
+from cifs.plot.curves import curve_info, eps_figure, steps_figure
+from cifs.plot.importance import curve_figure, importance_factor, road_figure
+from cifs.plot.maps import maps_figure, maps_info
+from cifs.plot.margin import margin_figure, margins, setting_margin_figure, setting_margins
+from cifs.plot.predictions import Belief, probability_figure, probability_info
+from cifs.plot.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
+from cifs.plot.shift import shift_figure, shift_info
+from cifs.plot.trajectory import trajectory_figure, trajectory_info
+from frontend.components.selection import importance_of
 from frontend.masks import damp_nr, keep_most_relevant
 
 G = [0.2, -0.5, 0.0, 0.9]
@@ -43,7 +43,7 @@ def test_channels_stand_in_order_of_relevance_with_zero_among_the_nr() -> None:
 
 
 def test_the_shift_is_the_mean_over_each_kind_of_channel() -> None:
-    found = shift(activation_info(G, NATURAL, ADVERSARIAL))
+    found = mean_shift(activation_info(G, NATURAL, ADVERSARIAL))
     assert found is not None
     assert found.nr_over_activation == pytest.approx(0.75)  # (4 + 2.5)/2 − (3 + 2)/2
     assert found.pr_under_activation == pytest.approx(0.75)  # (4 + 1)/2 − (3 + 0.5)/2
@@ -51,13 +51,13 @@ def test_the_shift_is_the_mean_over_each_kind_of_channel() -> None:
 
 
 def test_there_is_no_shift_without_an_attack() -> None:
-    assert shift(activation_info(G, NATURAL, None)) is None
+    assert mean_shift(activation_info(G, NATURAL, None)) is None
 
 
 @pytest.mark.parametrize("g", [[1.0, 2.0], [-1.0, 0.0]])
 def test_a_layer_with_one_kind_of_channel_alone_is_drawn(g: list[float]) -> None:
     info = activation_info(g, [1.0, 2.0], [2.0, 1.0])
-    assert shift(info) is not None
+    assert mean_shift(info) is not None
     assert activation_figure(info).data
 
 
@@ -103,19 +103,19 @@ def test_the_trajectory_knows_when_the_label_was_lost() -> None:
         for k in range(3)
     ]
     info = trajectory_info(steps, label=0)
-    assert (info.flipped_at, info.label_probability) == (2, [1.0, 0.5, 0.0])
+    assert (info.fooled_at, info.probability) == (2, [1.0, 0.5, 0.0])
     assert list(trajectory_figure(info, ["a", "b"]).data[0].y) == [0.0, 1.0, 2.0]
-    assert trajectory_info(steps[:2], label=0).flipped_at is None
+    assert trajectory_info(steps[:2], label=0).fooled_at is None
 
 
 def test_both_maps_share_one_colour_scale() -> None:
-    figure = maps_figure(maps_info(ChannelMaps(channel=7, natural=[[0.0, 1.0]], adversarial=[[2.0, 5.0]])))
+    figure = maps_figure(maps_info(7, [[0.0, 1.0]], [[2.0, 5.0]]))
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0.0, 5.0)
     assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
 
 
 def test_a_silent_channel_has_a_scale_too() -> None:
-    info = maps_info(ChannelMaps(channel=0, natural=[[0.0]], adversarial=None))
+    info = maps_info(0, [[0.0]])
     assert info.low < info.high
     assert len(maps_figure(info).data) == 1
 
@@ -139,10 +139,10 @@ def channels_response(importance: list[float] | None, imgf: str, source: str = "
 
 def test_softmax_importance_is_shown_so_that_one_means_unchanged_on_average() -> None:
     m = (np.exp(G) / np.exp(G).sum()).tolist()
-    info = importance_info(channels_response(m, "softmax"))
+    info = importance_of(channels_response(m, "softmax"))
     assert info is not None
-    assert info.views[0].importance.mean() == pytest.approx(1.0)
-    assert info.views[0].selected == pytest.approx(info.views[0].importance * info.views[0].activation)
+    assert info.curves[0].importance.mean() == pytest.approx(1.0)
+    assert info.curves[0].selected == pytest.approx(info.curves[0].importance * info.curves[0].activation)
 
 
 def test_other_importance_is_shown_as_it_is() -> None:
@@ -152,7 +152,7 @@ def test_other_importance_is_shown_as_it_is() -> None:
 
 
 def test_the_curve_and_the_road_hold_every_channel_of_both_inputs() -> None:
-    info = importance_info(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid"))
+    info = importance_of(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid"))
     assert info is not None
     assert list(curve_figure(info).data[0].x) == sorted(G)
     assert len(road_figure(info).data) == 8
@@ -161,13 +161,13 @@ def test_the_curve_and_the_road_hold_every_channel_of_both_inputs() -> None:
 
 def test_the_model_s_own_importance_is_drawn_against_the_relevance_it_assessed_itself() -> None:
     for source, shown in (("request", G), ("model", ASSESSED)):
-        info = importance_info(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid", source))
+        info = importance_of(channels_response([0.1, 0.2, 0.3, 0.4], "sigmoid", source))
         assert info is not None
         assert list(curve_figure(info).data[0].x) == sorted(shown)
 
 
 def test_a_plain_layer_has_no_importance_to_show() -> None:
-    assert importance_info(channels_response(None, "softmax")) is None
+    assert importance_of(channels_response(None, "softmax")) is None
 
 
 def cell(accuracy: float) -> Cell:

@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 
 import plotly.graph_objects as go
 
-from backend.schemas import RobustnessRow
-from frontend.figures.colours import METHODS, NEUTRAL, translucent
-from frontend.figures.layout import compact
-from frontend.groups import eps_text, labels
+from cifs.plot.colours import NEUTRAL, method_colour, translucent
+from cifs.plot.labels import eps_text, labels
+from cifs.plot.layout import compact
+from cifs.records import RobustnessRow
 
 Axis = Literal["eps", "steps"]
 DASHES = ("solid", "dash", "dot", "dashdot")  # models of one method share its colour
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
 
 def curve_info(rows: Sequence[RobustnessRow], axis: Axis) -> list[Curve]:
     """Of those models that have curves."""
-    names, seen, curves = labels(rows), Counter[str](), []
+    names, of_method, curves = labels(rows), Counter[str](), []
     for row in rows:
         if row.curves is None:
             continue
@@ -37,7 +37,7 @@ def curve_info(rows: Sequence[RobustnessRow], axis: Axis) -> list[Curve]:
             Curve(
                 model=names[row.model],
                 method=row.method,
-                dash=DASHES[seen[row.method] % len(DASHES)],
+                dash=DASHES[of_method[row.method] % len(DASHES)],
                 eps=row.eps,
                 x=[getattr(point, axis) for point in points],
                 accuracy=[100 * point.accuracy for point in points],
@@ -45,7 +45,7 @@ def curve_info(rows: Sequence[RobustnessRow], axis: Axis) -> list[Curve]:
                 high=[100 * point.high for point in points],
             )
         )
-        seen[row.method] += 1
+        of_method[row.method] += 1
     return curves
 
 
@@ -73,13 +73,13 @@ def _figure(curves: Sequence[Curve]) -> go.Figure:
     for curve in curves:
         figure.add_scatter(
             x=[*curve.x, *reversed(curve.x)], y=[*curve.high, *reversed(curve.low)], fill="toself", mode="none",
-            fillcolor=translucent(METHODS[curve.method], 0.08), hoverinfo="skip", legendgroup=curve.model,
+            fillcolor=translucent(method_colour(curve.method), 0.08), hoverinfo="skip", legendgroup=curve.model,
             showlegend=False,
         )  # fmt: skip
     for rank, curve in sorted(enumerate(curves), key=lambda ranked: ranked[1].method == "vanilla"):
         figure.add_scatter(
             x=curve.x, y=curve.accuracy, name=curve.model, legendgroup=curve.model, legendrank=rank,
-            mode="lines+markers", line={"color": METHODS[curve.method], "dash": curve.dash}, marker={"size": 5},
+            mode="lines+markers", line={"color": method_colour(curve.method), "dash": curve.dash}, marker={"size": 5},
             customdata=list(zip(curve.low, curve.high, strict=True)),
             hovertemplate="%{x:.4g}: %{y:.2f} % (%{customdata[0]:.2f}–%{customdata[1]:.2f})"
             "<extra>%{fullData.name}</extra>",

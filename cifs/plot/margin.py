@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from backend.schemas import ComparedOutcomes, ComparedSetting, Comparison
-from frontend.difference import points
-from frontend.figures.colours import METHODS, NEUTRAL
-from frontend.figures.layout import compact
-from frontend.figures.robustness import WHISKERS, settings_label
+from cifs.plot.colours import NEUTRAL, method_colour
+from cifs.plot.labels import settings_label
+from cifs.plot.layout import WHISKERS, compact
+from cifs.records import ComparedOutcomes, ComparedSetting, Comparison
 
 
 class ColumnMargin(NamedTuple):
@@ -42,7 +41,7 @@ def margin_figure(margins: list[ColumnMargin], method: str, second: str) -> go.F
         )  # fmt: skip
     figure.add_scatter(
         x=titles, y=[m.difference for m in margins], name="measured here", mode="markers",
-        marker={"size": 11, "color": METHODS[method]},
+        marker={"size": 11, "color": method_colour(method)},
         error_y=WHISKERS | {"array": [m.above for m in margins], "arrayminus": [m.below for m in margins]},
         hovertemplate="%{x}: %{y:+.2f} points<extra></extra>",
     )  # fmt: skip
@@ -63,11 +62,16 @@ class SettingMargin(NamedTuple):
 
 def setting_margins(comparison: Comparison) -> dict[str, list[SettingMargin]]:
     """By column: the first model under each setting of its sweep, by β, against the second's strongest attack."""
-    found: dict[str, list[SettingMargin]] = {}
-    for tried in sorted(comparison.settings, key=_by_beta):
-        margin = SettingMargin(settings_label(tried.settings), *_with_whiskers(tried), tried.counted)
-        found.setdefault(tried.column, []).append(margin)
-    return found
+    by_column: dict[str, list[SettingMargin]] = {}
+    for setting in sorted(comparison.settings, key=_by_beta):
+        margin = SettingMargin(settings_label(setting.settings), *_with_whiskers(setting), setting.counted)
+        by_column.setdefault(setting.column, []).append(margin)
+    return by_column
+
+
+def points(compared: ComparedOutcomes) -> float:
+    """How far the first is ahead of the second, in points."""
+    return 100 * (compared.first - compared.second)
 
 
 def _with_whiskers(compared: ComparedOutcomes) -> tuple[float, float, float]:
@@ -76,9 +80,9 @@ def _with_whiskers(compared: ComparedOutcomes) -> tuple[float, float, float]:
     return ahead, 100 * compared.high - ahead, ahead - 100 * compared.low
 
 
-def _by_beta(tried: ComparedSetting) -> tuple[bool, float]:
+def _by_beta(setting: ComparedSetting) -> tuple[bool, float]:
     """Through the map last."""
-    return bool(tried.settings.get("through_mask")), float(tried.settings.get("beta", 0))
+    return bool(setting.settings.get("through_mask")), float(setting.settings.get("beta", 0))
 
 
 def setting_margin_figure(margins: list[SettingMargin], method: str, second: str) -> go.Figure:
@@ -89,7 +93,9 @@ def setting_margin_figure(margins: list[SettingMargin], method: str, second: str
         x=[m.difference for m in margins], y=[m.label for m in margins], mode="markers",
         hovertemplate="%{y}: %{x:+.2f} points<extra></extra>",
         marker={
-            "size": 11, "color": METHODS[method], "symbol": ["circle" if m.counted else "circle-open" for m in margins]
+            "size": 11,
+            "color": method_colour(method),
+            "symbol": ["circle" if m.counted else "circle-open" for m in margins],
         },
         error_x=WHISKERS | {"array": [m.above for m in margins], "arrayminus": [m.below for m in margins]},
     )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from frontend.figures.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, SEQUENTIAL, ink, translucent
+from cifs.plot.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, SEQUENTIAL, ink, translucent
 
 MEANINGS = {"natural": NATURAL, "adversarial": ADVERSARIAL, "PR": PR, "NR": NR}
 BACKGROUNDS = ["#FFFFFF", "#14181D"]  # of .streamlit/config.toml

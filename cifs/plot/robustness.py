@@ -1,18 +1,17 @@
 """Accuracies with their 95 % intervals: the table as bars, and the sweep of the attack's β."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend.schemas import Cell, RobustnessRow, RobustnessTable
-from frontend.figures.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL, NEUTRAL
-from frontend.figures.layout import compact
-from frontend.groups import labels
+from cifs.plot.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL
+from cifs.plot.labels import labels, settings_label
+from cifs.plot.layout import WHISKERS, compact
+from cifs.records import Cell, RobustnessRow, RobustnessTable
 
 
-class Bars(NamedTuple):
+class AttackBars(NamedTuple):
     """One column of the table: accuracies in per cent, one a model."""
 
     title: str
@@ -22,12 +21,9 @@ class Bars(NamedTuple):
     below: list[float]
 
 
-WHISKERS = {"thickness": 2, "width": 4, "color": NEUTRAL}
-
-
 class RobustnessInfo(NamedTuple):
     models: list[str]
-    bars: list[Bars]
+    bars: list[AttackBars]
 
 
 def robustness_info(table: RobustnessTable) -> RobustnessInfo:
@@ -37,7 +33,7 @@ def robustness_info(table: RobustnessTable) -> RobustnessInfo:
         cells = [row.cells.get(column.key) for row in table.rows]
         colour = NATURAL if column.key == "natural" else ATTACK_SHADES[attacks.index(column.key) % len(ATTACK_SHADES)]
         bars.append(
-            Bars(
+            AttackBars(
                 title=column.title,
                 colour=colour,
                 accuracy=[None if cell is None else 100 * cell.accuracy for cell in cells],
@@ -87,12 +83,6 @@ def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
         )
         for entry in row.sweep
     ]  # fmt: skip
-
-
-def settings_label(settings: Mapping[str, Any]) -> str:
-    """What sets one setting of a sweep apart."""
-    label = f"β = {float(settings['beta']):g}".replace("inf", "∞") if "beta" in settings else "no β"  # JSON says "inf"
-    return label + (", through the map" if settings.get("through_mask") else "")
 
 
 def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:

@@ -2,6 +2,10 @@
 
 import plotly.graph_objects as go
 
+from cifs.plot.colours import NEUTRAL
+
+WHISKERS = {"thickness": 2, "width": 4, "color": NEUTRAL}  # of a 95 % interval
+
 
 def compact(figure: go.Figure, *, height: int, legend: bool = True) -> go.Figure:
     """Small margins, the legend in a row above the chart, no drag-to-zoom in the way of a click."""

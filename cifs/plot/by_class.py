@@ -6,10 +6,10 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from backend.schemas import RobustnessRow
-from frontend.figures.colours import SEQUENTIAL, ink
-from frontend.figures.layout import compact
-from frontend.groups import labels
+from cifs.plot.colours import SEQUENTIAL, ink
+from cifs.plot.labels import labels
+from cifs.plot.layout import compact
+from cifs.records import RobustnessRow
 
 
 class ByClassInfo(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR, translucent
-from frontend.figures.layout import compact
+from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR, translucent
+from cifs.plot.layout import compact
 
 CROWDED = 200  # channels; more need the page's whole width, and markers would cover the bars
 
@@ -23,8 +23,8 @@ class ActivationInfo(NamedTuple):
     n_pr: int  # the first n_pr ranks are PR, the rest NR
 
 
-class Shift(NamedTuple):
-    """What the attack did to the two kinds of channel, on average."""
+class MeanShift(NamedTuple):
+    """What the attack did to one image's NR and PR channels, on average."""
 
     nr_natural: float
     nr_adversarial: float
@@ -45,6 +45,7 @@ class Shift(NamedTuple):
 def activation_info(
     relevance: Sequence[float], natural: Sequence[float], adversarial: Sequence[float] | None
 ) -> ActivationInfo:
+    """Of one image or of a class's means: relevance g, activation natural and under attack, each (C,)."""
     g = np.asarray(relevance, dtype=float)
     order = np.argsort(-g, kind="stable")
     return ActivationInfo(
@@ -56,12 +57,13 @@ def activation_info(
     )
 
 
-def shift(info: ActivationInfo) -> Shift | None:
+def mean_shift(info: ActivationInfo) -> MeanShift | None:
+    """None without an attack."""
     if info.adversarial is None:
         return None
     pr, nr = slice(None, info.n_pr), slice(info.n_pr, None)
     change = info.adversarial - info.natural
-    return Shift(
+    return MeanShift(
         nr_natural=_mean(info.natural[nr]),
         nr_adversarial=_mean(info.adversarial[nr]),
         pr_natural=_mean(info.natural[pr]),

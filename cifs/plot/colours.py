@@ -13,9 +13,19 @@ NR = "#C52CA5"
 
 NEUTRAL = "#8A8F98"
 METHODS = {"natural": "#666666", "vanilla": "#479AD1", "cas": "#975F0C", "cifs": "#A02BEE"}  # of training
+UNNAMED = "#B0413E"  # a method from elsewhere
 # of ADVERSARIAL, the weakest attack first
 ATTACK_SHADES = ("#FAC4A6", "#F79462", "#F1590C", "#C24506", "#8A2F02", "#571E01")
 SEQUENTIAL = "Cividis"  # feature maps: made for the colour-blind
+
+
+def method_colour(method: str) -> str:
+    return METHODS.get(method, UNNAMED)
+
+
+def method_rank(method: str) -> int:
+    """The paper's order of training methods; those from elsewhere come last."""
+    return list(METHODS).index(method) if method in METHODS else len(METHODS)
 
 
 def ink(background: str) -> str:

@@ -1,14 +1,13 @@
 """Feature maps of one channel, natural beside adversarial, on one shared colour scale."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend.schemas import ChannelMaps
-from frontend.figures.colours import SEQUENTIAL
-from frontend.figures.layout import compact
+from cifs.plot.colours import SEQUENTIAL
+from cifs.plot.layout import compact
 
 
 class MapsInfo(NamedTuple):
@@ -19,13 +18,14 @@ class MapsInfo(NamedTuple):
     high: float  # one scale for all maps
 
 
-def maps_info(maps: ChannelMaps) -> MapsInfo:
-    named = [("natural", maps.natural), ("adversarial", maps.adversarial)]
+def maps_info(channel: int, natural: Any, adversarial: Any = None) -> MapsInfo:
+    """natural, adversarial: the channel's feature map, (H, W), anything that numpy takes for an array."""
+    named = [("natural", natural), ("adversarial", adversarial)]
     shown = [(name, np.asarray(values, dtype=float)) for name, values in named if values is not None]
     low = min(0.0, *(values.min() for _, values in shown))
     high = max(values.max() for _, values in shown)
     return MapsInfo(
-        channel=maps.channel,
+        channel=channel,
         titles=[f"{name}, mean {values.mean():.3g}" for name, values in shown],
         maps=[values for _, values in shown],
         low=float(low),
