@@ -163,7 +163,7 @@ class Bench:
         """Outcomes (n,) bool of the first n images as a cell: by class, and which images stand."""
         n = len(standing)
         by_class = torch.bincount(self.images.labels[:n][standing], minlength=self.classes).tolist()
-        return Measurement(**accuracy(standing), n=n, by_class=by_class, robust=pack(standing))  # type: ignore[arg-type]
+        return Measurement(**accuracy(standing), n=n, by_class=by_class, robust=pack(standing))
 
     def _identity(self) -> dict[str, Any]:
         return {**self.subject, "n": len(self.images), "eps": self.eps, "precision": self.precision}

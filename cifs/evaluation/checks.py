@@ -25,7 +25,6 @@ from cifs.evaluation.outcomes import accuracy, percent
 from cifs.evaluation.paired import mcnemar
 from cifs.evaluation.table import settings_to_try
 from cifs.modes import eval_mode, frozen
-from cifs.progress import Progress
 from cifs.records import CheckFinding, MaskingChecks, Measurement
 from cifs.registry import Registry, described, settings
 
@@ -122,7 +121,7 @@ def run_checks(case: Case, checks: Sequence[Check] | None = None) -> MaskingChec
         white_box={**accuracy(standing), "settings": attack.resolved()},
         failed=[name for name, finding in findings.items() if finding.passed is False],
         checks=findings,
-        batch_size=case.bench.batch_size,  # type: ignore[call-arg]  # carried along, as the versions are
+        batch_size=case.bench.batch_size,  # carried along, as the versions are
         versions={"cifs": __version__, "torch": str(torch.__version__)},
     )
 

@@ -14,8 +14,11 @@ SAME = ("dataset", "split", "norm", "eps")
 class Outcomes(Protocol):
     """A cell, of the table or of the sweep, as far as it is compared."""
 
-    n: int
-    robust: str | None
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def robust(self) -> str | None: ...
 
 
 def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
@@ -44,9 +47,7 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
 def _columns(first: Evaluation, second: Evaluation) -> list[ComparedColumn]:
     """Each under its own strongest attack, in the table's order."""
     shared = [key for key in COLUMNS if key in first.cells and key in second.cells]
-    return [
-        ComparedColumn(column=key, **compared(first.cells[key], second.cells[key]).model_dump()) for key in shared
-    ]
+    return [ComparedColumn(column=key, **compared(first.cells[key], second.cells[key]).model_dump()) for key in shared]
 
 
 def _settings(first: Evaluation, second: Evaluation) -> list[ComparedSetting]:

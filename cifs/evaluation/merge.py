@@ -55,9 +55,7 @@ def merge_table(previous: Evaluation | None, table: Evaluation) -> Evaluation:
     beside = {} if previous.curves is None else {"curves": previous.curves}
     more = {"more": previous.more} if previous.more and larger(previous.more.n, table.n) else {}
     ensembles = {
-        key: cell
-        for key, cell in previous.cells.items()
-        if cell.after is not None and stood_before(cell, table)
+        key: cell for key, cell in previous.cells.items() if cell.after is not None and stood_before(cell, table)
     }
     cells = {**table.cells, **ensembles}
     extra = {**(previous.model_extra or {}), **(table.model_extra or {})}

@@ -94,9 +94,7 @@ class Sweep(NamedTuple):
     def entries(self, column: str) -> list[SweepMeasurement]:
         """Of an attack with but one setting there is nothing to tell beside the cell."""
         entries = enumerate(self.cells) if self.adaptive else ()
-        return [
-            SweepMeasurement(column=column, counted=i == self.best, **_but_by_class(cell)) for i, cell in entries
-        ]
+        return [SweepMeasurement(column=column, counted=i == self.best, **_but_by_class(cell)) for i, cell in entries]
 
 
 def _but_by_class(cell: Measurement) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Model cards: README.md of a checkpoint, written from its config.json, evaluation.json and checks.json alone."""
+"""Model cards: README.md of a checkpoint, from its config.json, evaluation.json and checks.json alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from cifs.attacks import STAGES
 from cifs.data import dataset
 from cifs.evaluation import COLUMNS
 from cifs.files import replacing
+from cifs.records import NORMS, Evaluation, MaskingChecks, Measurement, MoreMeasurements
 from cifs.zoo import Entry
 
 MARKS = {True: "pass", False: "FAIL", None: "–"}  # of a check; None: it does not apply
@@ -84,56 +85,106 @@ def _evaluation(entry: Entry) -> str:
     evaluation = entry.evaluation()
     if evaluation is None:
         return "## Robustness\n\nNot evaluated."
-    rows = [
-        f"| {COLUMNS[key].title} | {100 * cell['accuracy']:.2f} | {100 * cell['low']:.2f} – {100 * cell['high']:.2f} | "
-        f"{cell['n']} | {_settings(cell['settings']) if cell['settings'] else COLUMNS[key].description} |"
-        for key, cell in evaluation["cells"].items()
+    paragraphs = [
+        _table(evaluation),
+        _sweep(evaluation),
+        _stage_by_stage(evaluation),
+        _more(entry, evaluation),
+        _last(evaluation),
+        f"Reproduce: {', '.join(f'`{command}`' for command in _commands(entry, evaluation))}.",
     ]
-    first = min((entry["n"] for entry in evaluation["sweep"]), default=evaluation["n"])
-    staged = f" on the first {first} images, the two most promising on all" if first < evaluation["n"] else ""
-    n, of = evaluation["n"], evaluation.get("of", evaluation["n"])
+    return "## Robustness\n\n" + "\n\n".join(filter(None, paragraphs))
+
+
+def _table(evaluation: Evaluation) -> str:
+    rows = [
+        f"| {COLUMNS[key].title} | {100 * cell.accuracy:.2f} | {100 * cell.low:.2f} – {100 * cell.high:.2f} | "
+        f"{cell.n} | {_settings(cell.settings) if cell.settings else COLUMNS[key].description} |"
+        for key, cell in evaluation.cells.items()
+    ]
+    n, of = evaluation.n, evaluation.of or evaluation.n
     part = str(n) if n == of else f"the first {n} of {of}"
-    text = (
-        f"## Robustness\n\nAccuracy in % on {part} {evaluation['split']} images of {evaluation['dataset']}, "
-        f"ε = {evaluation['eps']:g}, 95 % Wilson intervals. {evaluation['criterion'].capitalize()}; "
-        f"{evaluation['precision']}.\n\n"
+    return (
+        f"Accuracy in % on {part} {evaluation.split} images of {evaluation.dataset}, {NORMS[evaluation.norm]}, "
+        f"ε = {evaluation.eps:g}, 95 % Wilson intervals. {evaluation.criterion.capitalize()}; "
+        f"{evaluation.precision}.\n\n"
         "| | accuracy | interval | n | settings |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows)
     )
-    if evaluation["sweep"]:
-        text += (
-            "\n\nThe model hides a path from ordinary attacks, so attacks were tried with "
-            f"{len(evaluation['sweep'])} settings in all (β_atk of the joint loss, and through the importance maps)"
-            f"{staged}, of which the strongest counts; PGD-100 takes the strongest of PGD-20. "
-            "evaluation.json keeps the sweep."
-        )
-    if "after" in (cell := evaluation["cells"].get("autoattack", {})):
-        text += f"\n\n{_stage_by_stage(cell)}"
-    if "more" in evaluation:
-        more = evaluation["more"]
-        figures = ", ".join(
-            f"{COLUMNS[key].title} {100 * c['accuracy']:.2f} ({100 * c['low']:.2f} – {100 * c['high']:.2f})"
-            for key, c in more["cells"].items()
-        )
-        few = min((tried["n"] for tried in more["sweep"]), default=more["n"])
-        options = "".join(f" --column {key}" for key in more["cells"])
-        options += (f" --n {more['n']}" if more["n"] < of else "") + (f" --sweep {few}" if few < more["n"] else "")
-        text += f"\n\nOn {more['n']} images: {figures}; `cifs evaluate {entry.id}{options}` measures it."
-    if "last" in evaluation:
-        last = evaluation["last"]
-        figures = ", ".join(f"{COLUMNS[key].title} {100 * c['accuracy']:.2f}" for key, c in last["cells"].items())
-        text += (
-            "\n\nThese are the figures of the checkpoint that was best on the validation images. "
-            f"After the last epoch ({last['epoch']}): {figures}."
-        )
-    options = (f" --n {n}" if n < of else "") + (f" --sweep {first}" if staged else "")
+
+
+def _first(evaluation: Evaluation | MoreMeasurements) -> int:
+    """On how many images every setting of the sweep was measured."""
+    return min((entry.n for entry in evaluation.sweep), default=evaluation.n)
+
+
+def _sweep(evaluation: Evaluation) -> str:
+    if not evaluation.sweep:
+        return ""
+    first = _first(evaluation)
+    staged = f" on the first {first} images, the two most promising on all" if first < evaluation.n else ""
+    return (
+        "The model hides a path from ordinary attacks, so attacks were tried with "
+        f"{len(evaluation.sweep)} settings in all (β_atk of the joint loss, and through the importance maps)"
+        f"{staged}, of which the strongest counts; PGD-100 takes the strongest of PGD-20. "
+        "evaluation.json keeps the sweep."
+    )
+
+
+def _stage_by_stage(evaluation: Evaluation) -> str:
+    """What each ensemble's stages left standing, and what the reference remarked."""
+    cells = [(COLUMNS[key].title.removeprefix("+ "), cell) for key, cell in evaluation.cells.items() if cell.after]
+    return "\n\n".join(_stages(title, cell) for title, cell in cells)
+
+
+def _stages(title: str, cell: Measurement) -> str:
+    after = cell.after or []
+    left = ", ".join(
+        f"{stage.correct} after {stage.stage}{' through the importance maps' * stage.through_mask}" for stage in after
+    )
+    remarks = dict.fromkeys(remark for stage in after for remark in stage.remarks)
+    attacked = (cell.settings or {}).get("n", cell.n)
+    return f"{title} stage by stage: of the first {cell.n} images {attacked} withstood all else, {left}." + (
+        f" Its authors' implementation remarked: {'; '.join(remarks)}." if remarks else ""
+    )
+
+
+def _more(entry: Entry, evaluation: Evaluation) -> str:
+    if (more := evaluation.more) is None:
+        return ""
+    figures = ", ".join(
+        f"{COLUMNS[key].title} {100 * cell.accuracy:.2f} ({100 * cell.low:.2f} – {100 * cell.high:.2f})"
+        for key, cell in more.cells.items()
+    )
+    few = _first(more)
+    options = "".join(f" --column {key}" for key in more.cells)
+    options += f" --n {more.n}" if more.n < (evaluation.of or evaluation.n) else ""
+    options += f" --sweep {few}" if few < more.n else ""
+    return f"On {more.n} images: {figures}; `cifs evaluate {entry.id}{options}` measures it."
+
+
+def _last(evaluation: Evaluation) -> str:
+    if (last := evaluation.last) is None:
+        return ""
+    figures = ", ".join(f"{COLUMNS[key].title} {100 * cell.accuracy:.2f}" for key, cell in last.cells.items())
+    return (
+        "These are the figures of the checkpoint that was best on the validation images. "
+        f"After the last epoch ({last.epoch}): {figures}."
+    )
+
+
+def _commands(entry: Entry, evaluation: Evaluation) -> list[str]:
+    """What measures all this again."""
+    n, first = evaluation.n, _first(evaluation)
+    options = (f" --n {n}" if n < (evaluation.of or n) else "") + (f" --sweep {first}" if first < n else "")
     commands = [f"cifs evaluate {entry.id}{options}"]
-    if "curves" in evaluation:
+    if evaluation.curves is not None:
         commands.append(f"cifs evaluate {entry.id} --suite curves")
-    if "autoattack" in evaluation["cells"]:
-        stages = evaluation["cells"]["autoattack"]["settings"]["stages"]
-        chosen = "" if stages == [*STAGES] else "".join(f" --stage {stage}" for stage in stages)
-        commands.append(f"cifs evaluate {entry.id} --suite autoattack{chosen}")
-    return text + f"\n\nReproduce: {', '.join(f'`{command}`' for command in commands)}."
+    for key, cell in evaluation.cells.items():
+        if cell.after is not None:
+            stages = (cell.settings or {}).get("stages", [])
+            chosen = "" if key != "autoattack" or stages == [*STAGES] else "".join(f" --stage {s}" for s in stages)
+            commands.append(f"cifs evaluate {entry.id} --suite {key}{chosen}")
+    return commands
 
 
 def _validation(training: Mapping[str, Any]) -> str:
@@ -146,30 +197,17 @@ def _validation(training: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
-def _stage_by_stage(cell: Mapping[str, Any]) -> str:
-    """What AutoAttack's stages left standing, and what the reference remarked."""
-    left = ", ".join(
-        f"{after['correct']} after {after['stage']}{' through the importance maps' * after['through_mask']}"
-        for after in cell["after"]
-    )
-    remarks = dict.fromkeys(remark for after in cell["after"] for remark in after["remarks"])
-    told = f"of the first {cell['n']} images {cell['settings']['n']} withstood all else, {left}"
-    return f"AutoAttack stage by stage: {told}." + (
-        f" Its authors' implementation remarked: {'; '.join(remarks)}." if remarks else ""
-    )
-
-
 def _checks(entry: Entry) -> str:
     checks = entry.checks()
     if checks is None:
         return ""
-    sources = "".join(f" --source {source}" for source in checks.get("sources", {}))
-    rows = [f"| {c['title']} | {MARKS[c['passed']]} | {c['statement']} |" for c in checks["checks"].values()]
+    sources = "".join(f" --source {source}" for source in checks.sources)
+    rows = [f"| {c.title} | {MARKS[c.passed]} | {c.statement} |" for c in checks.checks.values()]
     return (
-        f"## Gradient-masking checks\n\nOn {checks['n']} {checks['split']} images of {checks['dataset']}, "
-        f"ε = {checks['eps']:g}; {checks['criterion']}. A FAIL says that white-box figures are not to be trusted; "
-        "passing proves nothing.\n\n| check | | found |\n| --- | --- | --- |\n" + "\n".join(rows)
-    ) + f"\n\nReproduce: `cifs check {entry.id} --n {checks['n']}{sources}`."
+        f"## Gradient-masking checks\n\nOn {checks.n} {checks.split} images of {checks.dataset}, "
+        f"{NORMS[checks.norm]}, ε = {checks.eps:g}; {checks.criterion}. A FAIL says that white-box figures are not to "
+        "be trusted; passing proves nothing.\n\n| check | | result |\n| --- | --- | --- |\n" + "\n".join(rows)
+    ) + f"\n\nReproduce: `cifs check {entry.id} --n {checks.n}{sources}`."
 
 
 def _use(entry: Entry) -> str:
@@ -180,11 +218,7 @@ def _use(entry: Entry) -> str:
 
 
 def _limits(entry: Entry) -> str:
-    cell = (entry.evaluation() or {"cells": {}})["cells"].get("autoattack", {"settings": {"stages": []}})
-    missing = [stage for stage in STAGES if stage not in cell["settings"]["stages"]]
-    square = "square" not in missing or "square" in (entry.checks() or {"checks": {}})["checks"]
-    autoattack = "AutoAttack" if len(missing) == len(STAGES) else f"{' or '.join(missing)} of AutoAttack"
-    untried = " or ".join([autoattack] * bool(missing) + ["gradient-free attack"] * (not square))
+    untried = _untried(entry.evaluation(), entry.checks())
     robustness = (
         "It is fooled by the smallest attacks and is here to be fooled."
         if entry.info.eps is None
@@ -197,6 +231,16 @@ def _limits(entry: Entry) -> str:
         f"## Limits\n\n{robustness} {'A narrow network on a' if entry.config['width'] < 64 else 'A'} short schedule, "
         "made to be looked at on a CPU: do not compare its figures with those of papers."
     )
+
+
+def _untried(evaluation: Evaluation | None, checks: MaskingChecks | None) -> str:
+    """Which strong attacks were not run."""
+    cell = evaluation and evaluation.cells.get("autoattack")
+    stages = ((cell and cell.settings) or {}).get("stages", [])
+    missing = [stage for stage in STAGES if stage not in stages]
+    square = "square" not in missing or (checks is not None and "square" in checks.checks)
+    autoattack = "AutoAttack" if len(missing) == len(STAGES) else f"{' or '.join(missing)} of AutoAttack"
+    return " or ".join([autoattack] * bool(missing) + ["gradient-free attack"] * (not square))
 
 
 def _settings(values: Mapping[str, Any]) -> str:

@@ -17,9 +17,8 @@ from backend.schemas import (
     RobustnessTable,
 )
 from cifs.plot.labels import eps_text, labels
+from cifs.report import FORMATS, groups, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
 from frontend.difference import printed_difference, verdict
-from frontend.export import DOWNLOADS, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
-from frontend.groups import groups
 
 COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
 SOURCE = "measured here (width 16, 30 epochs, n = 1,000)"
@@ -224,14 +223,14 @@ def test_the_difference_is_that_of_the_first_less_the_second() -> None:
 
 
 def test_every_download_writes_something_for_an_empty_table() -> None:
-    for kind in DOWNLOADS:
+    for kind in FORMATS:
         assert kind.write(RobustnessTable(columns=[], rows=[]))
         assert kind.file(RobustnessTable(columns=[], rows=[])) == f"robustness{kind.ending}"
 
 
 def test_no_group_s_download_takes_another_s_name(table: RobustnessTable) -> None:
     ours = [row("A"), row("B", dataset="cifar10", arch="resnet18", width=64, eps=8 / 255)]
-    assert [DOWNLOADS[0].file(table.model_copy(update={"rows": [one]})) for one in ours] == [
+    assert [FORMATS[0].file(table.model_copy(update={"rows": [one]})) for one in ours] == [
         "robustness-d-resnet10-w16-eps0.1.csv",
         "robustness-cifar10-resnet18-w64-eps8-255.csv",
     ]
