@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -21,11 +21,11 @@ from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
-from cifs.models import CNN, MODELS
+from cifs.methods import METHODS
+from cifs.models import CNN, build
 from cifs.precision import usable_device
 from cifs.records import Evaluation, MaskingChecks, Record
 
-TrainingMethod = Literal["natural", "vanilla", "cas", "cifs"]
 Storage = Literal["float32", "float16"]
 R = TypeVar("R", bound=Record)
 
@@ -36,7 +36,7 @@ class Info:
 
     title: str  # for people
     dataset: str
-    method: TrainingMethod
+    method: str  # by which it was trained, under METHODS
     eps: float | None = None  # ℓ∞ budget of its adversarial training; None: natural training
     recipe: str | None = None
     command: str | None = None
@@ -93,7 +93,7 @@ class Entry:
         place = usable_device(device)
         path = self.last_path if last else self.folder / "model.safetensors"
         try:
-            model = MODELS[self.config["arch"]](**self.config)
+            model = build(**self.config)
             model.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
@@ -120,8 +120,7 @@ class Zoo:
         config = _read_json(folder / "config.json")
         try:
             info = Info(**config.pop("info"))
-            if info.method not in get_args(TrainingMethod):
-                raise UnknownName("method", info.method, get_args(TrainingMethod))
+            _ = METHODS[info.method]
         except (KeyError, TypeError, AttributeError, UnknownName) as error:
             raise CheckpointError(
                 f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})"

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cifs.attacks import MAXIMISING, STAGES, autoattack, check_stages
 from cifs.evaluation.bench import Bench, standing_of
-from cifs.evaluation.table import mask_matters
 from cifs.records import Measurement, StageLeft
+from cifs.selection import mask_matters
 
 
 def autoattack_cell(bench: Bench, standing: Measurement, stages: Sequence[str] = STAGES) -> Measurement:

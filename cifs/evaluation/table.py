@@ -16,7 +16,7 @@ from cifs.evaluation.bench import CRITERION, Bench, standing_of
 from cifs.models import CNN
 from cifs.records import Evaluation, Measurement, SweepMeasurement
 from cifs.registry import Registry
-from cifs.selection import MLPProbe
+from cifs.selection import mask_matters
 
 BETAS = (2.0, 0.0, 0.5, 1.0, 10.0, 100.0, inf)  # β_atk: the training's own first, ∞ the probes alone
 FINALISTS = 2  # of a sweep on the first images, so many settings are measured on all
@@ -138,13 +138,3 @@ def settings_to_try(model: object, attack: Linf) -> list[Linf]:
     if mask_matters(model):
         swept += [replace(attack, beta=beta, through_mask=True) for beta in (2.0, 0.0)]
     return swept
-
-
-def mask_matters(model: object) -> bool:
-    """Whether differentiating through importance maps changes the gradient.
-
-    A linear probe's relevance does not depend on the features, so there it changes nothing.
-    """
-    if not isinstance(model, CNN):
-        return False
-    return any(isinstance(model.selector(layer).probe, MLPProbe) for layer in model.modified)

@@ -41,6 +41,7 @@ def _shares(row: RobustnessRow, column: str) -> list[float | None]:
 
 
 def by_class_figure(info: ByClassInfo) -> go.Figure:
+    """A heatmap, a row for each model, its accuracies (%) written in the cells."""
     figure = go.Figure()
     figure.add_heatmap(
         z=info.accuracy, x=info.classes, y=info.models, customdata=info.images, xgap=2, ygap=2,

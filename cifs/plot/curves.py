@@ -50,6 +50,7 @@ def curve_info(rows: Sequence[RobustnessRow], axis: Axis) -> list[Curve]:
 
 
 def eps_figure(curves: Sequence[Curve], trained_eps: Sequence[float]) -> go.Figure:
+    """Accuracy (%) against ε; dashed where models were trained."""
     figure, usual = _figure(curves), curves[0].eps if curves else None
     for eps in trained_eps:
         figure.add_vline(
@@ -62,6 +63,7 @@ def eps_figure(curves: Sequence[Curve], trained_eps: Sequence[float]) -> go.Figu
 
 
 def steps_figure(curves: Sequence[Curve]) -> go.Figure:
+    """Accuracy (%) against the number of steps, on a logarithmic axis."""
     return _figure(curves).update_xaxes(
         title_text="steps of the attack", type="log", tickvals=[1, 2, 5, 10, 20, 50, 100]
     )

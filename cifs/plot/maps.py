@@ -34,6 +34,7 @@ def maps_info(channel: int, natural: Any, adversarial: Any = None) -> MapsInfo:
 
 
 def maps_figure(info: MapsInfo) -> go.Figure:
+    """The maps side by side, as large as one another."""
     figure = make_subplots(rows=1, cols=len(info.maps), subplot_titles=info.titles, horizontal_spacing=0.06)
     for column, values in enumerate(info.maps, start=1):
         hover = "row %{y}, column %{x}: %{z:.3g}<extra></extra>"

@@ -23,6 +23,7 @@ class ProbabilityInfo(NamedTuple):
 
 
 def probability_info(classes: Sequence[str], beliefs: Sequence[Belief], *, most: int = 10) -> ProbabilityInfo:
+    """The `most` classes worth showing, of probabilities in the order of `classes`."""
     peak = [max(belief.probabilities[k] for belief in beliefs) for k in range(len(classes))]
     first = max(range(len(classes)), key=lambda k: beliefs[0].probabilities[k])
     shown = sorted(range(len(classes)), key=lambda k: (k != first, -peak[k]))[:most]
@@ -34,6 +35,7 @@ def probability_info(classes: Sequence[str], beliefs: Sequence[Belief], *, most:
 
 
 def probability_figure(info: ProbabilityInfo) -> go.Figure:
+    """Bars side by side, a group for each class."""
     figure = go.Figure()
     for belief in info.beliefs:
         figure.add_bar(

@@ -57,5 +57,8 @@ class Batch(Protocol):
 
 def reading(view: Batch, image: int = 0) -> Reading:
     """The channels of one image of a `cifs.channels.View`."""
-    columns = (getattr(view, name) for name in Reading._fields)
-    return Reading(*(None if column is None else column[image].tolist() for column in columns))
+
+    def of_image(column: Any) -> Any:
+        return None if column is None else column[image].tolist()
+
+    return Reading(*(of_image(getattr(view, name)) for name in Reading._fields))

@@ -27,6 +27,7 @@ class RobustnessInfo(NamedTuple):
 
 
 def robustness_info(table: RobustnessTable) -> RobustnessInfo:
+    """Accuracies of every model under every column; None where one was not measured."""
     attacks = [column.key for column in table.columns if column.key != "natural"]
     bars = []
     for column in table.columns:
@@ -53,6 +54,7 @@ def _below(cell: Cell | None) -> float:
 
 
 def robustness_figure(info: RobustnessInfo) -> go.Figure:
+    """A group of bars for each model, with 95 % intervals."""
     figure = go.Figure()
     for bars in info.bars:
         figure.add_bar(
@@ -76,6 +78,7 @@ class SweepPoint(NamedTuple):
 
 
 def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
+    """Every setting of the attack the model was measured under."""
     return [
         SweepPoint(
             label=settings_label(entry.settings or {}), column=entry.column, n=entry.n, accuracy=100 * entry.accuracy,

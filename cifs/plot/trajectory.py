@@ -83,6 +83,7 @@ def trajectory_info(trajectory: Sequence[Iterate], label: int, target: int | Non
 
 
 def trajectory_figure(info: TrajectoryInfo, classes: Sequence[str]) -> go.Figure:
+    """Loss (left axis) and probability (right axis) by step; dashed where the attack succeeds."""
     figure = make_subplots(specs=[[{"secondary_y": True}]])
     names = [classes[k] for k in info.predictions]
     hover = "step %{x}: %{y:.3g}<br>prediction %{customdata}<extra>%{fullData.name}</extra>"
