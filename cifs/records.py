@@ -157,8 +157,8 @@ class CheckFinding(Record):
     title: str
     passed: bool | None = Field(description="null: it does not apply to this model")
     statement: str = Field(description="in one sentence, with the figures")
-    numbers: dict[str, Any]
-    settings: dict[str, Any]
+    numbers: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
 
 class MaskingChecks(Record):

@@ -62,7 +62,7 @@ def test_html_escapes_titles_and_underlines_the_strongest(table: RobustnessTable
 
 def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> None:
     assert to_markdown(printed(table)).splitlines() == [
-        "Accuracy (%) on test images of d: resnet10, width 16, ε = 0.1",
+        "Accuracy (%) on test images of d: resnet10, width 16, ℓ∞, ε = 0.1",
         "",
         "| Model | Natural | C&W | + AutoAttack |",
         "| --- | ---: | ---: | ---: |",
@@ -72,7 +72,7 @@ def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> No
 
 def test_latex_escapes_what_latex_reads(table: RobustnessTable) -> None:
     latex = to_latex(printed(table))
-    assert latex.startswith("% Accuracy (%) on test images of d: resnet10, width 16, ε = 0.1\n\\begin{tabular}")
+    assert latex.startswith("% Accuracy (%) on test images of d: resnet10, width 16, ℓ∞, ε = 0.1\n\\begin{tabular}")
     assert r"Model & Natural & C\&W & + AutoAttack \\" in latex
     assert rf"A\_<b>, {SOURCE} & 90.00 {{\scriptsize (89.00--91.00)}} & \underline{{50.00}} {{\scriptsize" in latex
 
@@ -168,7 +168,7 @@ def test_a_group_is_of_one_data_set_network_and_budget_in_the_order_of_the_paper
     rows = [row("C"), row("W", width=64), row("V", method="vanilla"), row("E", eps=0.2), row("D", dataset="e")]
     found = groups(table.model_copy(update={"rows": rows}))
     assert [[one.title for one in group.rows] for group in found.values()] == [["V", "C"], ["E"], ["W"], ["D"]]
-    assert next(iter(found)) == "d, resnet10, width 16, ε = 0.1"
+    assert next(iter(found)) == "d, resnet10, width 16, ℓ∞, ε = 0.1"
 
 
 def test_models_of_one_title_are_told_apart_by_their_ids() -> None:
