@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cifs.card import card
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
+from cifs.report.card import card
 from cifs.zoo import Entry, Info, Zoo
 from tests.cifs.tiny import METHODS, images, tiny
 

@@ -168,7 +168,7 @@ def test_a_group_is_of_one_data_set_network_and_budget_in_the_order_of_the_paper
     rows = [row("C"), row("W", width=64), row("V", method="vanilla"), row("E", eps=0.2), row("D", dataset="e")]
     found = groups(table.model_copy(update={"rows": rows}))
     assert [[one.title for one in group.rows] for group in found.values()] == [["V", "C"], ["E"], ["W"], ["D"]]
-    assert next(iter(found)) == "d, resnet10, width 16, ℓ∞, ε = 0.1"
+    assert next(iter(found)) == "d, resnet10, width 16, ε = 0.1"
 
 
 def test_models_of_one_title_are_told_apart_by_their_ids() -> None:
