@@ -31,6 +31,7 @@ class Step(NamedTuple):
     images: Tensor  # (M,) which of the batch; restarts are of those not fooled yet, and what came before is void
     loss: Tensor  # (M,) as maximised (of the target class when targeted: minimised)
     logits: Tensor  # (M, K)
+    x: Tensor  # (M, C, H, W) the iterate
 
 
 Record = Callable[[Step], None]
@@ -209,7 +210,7 @@ class Pursuit:
 
     def _note(self, run: Run, step: int, sight: Sight) -> None:
         if self.record is not None:
-            self.record(Step(step, run.images, sight.loss, sight.logits))
+            self.record(Step(step, run.images, sight.loss, sight.logits, run.x_adv))
         if self.attack.keeps_best:
             run.observe(self.sign * sight.loss)
 
