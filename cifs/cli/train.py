@@ -1,6 +1,5 @@
 """`cifs train` and `cifs recipes`."""
 
-import json
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,22 +10,28 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.table import Table
 
-from cifs.card import write_card
-from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, errors, progress_bar, stopping_on_signal
+from cifs.cli.console import (
+    DEFAULT_ZOO,
+    Checkpoints,
+    Device,
+    Json,
+    console,
+    errors,
+    print_json,
+    progress_bar,
+    stopping_on_signal,
+)
 from cifs.data import dataset
 from cifs.files import locked
 from cifs.precision import usable_device
 from cifs.progress import Cancelled, Progress
+from cifs.report.card import write_card
 from cifs.training import Run, finish, joined, load_recipe, recipe_names
 from cifs.zoo import Entry, Zoo, checked_id
 
 
 def _completed(incomplete: str) -> list[str]:
-    """Recipes whose name, or its last part, begins so."""
-    return [n for n in recipe_names() if n.startswith(incomplete) or n.rpartition("/")[2].startswith(incomplete)]
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and everything else to the error stream")]
+    return [name for name in recipe_names() if name.startswith(incomplete)]
 
 
 def train(
@@ -41,7 +46,7 @@ def train(
     checkpoints: Checkpoints = DEFAULT_ZOO,
     device: Device = "cpu",
     tensorboard: Annotated[bool, typer.Option(help="write events for TensorBoard beside the run's metrics")] = False,
-    as_json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Train by a recipe; resume where a killed run of the same recipe stopped.
 
@@ -51,7 +56,7 @@ def train(
     plan = load_recipe(recipe, given)
     name = checked_id(model_id or Path(recipe).stem)
     usable_device(device)
-    zoo, say = Zoo(checkpoints), (errors if as_json else console)
+    zoo, say = Zoo(checkpoints), (errors if json else console)
     with joined(device) as (ranks, own_device):
         say.quiet = not ranks.first
         with locked(runs / name) if ranks.first else nullcontext():
@@ -62,16 +67,16 @@ def train(
             if ranks.first:
                 entry = finish(run, zoo, name, recipe, given)
                 write_card(entry)
-                _print(entry, say, as_json)
+                _print(entry, say, json)
             ranks.wait()  # torchrun ends all processes when one ends badly: none leaves before the model is saved
 
 
-def _print(entry: Entry, say: Console, as_json: bool) -> None:
+def _print(entry: Entry, say: Console, json: bool) -> None:
     training = entry.info.training or {}
     say.print(f"saved {entry.folder} (epoch {training['kept_epoch']})")
-    if as_json:
-        record = {"id": entry.id, "folder": str(entry.folder), "epoch": training["kept_epoch"]}
-        typer.echo(json.dumps({**record, "score": training["validation_score"], "seconds": training["seconds"]}))
+    if json:
+        about = {"id": entry.id, "folder": str(entry.folder), "epoch": training["kept_epoch"]}
+        print_json({**about, "score": training["validation_score"], "seconds": training["seconds"]})
 
 
 def _train(run: Run, name: str, say: Console) -> None:
@@ -88,7 +93,7 @@ def _train(run: Run, name: str, say: Console) -> None:
         def say_where(progress: Progress) -> None:
             """After a validation; in a log file every 50 steps too."""
             if "validation_natural" in progress.metrics or (not errors.is_terminal and progress.done % 50 == 0):
-                left = (time.monotonic() - began) / (progress.done - first) * (run.steps - progress.done)
+                left = (time.monotonic() - began) / max(1, progress.done - first) * (run.steps - progress.done)
                 epoch, *metrics = (f"{key} {value:.4g}" for key, value in progress.metrics.items())
                 figures = "  ".join([epoch, f"step {progress.done}/{run.steps}", *metrics])
                 say.print(f"{figures}  {left / 60:.1f} min left")
@@ -107,11 +112,11 @@ def _train(run: Run, name: str, say: Console) -> None:
             raise typer.Exit(130) from None
 
 
-def recipes(as_json: AsJson = False) -> None:
+def recipes(json: Json = False) -> None:
     """The recipes there are."""
     loaded = {name: load_recipe(name) for name in recipe_names()}
-    if as_json:
-        typer.echo(json.dumps([{"name": name, **recipe.as_dict()} for name, recipe in loaded.items()]))
+    if json:
+        print_json([{"name": name, **recipe.as_dict()} for name, recipe in loaded.items()])
         return
     table = Table("recipe", "title", "data set", "method", "epochs")
     for name, recipe in loaded.items():
