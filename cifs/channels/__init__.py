@@ -7,7 +7,7 @@ from cifs.channels.margin import MarginSplit, margin, margin_split, strongest_ri
 from cifs.channels.relevance import RELEVANCES, Relevance
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
-from cifs.channels.view import View, view
+from cifs.channels.view import View, view, views
 from cifs.channels.what_if import Edits, Reselected, Scaled, attack_again, edited, masks_of, predict, shuffled
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "shuffled",
     "strongest_rivals",
     "view",
+    "views",
 ]

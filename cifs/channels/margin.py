@@ -116,7 +116,10 @@ def margin_split(
 
 
 def _above(model: nn.Module, layer: str, other: str) -> bool:
-    return isinstance(model, CNN) and model.layers.index(other) > model.layers.index(layer)
+    if not isinstance(model, CNN):
+        return False
+    order = list(model.shapes)
+    return order.index(other) > order.index(layer)
 
 
 def _split(slope: Tensor, natural: HandedOn, adversarial: HandedOn) -> tuple[Tensor, Tensor | None]:
