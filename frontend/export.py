@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from backend.schemas import Cell, Column, PaperRow, RobustnessRow, RobustnessTable
 from cifs.plot.labels import eps_text, labels
+from cifs.records import network_text
 from frontend import paper
 from frontend.autoattack import remark
 
@@ -50,16 +51,17 @@ def _caption(table: RobustnessTable) -> str:
     if not table.rows:
         return ""
     row = table.rows[0]
-    place = f"{row.arch}, width {row.width}, ε = {eps_text(row.eps)}"
+    place = f"{network_text(row.arch, row.width)}, ε = {eps_text(row.eps)}"
     return f"Accuracy (%) on {row.split} images of {row.dataset}: {place}"
 
 
 def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[PrintedRow]:
     """A model, what was measured of it on more images, and its last checkpoint where that is another."""
     epochs = "" if row.epochs is None else f"{row.epochs} epochs, "
+    width = "" if row.width is None else f"width {row.width}, "
     yield PrintedRow(
         title,
-        f"measured here (width {row.width}, {epochs}n = {row.n:,})",
+        f"measured here ({width}{epochs}n = {row.n:,})",
         [_entry(row.cells.get(key), row.n, underlined=key == row.strongest) for key in keys],
     )
     if row.more is not None:

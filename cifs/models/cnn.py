@@ -197,15 +197,13 @@ class Architectures(Registry[type[CNN]]):
     elsewhere: type[CNN]  # of those of other libraries
 
     def __getitem__(self, name: str) -> type[CNN]:
-        if name in self._things:
-            return super().__getitem__(name)
-        if name in self:
-            return self.elsewhere
-        raise UnknownName(self.kind, name, (*self, *(f"{library}:…" for library in LIBRARIES)))
+        if name not in self:
+            raise UnknownName(self.kind, name, (*self, *(f"{library}:…" for library in LIBRARIES)))
+        return super().__getitem__(name) if super().__contains__(name) else self.elsewhere
 
     def __contains__(self, name: object) -> bool:
         library, colon, _ = name.partition(":") if isinstance(name, str) else ("", "", "")
-        return super().__contains__(name) or (colon == ":" and library in LIBRARIES)
+        return (isinstance(name, str) and super().__contains__(name)) or (colon == ":" and library in LIBRARIES)
 
 
 MODELS = Architectures("architecture")
