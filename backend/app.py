@@ -1,5 +1,6 @@
 """The application: `uvicorn --factory backend.app:create_app`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,9 +16,11 @@ from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
 from backend import errors, openapi
 from backend.inference import Inference
+from backend.jobs.embedded import EmbeddedWorker
+from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.requests import BodyLimit
-from backend.routes import attack, catalogue, channels, robustness
+from backend.routes import attack, catalogue, channels, jobs, robustness
 from backend.settings import Settings
 from cifs import __version__
 
@@ -35,7 +38,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
-    for module in (catalogue, attack, channels, robustness):
+    app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
+    for module in (catalogue, attack, channels, robustness, jobs):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
@@ -45,8 +49,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
-    await app.state.inference.close()
+    async with serving_jobs(app.state.jobs):
+        yield
+        await app.state.inference.close()
+
+
+@asynccontextmanager
+async def serving_jobs(jobs: Jobs | None) -> AsyncIterator[None]:
+    """With a worker of this server's own, where the settings say so. Raises LedgerUnreadable."""
+    if jobs is None:
+        yield
+        return
+    await asyncio.to_thread(jobs.open)
+    worker = EmbeddedWorker(jobs.settings) if jobs.settings.jobs == "embedded" else None
+    try:
+        if worker is not None:
+            worker.start()
+        yield
+    finally:
+        if worker is not None:
+            await worker.close()
+        jobs.close()
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

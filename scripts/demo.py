@@ -229,6 +229,7 @@ def main() -> int:
                 "backend",
                 [*uvicorn, "--timeout-graceful-shutdown", "5", "--factory", "backend.app:create_app"],
                 health=f"{api}/health",
+                env={"CIFS_JOBS": os.environ.get("CIFS_JOBS", "embedded")},
             ),
             Service(
                 "dashboard",
