@@ -194,9 +194,8 @@ def _start(x: Tensor, attack: Linf, random: torch.Generator) -> Tensor:
 def _evaluate(model: nn.Module, x: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> tuple[Tensor, Tensor]:
     """loss (N,) and logits (N, K)"""
     with autocast(x.device, precision):
-        logits, layers = trace(model, x)
-    raw_predictions = [selection.raw_prediction for selection in layers.values()]
-    return joint(LOSSES[attack.loss], logits, raw_predictions, goal, attack.beta), logits.float()
+        traced = trace(model, x)
+    return joint(LOSSES[attack.loss], traced.logits, traced.raw_predictions, goal, attack.beta), traced.logits.float()
 
 
 def _gradient(

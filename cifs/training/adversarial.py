@@ -19,7 +19,7 @@ from cifs.attacks import perturb, survives
 from cifs.data import Images, dataset, load_images, random_crop, random_flip
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter
 from cifs.files import replacing, write_json
-from cifs.losses import cross_entropy, joint
+from cifs.methods import METHODS
 from cifs.models import CNN, build
 from cifs.modes import eval_mode
 from cifs.precision import autocast, device_of, generator
@@ -89,6 +89,7 @@ class Run:
             )
         if start is not None:
             start.give_to(self.model)
+        self.method = self.model.selecting or METHODS[recipe.method]()
         if self.ranks.size > 1:
             synchronise_batch_norm(self.model, self.device)
         self.optimizer = torch.optim.SGD(
@@ -159,14 +160,13 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with autocast(self.device, recipe.precision):
-            logits, layers = self.model.trace(x, y)
-        raw_predictions = [selection.raw_prediction for selection in layers.values()]
-        loss = joint(cross_entropy, logits, raw_predictions, y, recipe.beta).mean()
+            traced = self.model.trace(x, y)
+        loss = self.method.loss(traced, y, recipe.beta).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (recipe.loss_scale * loss).backward()
         self.ranks.average([p.grad for p in self.model.parameters() if p.grad is not None])
         self.optimizer.step()
-        loss, accuracy = loss.detach(), (logits.argmax(dim=1) == y).float().mean()
+        loss, accuracy = loss.detach(), (traced.logits.argmax(dim=1) == y).float().mean()
         self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
 

@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from cifs.attacks import ATTACKS, Linf
 from cifs.errors import InvalidParameter, UnknownName
+from cifs.methods import METHODS
 from cifs.registry import configure, settings
 from cifs.zoo import Storage
 
@@ -25,7 +26,7 @@ class Recipe:
     """One training run: min over all weights of E max over ‖x' − x‖_∞ ≤ ε of ℓ_β(x', y) (arXiv 2102.05311, eq. 6)."""
 
     title: str
-    method: Literal["natural", "vanilla", "cas", "cifs"]
+    method: str = Field(description="under METHODS")
     dataset: str
     seed: int = Field(default=0, ge=0, lt=2**31)
     model: dict[str, Any] = Field(description="arch and options, as cifs.models.build")
@@ -136,7 +137,8 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
-    _ = recipe.training_attack, recipe.checking_attack  # so that a wrong attack is found now
+    # So that a wrong method or attack is an error now.
+    _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack
     return recipe
 
 

@@ -86,7 +86,7 @@ def test_a_recipe_that_extends_itself_is_refused(recipe_file: Path) -> None:
         ("batch_size=1", "batch_size = 1"),
         ("lr=-1", "lr = -1"),
         ("lr=nan", "lr = nan"),
-        ("method=magic", "method = 'magic'"),
+        ("method=magic", "unknown method 'magic'.*natural, vanilla, cas, cifs"),
         ("learning_rate=0.1", "learning_rate = 0.1"),
         ("title.x=1", "'title' is no table"),
         ("attack.eps=2", "eps = 2"),
