@@ -20,8 +20,9 @@ from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.requests import BodyLimit
-from backend.routes import attack, catalogue, channels, jobs, robustness
+from backend.routes import attack, catalogue, channels, jobs, robustness, uploads
 from backend.settings import Settings
+from backend.uploads import sweep
 from cifs import __version__
 
 DESCRIPTION = """Why CNNs are fooled, channel by channel, and what CIFS (ICML 2021) changes about it.
@@ -39,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
-    for module in (catalogue, attack, channels, robustness, jobs):
+    for module in (catalogue, attack, channels, robustness, jobs, uploads):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    await asyncio.to_thread(sweep, app.state.lab.zoo.root)
     async with serving_jobs(app.state.jobs):
         yield
         await app.state.inference.close()
@@ -74,7 +76,10 @@ async def serving_jobs(jobs: Jobs | None) -> AsyncIterator[None]:
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the outermost."""
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    uploads = {"/models": settings.max_model_bytes, "/datasets": settings.max_dataset_bytes}
+    form = 2**17  # bytes of what goes with a file
+    limits = {path: limit + form for path, limit in uploads.items()}
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, uploads=limits)
     app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
     if settings.cors_origins:
         app.add_middleware(

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from backend.errors import Refusal, located
 from backend.jobs.attempt import log_of
 from backend.jobs.kinds import load_kinds, workspace_of
-from backend.jobs.ledger import Event, Ledger, LedgerAway, Row, engine_of
+from backend.jobs.ledger import ACTIVE, Event, Ledger, LedgerAway, Row, engine_of
 from backend.jobs.queue import enqueuing, prepare
 from backend.log import log
 from backend.settings import Settings
@@ -59,6 +59,11 @@ class Jobs:
             _, latest = self.ledger.page(offset=0, limit=5)
             raise UnknownName("job", job_id, [job.id for job in latest])
         return job
+
+    def at_work_on(self, model: str) -> str | None:
+        """The id of a job that makes or measures this model, or waits to."""
+        _, rows = self.ledger.page(states=ACTIVE, model=model, offset=0, limit=1)
+        return rows[0].id if rows else None
 
     def cancel(self, job_id: str) -> Row:
         """A job that is over, or being cancelled, stays as it is."""
