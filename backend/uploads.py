@@ -185,8 +185,7 @@ def fits_on_paper(arguments: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     wrong = [
         f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, expected {tuple(tensor.shape)}"
         for name, tensor in own.items()
-        if not name.endswith("num_batches_tracked")
-        and (name not in weights or weights[name].shape != tensor.shape)
+        if not name.endswith("num_batches_tracked") and (name not in weights or weights[name].shape != tensor.shape)
     ]
     wrong += [f"{name} is not known" for name in weights if name not in own]
     if wrong:

@@ -2,6 +2,7 @@
 
 from cifs.selection.cas import CAS
 from cifs.selection.cifs import CIFS, top_k
+from cifs.selection.controls import is_control
 from cifs.selection.imgf import IMGF, IMGFS
 from cifs.selection.layer import Selection, SelectionLayer, Trace, attached_importance, mask_matters
 from cifs.selection.probe import PROBES, LinearProbe, MLPProbe, Probe, autograd_relevance, pool
@@ -20,6 +21,7 @@ __all__ = [
     "Trace",
     "attached_importance",
     "autograd_relevance",
+    "is_control",
     "mask_matters",
     "pool",
     "top_k",

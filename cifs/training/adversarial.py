@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import perturb, survives
+from cifs.attacks import Linf, perturb, survives
 from cifs.data import Images, dataset, load_images, random_crop, random_flip
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter
 from cifs.files import replacing, write_json
@@ -121,7 +121,7 @@ class Run:
             metrics = self._train_on(x, y)
             self.step += 1
             epoch = (self.step - 1) // self.steps_per_epoch + 1
-            if self.step % self.steps_per_epoch == 0 and self.ranks.first:
+            if self.step % self.steps_per_epoch == 0 and self.ranks.first and self._validates_after(epoch):
                 metrics |= self._validate(epoch)
             self.seconds = time.monotonic() - started
             if self.ranks.first:
@@ -170,22 +170,33 @@ class Run:
         self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
 
+    def _validates_after(self, epoch: int) -> bool:
+        return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
+
     def _validate(self, epoch: int) -> dict[str, float]:
         """Accuracies on the validation images; remembers the best weights by the last of them."""
         if len(self.validation) == 0:
             return {}
         scores = {"validation_natural": natural_accuracy(self.model, self.validation)}
         if self.recipe.checking_attack is not None:
-            robust = []
-            for index in torch.arange(len(self.validation)).split(500):
-                x, y = (t.to(self.device) for t in self.validation.batch(index))
-                robust.append(survives(self.model, x, y, self.recipe.checking_attack, precision=self.recipe.precision))
-            scores["validation_robust"] = torch.cat(robust).float().mean().item()
+            robust = self._standing(self.recipe.checking_attack, torch.ones(len(self.validation), dtype=torch.bool))
+            scores["validation_robust"] = robust.float().mean().item()
+            for attack in self.recipe.further_checking_attacks:
+                robust = self._standing(attack, robust)
+                scores["validation_adaptive"] = robust.float().mean().item()
         score = list(scores.values())[-1]
         if self.best is None or score >= self.best["score"]:
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best = {"score": score, "epoch": epoch, "model": weights}
         return scores
+
+    def _standing(self, attack: Linf, among: Tensor) -> Tensor:
+        """Which of the validation images `among` (N,) bool withstand an attack, (N,) bool."""
+        standing = torch.zeros_like(among)
+        for index in among.nonzero()[:, 0].split(500):
+            x, y = (t.to(self.device) for t in self.validation.batch(index))
+            standing[index] = survives(self.model, x, y, attack, precision=self.recipe.precision).cpu()
+        return standing
 
     def finished_model(self) -> tuple[CNN, int]:
         """The model the recipe keeps, in eval mode, and the epoch it is of."""

@@ -36,6 +36,10 @@ class Recipe:
     validation_attack: dict[str, Any] | None = Field(
         default=None, description="by which the best checkpoint is chosen; none: by natural accuracy"
     )
+    further_attacks: tuple[dict[str, Any], ...] = Field(
+        default=(), description="of the validation, on what its attack leaves standing; the best withstands them all"
+    )
+    validate_every: int = Field(default=1, ge=1, description="epochs from one validation to the next; the last counts")
     beta: float = Field(default=2.0, ge=0, description="β of ℓ_β")
     loss_scale: float = Field(
         default=1.0,
@@ -79,6 +83,10 @@ class Recipe:
     @cached_property
     def checking_attack(self) -> Linf | None:
         return _attack(self.validation_attack)
+
+    @cached_property
+    def further_checking_attacks(self) -> tuple[Linf, ...]:
+        return tuple(attack for choice in self.further_attacks if (attack := _attack(choice)) is not None)
 
     def lr_at(self, progress: float) -> float:
         """Learning rate when this share of the run is done."""
@@ -130,6 +138,14 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     return parse_recipe(name, values)
 
 
+def recipe_with(name: str, *tables: Mapping[str, Any]) -> Recipe:
+    """The recipe of this name with tables of other values over it, the later ones above."""
+    values = _read(name)
+    for table in tables:
+        values = _merged(values, table)
+    return parse_recipe(name, values)
+
+
 def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     """Raises UnknownName or InvalidParameter."""
     try:
@@ -138,7 +154,7 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
     # So that a wrong method or attack is an error now.
-    _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack
+    _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
     return recipe
 
 

@@ -222,6 +222,27 @@ def test_the_log_says_the_rate_of_the_recipe_and_validates_after_every_epoch(rec
     assert all(line["validation_robust"] <= line["validation_natural"] for line in lines if "validation_robust" in line)
 
 
+def test_a_validation_may_rest_for_epochs_but_not_after_the_last(recipe: Load, tmp_path: Path) -> None:
+    Run(recipe("epochs=5", "validate_every=2"), tmp_path).train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "validation_robust" in line] == [2, 4, 5]
+
+
+def test_further_attacks_of_the_validation_are_on_what_its_own_leaves_and_choose_the_best(
+    recipe: Load, tmp_path: Path
+) -> None:
+    further = 'further_attacks=[{name="pgd", eps=0.2, steps=3, beta=0.0}]'
+    run = Run(recipe("epochs=3", "lr=0.2", further), tmp_path)
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["epoch"]: line["validation_adaptive"] for line in lines if "validation_adaptive" in line}
+    assert all(
+        line["validation_adaptive"] <= line["validation_robust"] for line in lines if "validation_robust" in line
+    )
+    assert run.best is not None
+    assert run.best["score"] == max(scores.values()) == scores[run.best["epoch"]]
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_the_model_kept_is_the_best_on_the_validation_images_or_the_last(
     keep: str, recipe: Load, tmp_path: Path
