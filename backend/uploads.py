@@ -95,13 +95,10 @@ def add_model(zoo: Zoo, brought: Brought, about: ModelAbout, config: bytes | Non
         checked_id(about.id)
     if (zoo.root / about.id).exists():
         raise Refusal(409, f"{about.id!r} is there already; give another id, or delete it first", location="id")
-    with located("file"):
-        try:
-            _bounded_archive(brought.path, limit, members=MOST_IMAGES)
-            model, info = _ours(brought, config) if config is not None else _foreign(brought, about)
-            _passes_forward(model)
-        except CheckpointError as error:
-            raise InvalidParameter(str(error).replace(str(brought.path), brought.name)) from None
+    with located("file"), _as_a_refusal(brought.path.parent):
+        _bounded_archive(brought.path, limit, members=MOST_IMAGES)
+        model, info = _ours(brought, config) if config is not None else _foreign(brought, about)
+        _passes_forward(model)
     return _moved_in(zoo, about.id, model, info)
 
 
@@ -247,7 +244,7 @@ def add_dataset(root: Path, brought: Brought, name: str, limit: int) -> Dataset:
     if name in dataset_names() or (root / name).exists():
         raise Refusal(409, f"a data set {name!r} is there already; give another name", location="name")
     is_npz = brought.path.suffix == ".npz"
-    with located("file"), _as_a_refusal():
+    with located("file"), _as_a_refusal(brought.path.parent):
         _bounded_archive(brought.path, limit, members=MOST_MEMBERS if is_npz else MOST_IMAGES)
         staged = brought.path.with_name(f"{name}.npz") if is_npz else brought.path.with_name(name)
         if is_npz:
@@ -262,12 +259,12 @@ def add_dataset(root: Path, brought: Brought, name: str, limit: int) -> Dataset:
 
 
 @contextmanager
-def _as_a_refusal() -> Iterator[None]:
-    """A file that somebody sent is their business: not the 500 of a file of the server's."""
+def _as_a_refusal(folder: Path) -> Iterator[None]:
+    """A file that somebody sent is their business, not the 500 of a file of the server's; where it lay is ours."""
     try:
         yield
     except (DataError, CheckpointError) as error:
-        raise InvalidParameter(str(error)) from None
+        raise InvalidParameter(str(error).replace(f"{folder}/", "")) from None
 
 
 def _unpack(path: Path, folder: Path) -> None:

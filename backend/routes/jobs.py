@@ -39,7 +39,7 @@ def get_job(job_id: JobId, jobs: JobsDep) -> Row:
 JobDep = Annotated[Row, Depends(get_job)]
 
 
-@router.post("/jobs", status_code=202, responses=responses(404, 409, 413, 422, 503))
+@router.post("/jobs", status_code=202, responses=responses(400, 404, 409, 413, 422, 503))
 def submit(body: JobRequest, jobs: JobsDep, response: Response) -> Job:
     """Put a job into the queue. It is checked as on the command line first; nothing is started that cannot run."""
     row = jobs.submit(body.kind, body.request)

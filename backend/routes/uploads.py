@@ -19,7 +19,7 @@ Weights = Annotated[UploadFile, File(description=".safetensors, or a torch file;
 Word = Annotated[str | None, Form(max_length=WORDS)]
 
 
-@router.post("/models", status_code=201, tags=["models"], responses=responses(409, 413, 422, 500))
+@router.post("/models", status_code=201, tags=["models"], responses=responses(400, 409, 413, 422, 500))
 def upload_model(
     file: Weights,
     id: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my-resnet18"])],
@@ -54,7 +54,7 @@ def delete_model(model_id: ModelId, lab: LabDep, request: Request) -> None:
     uploads.remove_model(lab.zoo, model_id)
 
 
-@router.post("/datasets", status_code=201, tags=["data"], responses=responses(409, 413, 422, 500))
+@router.post("/datasets", status_code=201, tags=["data"], responses=responses(400, 409, 413, 422, 500))
 def upload_dataset(
     file: Annotated[UploadFile, File(description="a .npz in MedMNIST's layout, or a zip of class folders")],
     name: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my_images"])],
