@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from backend.errors import Refusal, invalid, located
-from cifs.card import write_card
 from cifs.data import SPLITS, Dataset, dataset, dataset_names
 from cifs.data.folder import SUFFIXES, Folder
 from cifs.data.npz import Npz
@@ -27,6 +26,7 @@ from cifs.errors import CheckpointError, CIFSError, DataError, InvalidParameter
 from cifs.files import replacing
 from cifs.foreign import LAYOUTS, import_model, read_weights
 from cifs.models import CNN, build
+from cifs.report.card import write_card
 from cifs.zoo import Entry, Info, Zoo, checked_id
 
 INCOMING, TRASH = ".incoming-", ".trash"
