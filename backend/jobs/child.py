@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from pydantic_core import to_json
 
-from backend.jobs.kinds import Kinds, load_kinds, workspace_of
+from backend.jobs.kinds import Kinds, load_kinds, without_folders
 from cifs.errors import CIFSError
 from cifs.progress import Cancelled, Progress
 
@@ -58,11 +58,11 @@ class Reporter:
 def run(kinds: Kinds, order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     """The last line: what became of it."""
     try:
-        record = kinds.run(order["kind"], order["request"], workspace_of(order["workspace"]), reporter)
+        record = kinds.run(order["kind"], order["request"], order["workspace"], reporter)
     except Cancelled:
         return {"cancelled": True}
     except CIFSError as error:
-        return {"error": {"message": str(error), "expected": True}}
+        return {"error": {"message": without_folders(str(error), order["workspace"]), "expected": True}}
     except Exception as error:
         traceback.print_exc()
         return {"error": {"message": f"{type(error).__name__}: {error}", "expected": False}}
@@ -93,6 +93,7 @@ def main() -> int:
         order = json.loads(sys.stdin.readline())
         Thread(target=_listen, args=[cancelled], daemon=True).start()
         reporter = Reporter(out, cancelled)
+        reporter(Progress("starting"))
         last = run(load_kinds(sys.argv[1]), order, reporter)
         reporter.flush()
         reporter.say(**last)

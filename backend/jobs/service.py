@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from backend.errors import Refusal, located
 from backend.jobs.attempt import log_of
-from backend.jobs.kinds import load_kinds, workspace_of
+from backend.jobs.kinds import load_kinds
 from backend.jobs.ledger import ACTIVE, Event, Ledger, LedgerAway, Row, engine_of
 from backend.jobs.queue import enqueuing, prepare
 from backend.log import log
@@ -47,7 +47,7 @@ class Jobs:
         with located("request"):
             if (size := len(to_json(request))) > REQUEST_BYTES:
                 raise InvalidParameter(f"a request of {size} bytes; allowed: up to {REQUEST_BYTES}")
-            checked = self.kinds.check(kind, request, workspace_of(self.settings.workspace))
+            checked = self.kinds.check(kind, request, self.settings.workspace)
         job_id, new = self.ledger.submit(kind, checked.model, checked.request, checked.notes)
         if not new:
             raise Refusal(409, f"job {job_id} is at work on this already; cancel it first, or wait for it")

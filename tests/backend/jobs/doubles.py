@@ -4,16 +4,30 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
 from cifs.errors import CheckpointError, InvalidParameter
 from cifs.progress import Progress, Report
 from cifs.registry import Registry, settings
-from cifs.tasks import Prepared, Workspace
+
+
+@dataclass(frozen=True)
+class Workspace:
+    checkpoints: Path
+    runs: Path
+    device: str
+
+
+class Prepared(NamedTuple):
+    run: Callable[[Report], Any]
+    notes: tuple[str, ...] = ()
+
 
 TASKS: Registry[Any] = Registry("task")
 
