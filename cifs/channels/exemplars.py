@@ -48,6 +48,7 @@ class Exemplars:
     counts: NDArray[np.int64]  # images of each class
     dataset: str
     split: str
+    weights: str | None = None  # SHA-256 of the weights' file they are of
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ class Exemplars:
         )
 
     def save(self, path: Path) -> None:
-        about = np.array(json.dumps({"dataset": self.dataset, "split": self.split}))
+        about = np.array(json.dumps({"dataset": self.dataset, "split": self.split, "weights": self.weights}))
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **self.arrays, counts=self.counts, about=about)  # type: ignore[arg-type]
 

@@ -17,6 +17,7 @@ COMMANDS = (
     robustness.compare,
     robustness.check,
     channels.statistics,
+    channels.exemplars,
     zoo.card,
     channels.attack,
     channels.channels,

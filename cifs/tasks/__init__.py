@@ -3,6 +3,7 @@
 from cifs.tasks.base import TASKS, Prepared, Task, Workspace, run_task, task_of
 from cifs.tasks.checking import CheckMasking
 from cifs.tasks.comparing import Compare
+from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 
@@ -13,11 +14,15 @@ __all__ = [
     "CheckMasking",
     "Compare",
     "Evaluate",
+    "ExemplarsRecord",
+    "FindExemplars",
     "MeasureStatistics",
     "Prepared",
     "StatisticsRecord",
     "Task",
     "Workspace",
+    "exemplars_of",
+    "exemplars_path",
     "own_counterpart",
     "run_task",
     "task_of",
