@@ -22,6 +22,7 @@ from cifs.tasks.base import (
     Prepared,
     Workspace,
     budget_of,
+    exclusively,
     first_images,
     other_models,
 )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cifs.attacks import ATTACKS, STAGES, check_stages
+from cifs.attacks import ATTACKS, STAGES, GradientAttack, check_stages
 from cifs.data import SPLITS, Images, dataset, load_images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.evaluation import (
@@ -34,6 +34,7 @@ from cifs.evaluation.merge import (
     stands_beside,
 )
 from cifs.files import write_json
+from cifs.methods import METHODS, options_of
 from cifs.models import CNN
 from cifs.precision import Precision
 from cifs.progress import Report
@@ -89,7 +90,7 @@ class Evaluate:
             return workspace.load(case.entry, case.data)
         imgf = configure(IMGFS, self.imgf, self.set)
         model = workspace.load(case.entry, case.data)
-        if case.entry.info.method != "cifs":
+        if "imgf" not in options_of(METHODS[case.entry.info.method]):
             raise InvalidParameter(f"imgf {self.imgf}: the model has no CIFS layers (method {case.entry.info.method})")
         for layer in model.modified:
             model.selector(layer).imgf = imgf
@@ -150,6 +151,7 @@ class AccuracyCurves:
         partial_file = case.partial("curves") if saved else None
         strongest = dict(table.cells["pgd20"].settings or {})
         attack = configure(ATTACKS, strongest.pop("name"), strongest)
+        assert isinstance(attack, GradientAttack)  # as every column's is
         curves = accuracy_curves(case.bench(model, self.precision, partial_file, report), attack)
         result = merge_curves(evaluated(case.entry), table, curves)
         if saved:
