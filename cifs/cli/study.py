@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markdown import Markdown
 from rich.table import Table
 
 from cifs.cli.console import Device, console, stopping_on_signal
+from cifs.files import write_json
+from cifs.plot.study import study_figure, study_info
 from cifs.precision import usable_device
-from cifs.studies import conduct, load_study, result_of, study_names
+from cifs.studies import Study, conduct, load_study, markdown, study_names, summary
 
 Name = Annotated[str, typer.Argument(help="a name under `cifs study list`, or a .toml file")]
 Folder = Annotated[Path, typer.Option(help="folder of studies, from which a stopped one resumes")]
@@ -30,24 +33,26 @@ def run(name: Name, folder: Folder = DEFAULT, device: Device = "cpu") -> None:
     usable_device(device)
     with stopping_on_signal() as stop:
         done = conduct(plan, folder / Path(name).stem, device=device, say=console.print, stop=stop)
+    _write(name, plan, folder / Path(name).stem)
     if not done:
         console.print("stopped; the same command goes on from there")
         raise typer.Exit(130)
 
 
 def show(name: Name, folder: Folder = DEFAULT) -> None:
-    """What is measured so far, cell by cell."""
-    plan = load_study(name)
-    table = Table("cell", "checkpoint", "epoch", "natural", "unadaptive", "adaptive", "strongest", title=plan.title)
-    for cell in plan.cells():
-        result = result_of(plan, cell, folder / Path(name).stem)
-        if result is None:
-            table.add_row(cell.id, "not measured yet")
-            continue
-        for checkpoint, measured in result["checkpoints"].items():
-            levels = [f"{100 * level['accuracy']:.2f}" for level in measured["levels"].values()]
-            table.add_row(cell.id, checkpoint, str(measured["epoch"]), *levels)
-    console.print(table)
+    """What is measured so far; writes record.json, report.md and a figure for each regime beside the cells."""
+    console.print(Markdown(_write(name, load_study(name), folder / Path(name).stem)))
+
+
+def _write(name: str, plan: Study, folder: Path) -> str:
+    """The report as Markdown, written into the folder with the record and the figures."""
+    record = summary(Path(name).stem, plan, folder)
+    text = markdown(record)
+    write_json(folder / "record.json", record.model_dump(mode="json"))
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    for regime in {accuracy.regime for accuracy in record.accuracies}:
+        study_figure(study_info(record, regime)).write_html(folder / f"{regime}.html", include_plotlyjs="cdn")
+    return text
 
 
 COMMANDS = (list_studies, run, show)
