@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from cifs.attacks import Linf, perturb, survives
-from cifs.data import Images, dataset, load_images, random_crop, random_flip
-from cifs.errors import CheckpointError, CIFSError, InvalidParameter
+from cifs.data import Images, random_crop, random_flip
+from cifs.errors import CheckpointError, CIFSError
 from cifs.files import replacing, write_json
 from cifs.methods import METHODS
 from cifs.models import CNN, build
 from cifs.modes import eval_mode
 from cifs.precision import autocast, device_of, generator
+from cifs.training.material import gather
 from cifs.training.ranks import ALONE, Ranks, synchronise_batch_norm
 from cifs.training.recipe import Recipe, parse_recipe
-from cifs.training.start import starting_point
 from cifs.zoo import Zoo
 
 SHUFFLE, AUGMENT, ATTACK, INITIALISE = range(4)  # purposes of random numbers
@@ -55,40 +55,17 @@ class Run:
     def __post_init__(self) -> None:
         recipe = self.recipe
         self.ranks.check(recipe.batch_size)
-        spec = dataset(recipe.dataset)
-        self.start = start = None if recipe.init is None else starting_point(recipe.init, self.zoo)
-        images = load_images(recipe.dataset, "train")
-        if not 0 <= recipe.validation < len(images) - recipe.batch_size:
-            raise InvalidParameter(
-                f"validation = {recipe.validation}: {recipe.dataset} has only {len(images)} training images"
-            )
-        cut = len(images) - recipe.validation
-        if not recipe.batch_size <= (few := recipe.images or cut) <= cut:
-            raise InvalidParameter(f"images = {few}: at least one batch of {recipe.batch_size}, at most {cut}")
-        self.images, self.validation = images[:few], images[cut:]
-        before = None if start is None else start.held_out(recipe.dataset)
-        self.held_out = recipe.validation if before is None else min(recipe.validation, before)
-        self.steps_per_epoch = few // recipe.batch_size
+        material = gather(recipe, self.zoo)
+        self.start, self.held_out = material.start, material.held_out(recipe)
+        self.images, self.validation = material.images, material.validation
+        self.steps_per_epoch = len(self.images) // recipe.batch_size
         self.steps = self.steps_per_epoch * recipe.epochs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(recipe.seed, INITIALISE).initial_seed() % 2**63)
-            self.model = (
-                build(
-                    **{
-                        "num_classes": len(spec.classes),
-                        "in_channels": spec.image_shape[0],
-                        "image_size": spec.image_shape[1],
-                        "mean": list(spec.mean),
-                        "std": list(spec.std),
-                        **({} if start is None else start.normalisation),
-                        **recipe.model,
-                    }
-                )
-                .to(self.device)
-                .to(memory_format=torch.channels_last)
-            )
-        if start is not None:
-            start.give_to(self.model)
+            model = build(**material.model_arguments(recipe))
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
+        if self.start is not None:
+            self.start.give_to(self.model)
         self.method = self.model.selecting or METHODS[recipe.method]()
         if self.ranks.size > 1:
             synchronise_batch_norm(self.model, self.device)

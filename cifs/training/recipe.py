@@ -119,23 +119,53 @@ def recipe_names() -> tuple[str, ...]:
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of this name, or of a .toml file, with overrides such as "epochs=2" or "attack.steps=3".
 
+    An override that names another function (model.imgf.name=softplus) drops the parameters of the former;
+    model.sites.0.probe.name=linear reaches into the first site.
     A recipe may extend another (`extends = "cpu/…"`), or several: it states only what differs from them, and where
     they differ from one another the later counts, except that no recipe counts over one that extends it.
     Raises UnknownName or InvalidParameter.
     """
-    values = _read(name)
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InvalidParameter(f"override {override!r}: write key=value, for example epochs=2 or attack.steps=3")
-        *path, last = key.split(".")
-        table = values
-        for part in path:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise InvalidParameter(f"override {override!r}: {part!r} is no table")
-        table[last] = _toml_value(text)
-    return parse_recipe(name, values)
+    return recipe_with(name, *(_nested(*given) for given in sorted(map(_override, overrides), key=_general_first)))
+
+
+def recipe_diff(name: str, overrides: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """What overrides change of a recipe: {"attack.steps": (before, after)}; None where there is, or was, nothing."""
+    before, after = (_flat(load_recipe(name, given).as_dict()) for given in ((), overrides))
+    keys = {**before, **after}
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def _flat(value: Any, at: str = "") -> dict[str, Any]:
+    """{"model.sites.0.layer": …} of tables in tables and lists."""
+    if isinstance(value, Mapping):
+        items = list(value.items())
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        items = list(enumerate(value))
+    else:
+        return {at: value}
+    return {key: leaf for name, part in items for key, leaf in _flat(part, f"{at}.{name}" if at else str(name)).items()}
+
+
+def _override(text: str) -> tuple[list[str], Any]:
+    """ "attack.steps=3" → (["attack", "steps"], 3)"""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise InvalidParameter(f"override {text!r}: write key=value, for example epochs=2 or attack.steps=3")
+    return key.split("."), _toml_value(value)
+
+
+def _general_first(override: tuple[list[str], Any]) -> tuple[int, bool]:
+    """A table before what is in it, and its name, which drops the parameters of another, before its parameters."""
+    path, _ = override
+    return len(path), path[-1] != "name"
+
+
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    """(["a", "b"], 1) → {"a": {"b": 1}}"""
+    for key in reversed(path):
+        value = {key: value}
+    nested: dict[str, Any] = value
+    return nested
 
 
 def recipe_with(name: str, *tables: Mapping[str, Any]) -> Recipe:
@@ -198,13 +228,23 @@ def _file(name: str) -> dict[str, Any]:
         raise InvalidParameter(f"recipe {name!r} cannot be read: {error}") from error
 
 
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, table by table; a table that names another choice leaves the parameters of the former."""
+def _merged(below: dict[str, Any], above: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """`above` over `below`, table by table; a table that names another choice leaves the parameters of the former.
+
+    {"0": …} over a list is over its first item.
+    """
     merged = dict(below)
     for key, value in above.items():
         under = below.get(key)
-        if isinstance(under, dict) and isinstance(value, dict) and value.get("name") in (None, under.get("name")):
-            merged[key] = _merged(under, value)
+        if isinstance(value, Mapping) and isinstance(under, list):
+            items = _merged({str(i): item for i, item in enumerate(under)}, value, f"{at}{key}.")
+            if set(items) != {str(i) for i in range(len(under))}:
+                raise InvalidParameter(f"{at}{key} has items 0 to {len(under) - 1}, not {', '.join(value)}")
+            merged[key] = list(items.values())
+        elif isinstance(value, Mapping) and isinstance(under, dict) and value.get("name") in (None, under.get("name")):
+            merged[key] = _merged(under, value, f"{at}{key}.")
+        elif isinstance(value, Mapping) and not isinstance(under, dict | None):
+            raise InvalidParameter(f"{at}{key} = {under!r}: {key!r} is no table")
         else:
             merged[key] = value
     return merged

@@ -140,7 +140,8 @@ def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> No
     """SGD with momentum and decay on the joint loss, written out. All images are one: their order does not matter."""
     random = np.random.default_rng(1)
     image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)  # its last layer has more than one position
-    npz(data, train_images=np.stack([image] * 9), train_labels=np.ones(9, int))
+    one = {"train_images": np.stack([image] * 9), "train_labels": np.ones(9, int), "test_labels": np.ones(12, int)}
+    npz(data, size=16, **one)
     overrides = [
         "batch_size=4",
         "validation=0",
