@@ -19,6 +19,7 @@ from cifs.errors import InvalidParameter
 from cifs.losses import cw_margin
 from cifs.modes import eval_mode, frozen
 from cifs.precision import generator
+from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
 
 CANDIDATES = 8  # channels of the best estimate, of which a step takes the one that is best indeed
@@ -81,13 +82,17 @@ class Patching:
             yield
 
     @torch.no_grad()
-    def margins(self, images: Tensor, masks: Tensor) -> Tensor:
-        """images (M,), masks (M, P) → the margin of each (M,), signed so that below 0 is what is wanted."""
+    def logits(self, images: Tensor, masks: Tensor) -> Tensor:
+        """images (M,) which of the batch, masks (M, P) which channels are patched → (M, K)."""
         parts = []
         for i, mask in zip(images.split(AT_ONCE), masks.split(AT_ONCE), strict=True):
             with self._patched(i, mask):
-                parts.append(cw_margin(self.model(self.x[i]), self.labels[i]))
-        return self.sign * torch.cat(parts)
+                parts.append(self.model(self.x[i]))
+        return torch.cat(parts)
+
+    def margins(self, images: Tensor, masks: Tensor) -> Tensor:
+        """images (M,), masks (M, P) → the margin of each (M,), signed so that below 0 is what is wanted."""
+        return self.sign * cw_margin(self.logits(images, masks), self.labels[images])
 
     def estimates(self, images: Tensor, masks: Tensor) -> Tensor:
         """How far patching each further channel would move the signed margin, to first order: (M, P).
@@ -116,15 +121,21 @@ def _put_in(donated: Tensor, mask: Tensor, z: Tensor) -> Tensor:
     return torch.where(mask[:, :, None, None], donated, z)
 
 
-def circuits(patching: Patching, *, most: int | None = None, candidates: int = CANDIDATES) -> list[Circuit]:
+def circuits(
+    patching: Patching, *, most: int | None = None, candidates: int = CANDIDATES, report: Report = unreported
+) -> list[Circuit]:
     """Of every image of the batch; `most`: how many channels may be patched at most, by default all."""
-    masks = _grow(patching, most or len(patching), candidates)
-    every = torch.arange(len(masks), device=masks.device)
-    reached = patching.margins(every, masks >= 0) < 0
-    return [_finish(patching, int(i), masks[i], bool(reached[i])) for i in every]
+    when = _grow(patching, most or len(patching), candidates, report)
+    every = torch.arange(len(when), device=when.device)
+    reached = patching.margins(every, when >= 0) < 0
+    finished = []
+    for i in every.tolist():
+        report(Progress("sparing channels", i, len(when)))
+        finished.append(_finish(patching, i, when[i], bool(reached[i])))
+    return finished
 
 
-def _grow(patching: Patching, most: int, candidates: int) -> Tensor:
+def _grow(patching: Patching, most: int, candidates: int, report: Report) -> Tensor:
     """When each channel was patched, (N, P): 0 for the first, −1 for never."""
     n, channels = len(patching.x), len(patching)
     when = torch.full((n, channels), -1, device=patching.x.device)
@@ -133,6 +144,7 @@ def _grow(patching: Patching, most: int, candidates: int) -> Tensor:
     for step in range(min(most, channels)):
         if not len(todo):
             break
+        report(Progress("patching channels", n - len(todo), n))
         now = when[todo] >= 0
         estimates = patching.estimates(todo, now).masked_fill(now, torch.inf)
         offered = estimates.topk(min(candidates, channels - step), dim=1, largest=False).indices  # (M, B)
@@ -169,13 +181,18 @@ def _spare(patching: Patching, image: int, chosen: Tensor) -> Tensor:
     return chosen
 
 
-def margin_curve(patching: Patching, image: int, order: Tensor, counts: Sequence[int]) -> Tensor:
-    """The margin max_{i≠y} f_i − f_y of one image when the first k channels of `order` are patched, k in counts."""
-    masks = torch.zeros(len(counts), len(patching), dtype=torch.bool, device=order.device)
+def first_of(order: Tensor, counts: Sequence[int], channels: int) -> Tensor:
+    """Masks (len(counts), channels) of the first k of `order`, k in counts."""
+    masks = torch.zeros(len(counts), channels, dtype=torch.bool, device=order.device)
     for mask, k in zip(masks, counts, strict=True):
         mask[order[:k]] = True
+    return masks
+
+
+def margin_curve(patching: Patching, image: int, order: Tensor, counts: Sequence[int]) -> Tensor:
+    """The margin max_{i≠y} f_i − f_y of one image when the first k channels of `order` are patched, k in counts."""
     images = torch.full((len(counts),), image, device=order.device)
-    return patching.sign * patching.margins(images, masks)
+    return patching.sign * patching.margins(images, first_of(order, counts, len(patching)))
 
 
 def random_orders(channels: int, n: int, seed: int = 0) -> Tensor:

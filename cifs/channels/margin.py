@@ -24,6 +24,7 @@ from cifs.channels.selected import HandedOn, editing_selected, handed_on, holdin
 from cifs.errors import InvalidParameter
 from cifs.models import CNN
 from cifs.modes import eval_mode, frozen
+from cifs.progress import Progress, Report, unreported
 from cifs.selection import pool
 
 STEPS = 64
@@ -83,6 +84,7 @@ def margin_split(
     *,
     rivals: Tensor | None = None,
     steps: int = STEPS,
+    report: Report = unreported,
 ) -> MarginSplit:
     """Who moved the margin between x and x_adv (N, C₀, H₀, W₀) at a layer of any CNN.
 
@@ -102,28 +104,27 @@ def margin_split(
         rows = head.weight[rivals] - head.weight[labels]  # (N, C)
         slope = rows.detach()[:, :, None, None] / natural.selected[0, 0].numel()
     else:
-        ways = {
-            name: (m, swapped.importances[name])
-            for name, m in natural.importances.items()
-            if _above(model, layer, name)
-        }
-        slope, above = _walk(
-            model, layer, x, Way(natural.selected, adversarial.selected, ways), (labels, rivals), steps
-        )
+        way = Way(natural.selected, adversarial.selected, _maps_above(model, layer, natural, swapped))
+        slope, above = _walk(model, layer, x, way, (labels, rivals), steps, report)
     before, between, after = (margin(of.logits, labels, rivals) for of in (natural, swapped, adversarial))
     by_features, by_importance = _split(slope, natural, adversarial)
     return MarginSplit(rivals, before, after, between - before, by_features, by_importance, above, head is not None)
 
 
-def _above(model: nn.Module, layer: str, other: str) -> bool:
-    return isinstance(model, CNN) and model.layers.index(other) > model.layers.index(layer)
+def _maps_above(model: nn.Module, layer: str, natural: HandedOn, swapped: HandedOn) -> dict[str, tuple[Tensor, Tensor]]:
+    """Importance (N, C_l) of each modified layer above, of the natural image and once z̃' is handed on."""
+    if not isinstance(model, CNN):
+        return {}
+    above = model.layers[model.layers.index(layer) + 1 :]
+    both = natural.importances.keys() & swapped.importances.keys()
+    return {name: (natural.importances[name], swapped.importances[name]) for name in above if name in both}
 
 
 def _split(slope: Tensor, natural: HandedOn, adversarial: HandedOn) -> tuple[Tensor, Tensor | None]:
     """slope (N, C, H or 1, W or 1) → what features and importance did, each (N, C)."""
-    grown = adversarial.features - natural.features
     if natural.importance is None or adversarial.importance is None:
-        return (slope * grown).sum(dim=(2, 3)), None
+        return (slope * (adversarial.selected - natural.selected)).sum(dim=(2, 3)), None
+    grown = adversarial.features - natural.features
     mean_m = (natural.importance + adversarial.importance) / 2  # (N, C)
     mean_z = (natural.features + adversarial.features) / 2  # (N, C, H, W)
     by_features = mean_m * (slope * grown).sum(dim=(2, 3))
@@ -155,7 +156,7 @@ class Way(NamedTuple):
 
 
 def _walk(
-    model: nn.Module, layer: str, x: Tensor, way: Way, classes: tuple[Tensor, Tensor], steps: int
+    model: nn.Module, layer: str, x: Tensor, way: Way, classes: tuple[Tensor, Tensor], steps: int, report: Report
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean of ∇_z̃ M (N, C, H, W) on the straight way, the layer's input being that of x; what each map above did."""
     labels, rivals = classes
@@ -164,6 +165,7 @@ def _walk(
     points, weights = _gauss_legendre(steps)
     per_pass = max(1, AT_ONCE // len(x))
     for t, weight in zip(points.to(slope).split(per_pass), weights.to(slope).split(per_pass), strict=True):
+        report(Progress("integrating", total=steps))
         n = len(t)
         leaves = [_between(start, end, t) for start, end in ((way.start, way.end), *way.maps.values())]
         with eval_mode(model), frozen(model), torch.enable_grad(), ExitStack() as stack:

@@ -18,9 +18,9 @@ class HandedOn(NamedTuple):
 
     logits: Tensor  # (N, K)
     features: Tensor  # z (N, C, H, W)
-    importance: Tensor | None  # m (N, C); None at a plain layer
+    importance: Tensor | None  # m (N, C); None at a plain layer, and where z̃ is something else than m ⊙ z
     selected: Tensor  # z̃ (N, C, H, W); z itself at a plain layer
-    importances: dict[str, Tensor]  # m (N, C_l) of every modified layer of the network
+    importances: dict[str, Tensor]  # m (N, C_l) of every layer of the network where z̃ = m ⊙ z
 
 
 @torch.no_grad()
@@ -28,9 +28,16 @@ def handed_on(model: nn.Module, layer: str, x: Tensor) -> HandedOn:
     """Of images x (N, C₀, H₀, W₀), in eval mode. Raises UnknownName."""
     with eval_mode(model), capture(model, layer) as captured:
         logits, selections = trace(model, x)
-    z, importances = captured.features, {name: selection.importance for name, selection in selections.items()}
+    z = captured.features
+    importances = {name: own.importance for name, own in selections.items() if _multiplies(own)}
     selected = selections[layer].selected if layer in selections else z
     return HandedOn(logits, z, importances.get(layer), selected, importances)
+
+
+def _multiplies(selection: Selection) -> bool:
+    """Whether what is selected is m ⊙ z: other methods may mask by position, or add something."""
+    product = selection.importance[:, :, None, None] * selection.features
+    return torch.allclose(product, selection.selected, rtol=1e-4, atol=1e-6)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import Linf, perturb
+from cifs.attacks import Linf, Step, perturb
 from cifs.channels.capture import capture, intervene
 from cifs.channels.margin import linear_head
 from cifs.channels.relevance import RELEVANCES
@@ -21,6 +21,7 @@ from cifs.errors import InvalidParameter
 from cifs.models import CNN
 from cifs.modes import eval_mode
 from cifs.precision import generator
+from cifs.progress import Progress, Report, unreported
 from cifs.selection import CIFS, IMGF, LinearProbe
 
 WHAT_IF = "what_if"  # name of the module that selects features at a plain layer, while it is there
@@ -156,16 +157,22 @@ def predict(model: nn.Module, x: Tensor, edits: Edits) -> Tensor:
         return model(x)
 
 
-def attack_again(model: nn.Module, x: Tensor, labels: Tensor, attack: Linf, edits: Edits) -> Tensor:
+def attack_again(
+    model: nn.Module, x: Tensor, labels: Tensor, attack: Linf, edits: Edits, *, report: Report = unreported
+) -> Tensor:
     """Adversarial images (N, C₀, H₀, W₀) of the edited network: did the first attack only miss, or is it robust?
 
     One by one where the masks differ: an attack may drop images on its way, and each has its own.
     """
+
+    def record(step: Step) -> None:
+        report(Progress("attacking the edited network", step.step, attack.steps))
+
     if all(bool((mask == mask[:1]).all()) for mask in edits.masks.values()):
         with edited(model, edits.of(0)):
-            return perturb(model, x, labels, attack)
+            return perturb(model, x, labels, attack, record=record)
     adversarial = []
     for i in range(len(x)):
         with edited(model, edits.of(i)):
-            adversarial.append(perturb(model, x[i : i + 1], labels[i : i + 1], attack))
+            adversarial.append(perturb(model, x[i : i + 1], labels[i : i + 1], attack, record=record))
     return torch.cat(adversarial)

@@ -11,10 +11,10 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 from cifs import __version__
-from cifs.card import write_card
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, errors, progress_bar, stopping_on_signal
 from cifs.data import dataset
 from cifs.precision import usable_device
+from cifs.report.card import write_card
 from cifs.training import Progress, Run, joined, load_recipe, recipe_names
 from cifs.zoo import Entry, Info, Zoo, checked_id, save_weights
 

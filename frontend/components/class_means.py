@@ -10,10 +10,10 @@ from cifs.plot.activation import CROWDED, activation_figure, activation_info
 from cifs.plot.colours import method_rank
 from cifs.plot.labels import eps_text, settings_label
 from cifs.plot.shift import shift_figure, shift_info
+from cifs.report import groups
 from frontend import state
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
-from frontend.groups import groups
 
 QUANTITIES = {
     "activation": "Mean activation over a class's images",
