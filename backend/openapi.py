@@ -178,6 +178,7 @@ ANSWERS: dict[str, Any] = {
             }
         ],
     },
+    "GET /robustness/groups": ["fashion_mnist, resnet10, width 16, ε = 0.1"],
     "GET /robustness/compare": {
         "first": "fmnist-resnet10-w16-cifs-softmax",
         "second": "fmnist-resnet10-w16-vanilla",

@@ -7,15 +7,14 @@ import typer
 from rich.markdown import Markdown
 from rich.table import Table
 
-from cifs.cli.console import Device, console, stopping_on_signal
-from cifs.files import write_json
-from cifs.plot.study import study_figure, study_info
-from cifs.precision import usable_device
-from cifs.studies import Study, conduct, load_study, markdown, study_names, summary
+from cifs.cli.console import Device, Json, console, print_json, reporting
+from cifs.records import StudyRecord
+from cifs.studies import load_study, markdown, prepared_study, study_folder, study_names, sum_up
+from cifs.tasks import Workspace
 
 Name = Annotated[str, typer.Argument(help="a name under `cifs study list`, or a .toml file")]
-Folder = Annotated[Path, typer.Option(help="folder of studies, from which a stopped one resumes")]
-DEFAULT = Path("runs/studies")
+Runs = Annotated[Path, typer.Option(help="folder of runs, where a stopped study resumes: in studies/<name>")]
+DEFAULT = Path("runs")
 
 
 def list_studies() -> None:
@@ -27,32 +26,29 @@ def list_studies() -> None:
     console.print(table)
 
 
-def run(name: Name, folder: Folder = DEFAULT, device: Device = "cpu") -> None:
-    """Train and measure every cell that is missing, in the study's order; resume where it was stopped."""
-    plan = load_study(name)
-    usable_device(device)
-    with stopping_on_signal() as stop:
-        done = conduct(plan, folder / Path(name).stem, device=device, say=console.print, stop=stop)
-    _write(name, plan, folder / Path(name).stem)
-    if not done:
-        console.print("stopped; the same command goes on from there")
-        raise typer.Exit(130)
+def run(name: Name, runs: Runs = DEFAULT, device: Device = "cpu", json: Json = False) -> None:
+    """Train and measure every cell that is missing, in the study's order; resume where it was stopped.
+
+    Several processes may run the same study: each takes the next cell that no other is at.
+    """
+    prepared = prepared_study(Path(name).stem, load_study(name), Workspace(runs=runs, device=device))
+    with reporting("study", "the same command goes on from there") as report:
+        record = prepared.run(report)
+    assert isinstance(record, StudyRecord)
+    _tell(record, json)
 
 
-def show(name: Name, folder: Folder = DEFAULT) -> None:
+def show(name: Name, runs: Runs = DEFAULT, json: Json = False) -> None:
     """What is measured so far; writes record.json, report.md and a figure for each regime beside the cells."""
-    console.print(Markdown(_write(name, load_study(name), folder / Path(name).stem)))
+    stem = Path(name).stem
+    _tell(sum_up(stem, load_study(name), study_folder(Workspace(runs=runs), stem)), json)
 
 
-def _write(name: str, plan: Study, folder: Path) -> str:
-    """The report as Markdown, written into the folder with the record and the figures."""
-    record = summary(Path(name).stem, plan, folder)
-    text = markdown(record)
-    write_json(folder / "record.json", record.model_dump(mode="json"))
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    for regime in {accuracy.regime for accuracy in record.accuracies}:
-        study_figure(study_info(record, regime)).write_html(folder / f"{regime}.html", include_plotlyjs="cdn")
-    return text
+def _tell(record: StudyRecord, json: bool) -> None:
+    if json:
+        print_json(record)
+    else:
+        console.print(Markdown(markdown(record)))
 
 
 COMMANDS = (list_studies, run, show)

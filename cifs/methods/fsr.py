@@ -7,6 +7,7 @@ CE(p, y) + λ_sep·(CE(p⁺, y) + CE(p⁻, y⁻)) + λ_rec·CE(p̃⁻, y), with 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -87,14 +88,15 @@ class FSRMethod(Method):
     def layer(self, channels: int, num_classes: int, site: Mapping[str, Any]) -> FSR:
         return FSR(channels, num_classes, hidden=self.hidden, temperature=self.temperature)
 
-    def loss(self, trace: Trace, labels: Tensor, beta: float) -> Tensor:
+    def loss(self, trace: Trace, labels: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
         """The authors' sum of losses, averaged over layers where there are several. It knows no β."""
+        ce = partial(cross_entropy, label_smoothing=label_smoothing)
         wrong = trace.logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
-        loss = cross_entropy(trace.logits.float(), labels)
+        loss = ce(trace.logits.float(), labels)
         for selection in trace.layers.values():
             assert selection.auxiliary is not None
             rest, recalibrated = (selection.auxiliary[key].float() for key in ("rest", "recalibrated"))
-            separated = cross_entropy(selection.raw_prediction.float(), labels) + cross_entropy(rest, wrong)
-            added = self.separation * separated + self.recalibration * cross_entropy(recalibrated, labels)
+            separated = ce(selection.raw_prediction.float(), labels) + ce(rest, wrong)
+            added = self.separation * separated + self.recalibration * ce(recalibrated, labels)
             loss = loss + added / len(trace.layers)
         return loss

@@ -5,6 +5,7 @@ arXiv 1706.06083).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -34,9 +35,10 @@ class Method:
         """
         raise InvalidParameter(f"method {METHODS.name_of(self)!r} selects no features; choose from: {_selecting()}")
 
-    def loss(self, trace: Trace, labels: Tensor, beta: float) -> Tensor:
+    def loss(self, trace: Trace, labels: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
         """What training minimises, of each image: (N,). By default ℓ_β (arXiv 2102.05311, eq. 5)."""
-        return joint(cross_entropy, trace.logits, trace.raw_predictions, labels, beta)
+        smoothed = partial(cross_entropy, label_smoothing=label_smoothing)
+        return joint(smoothed, trace.logits, trace.raw_predictions, labels, beta)
 
 
 @METHODS.register("natural")
