@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import Linf, Step, perturb
-from cifs.channels.capture import capture, intervene
+from cifs.attacks import Attack, Step, perturb
+from cifs.channels.capture import capture, editing, intervene
 from cifs.channels.margin import linear_head
 from cifs.channels.relevance import RELEVANCES
 from cifs.channels.selected import handed_on
@@ -141,12 +141,10 @@ def _selecting(model: CNN, reselected: Reselected, probe: LinearProbe) -> Iterat
         raise InvalidParameter(f"layer {reselected.layer!r} is given another IMGF twice")
     selection = CIFS(probe, reselected.imgf, k=reselected.k).eval()
     model.add_module(WHAT_IF, selection)  # so that an attack through the mask attaches this one too
-    layer = model.get_submodule(reselected.layer)
-    handle = layer.register_forward_hook(lambda module, args, z: selection(z).selected)
     try:
-        yield
+        with editing(model, reselected.layer, lambda z: selection(z).selected):
+            yield
     finally:
-        handle.remove()
         delattr(model, WHAT_IF)
 
 
@@ -158,7 +156,7 @@ def predict(model: nn.Module, x: Tensor, edits: Edits) -> Tensor:
 
 
 def attack_again(
-    model: nn.Module, x: Tensor, labels: Tensor, attack: Linf, edits: Edits, *, report: Report = unreported
+    model: nn.Module, x: Tensor, labels: Tensor, attack: Attack, edits: Edits, *, report: Report = unreported
 ) -> Tensor:
     """Adversarial images (N, C₀, H₀, W₀) of the edited network: did the first attack only miss, or is it robust?
 
@@ -166,7 +164,7 @@ def attack_again(
     """
 
     def record(step: Step) -> None:
-        report(Progress("attacking the edited network", step.step, attack.steps))
+        report(Progress("attacking the edited network", step.step, attack.length))
 
     if all(bool((mask == mask[:1]).all()) for mask in edits.masks.values()):
         with edited(model, edits.of(0)):

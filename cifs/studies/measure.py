@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import PGD, Linf, survives
+from cifs.attacks import PGD, GradientAttack, survives
 from cifs.data import Images
 from cifs.evaluation import pack, settings_to_try
 from cifs.models import CNN
@@ -34,7 +34,7 @@ class Range:
     report: Report
     batch_size: int = 250
 
-    def withstand(self, attack: Linf, among: Tensor | None = None) -> Tensor:
+    def withstand(self, attack: GradientAttack, among: Tensor | None = None) -> Tensor:
         """Which of the images `among` (N,) bool, by default all, the attack leaves standing, (N,) bool."""
         among = torch.ones(len(self.images), dtype=torch.bool) if among is None else among
         standing = torch.zeros_like(among)
@@ -64,7 +64,7 @@ def sweep(
     precision: Precision = "bf16",
     doing: str = "",
     report: Report = unreported,
-) -> list[tuple[Linf, float]]:
+) -> list[tuple[GradientAttack, float]]:
     """The settings of PGD-20 and the share of these (validation) images each leaves, the strongest first."""
     place = Range(model, images, precision, doing, report)
     tries = settings_to_try(model, PGD(eps=eps, steps=20))
@@ -75,7 +75,7 @@ def sweep(
 def measure(
     model: CNN,
     images: Images,
-    strongest: Linf,
+    strongest: GradientAttack,
     *,
     precision: Precision = "bf16",
     doing: str = "",
@@ -103,7 +103,7 @@ def measure(
     }
 
 
-def margin_attacks(model: CNN, attack: PGD) -> tuple[Linf, Linf]:
+def margin_attacks(model: CNN, attack: PGD) -> tuple[GradientAttack, GradientAttack]:
     """On the final output's margin from two random starts, the second through the importance maps if it matters."""
     margin = replace(attack, loss="margin", beta=0.0, random_start=True, seed=2)
     return margin, replace(margin, seed=3, through_mask=mask_matters(model))
