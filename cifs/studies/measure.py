@@ -38,7 +38,8 @@ class Range:
         """Which of the images `among` (N,) bool, by default all, the attack leaves standing, (N,) bool."""
         among = torch.ones(len(self.images), dtype=torch.bool) if among is None else among
         standing = torch.zeros_like(among)
-        for index in among.nonzero()[:, 0].split(self.batch_size):
+        todo = among.nonzero()[:, 0]
+        for index in todo.split(self.batch_size) if len(todo) else ():
             self.report(Progress(f"{self.doing}: attacks", int(index[0]), len(self.images)))
             x, y = (t.to(device_of(self.model)) for t in self.images.batch(index))
             x = x.contiguous(memory_format=torch.channels_last)
