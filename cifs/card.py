@@ -7,6 +7,7 @@ from cifs.attacks import STAGES
 from cifs.data import dataset
 from cifs.evaluation import COLUMNS
 from cifs.files import replacing
+from cifs.methods import METHODS
 from cifs.zoo import Entry
 
 MARKS = {True: "pass", False: "FAIL", None: "–"}  # of a check; None: it does not apply
@@ -26,13 +27,8 @@ def card(entry: Entry) -> str:
 def _head(entry: Entry) -> str:
     info, config = entry.info, entry.config
     spec = dataset(info.dataset)
-    method = {
-        "natural": "trained on natural images; not robust",
-        "vanilla": "adversarially trained, no feature selection",
-        "cas": "adversarially trained with channel-wise activation suppressing (CAS, arXiv 2103.08307)",
-        "cifs": "adversarially trained with channel-wise importance-based feature selection (CIFS, arXiv 2102.05311)",
-    }[info.method]
-    imgf = f", IMGF: {_settings(config['imgf'] or {})}" if info.method == "cifs" else ""
+    method = METHODS[info.method].sentence
+    imgf = f", IMGF: {_settings(config['imgf'])}" if config.get("imgf") else ""
     return (
         f"---\nlibrary_name: cifs-lab\nlicense: mit\ndatasets: [{info.dataset}]\n"
         "tags: [adversarial-robustness, cifs]\n---\n\n"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -19,10 +19,10 @@ from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
-from cifs.models import CNN, MODELS
+from cifs.methods import METHODS
+from cifs.models import CNN, build
 from cifs.precision import usable_device
 
-TrainingMethod = Literal["natural", "vanilla", "cas", "cifs"]
 Storage = Literal["float32", "float16"]
 
 
@@ -32,7 +32,7 @@ class Info:
 
     title: str  # for people
     dataset: str
-    method: TrainingMethod
+    method: str  # by which it was trained, under METHODS
     eps: float | None = None  # ℓ∞ budget of its adversarial training; None: natural training
     recipe: str | None = None
     command: str | None = None
@@ -79,7 +79,7 @@ class Entry:
         place = usable_device(device)
         path = self.last_path if last else self.folder / "model.safetensors"
         try:
-            model = MODELS[self.config["arch"]](**self.config)
+            model = build(**self.config)
             model.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
@@ -106,8 +106,7 @@ class Zoo:
         config = _read_json(folder / "config.json")
         try:
             info = Info(**config.pop("info"))
-            if info.method not in get_args(TrainingMethod):
-                raise UnknownName("method", info.method, get_args(TrainingMethod))
+            _ = METHODS[info.method]
         except (KeyError, TypeError, AttributeError, UnknownName) as error:
             raise CheckpointError(
                 f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})"

@@ -64,8 +64,8 @@ def rule(n: int, layers: list[str], tells: bool, fooled: bool) -> str:
     if tells:
         return (
             f"Of {n} test images the one that shows most clearly how PGD-{STEPS} fools the model. It raises most NR "
-            f"and lowers most PR channels of {' and '.join(layers)}, and zeroing those NR channels brings the label back, "
-            "while zeroing as many random ones does not."
+            f"and lowers most PR channels of {' and '.join(layers)}, and zeroing those NR channels brings the label "
+            "back, while zeroing as many random ones does not."
         )
     if fooled:
         return f"Of {n} test images one that PGD-{STEPS} fools the model on; none of them shows the whole pattern."

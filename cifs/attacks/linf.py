@@ -102,6 +102,7 @@ class Step(NamedTuple):
     images: Tensor  # (M,) which of the batch; restarts are of those not fooled yet, and what came before is void
     loss: Tensor  # (M,) as maximised (of the target class when targeted: minimised)
     logits: Tensor  # (M, K)
+    x: Tensor  # (M, C, H, W) the iterate
 
 
 Record = Callable[[Step], None]
@@ -194,9 +195,8 @@ def _start(x: Tensor, attack: Linf, random: torch.Generator) -> Tensor:
 def _evaluate(model: nn.Module, x: Tensor, goal: Tensor, attack: Linf, precision: Precision) -> tuple[Tensor, Tensor]:
     """loss (N,) and logits (N, K)"""
     with autocast(x.device, precision):
-        logits, layers = trace(model, x)
-    raw_predictions = [selection.raw_prediction for selection in layers.values()]
-    return joint(LOSSES[attack.loss], logits, raw_predictions, goal, attack.beta), logits.float()
+        traced = trace(model, x)
+    return joint(LOSSES[attack.loss], traced.logits, traced.raw_predictions, goal, attack.beta), traced.logits.float()
 
 
 def _gradient(
@@ -234,7 +234,7 @@ def _ascend(
     def note(step: int, loss: Tensor, logits: Tensor) -> None:
         nonlocal best, highest
         if record is not None:
-            record(Step(step, images, loss, logits))
+            record(Step(step, images, loss, logits, x_adv))
         if attack.keep == "best":
             higher = sign * loss > highest
             best = torch.where(higher[:, None, None, None], x_adv, best)

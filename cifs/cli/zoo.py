@@ -1,7 +1,7 @@
 """`cifs models`, `cifs import` and `cifs card`: the models there are."""
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,7 +14,8 @@ from cifs.errors import InvalidParameter
 from cifs.evaluation import COLUMNS, digest
 from cifs.files import replacing
 from cifs.foreign import LAYOUTS, SOURCES, import_model
-from cifs.zoo import Entry, Info, TrainingMethod, Zoo
+from cifs.methods import METHODS
+from cifs.zoo import Entry, Info, Zoo
 
 
 def import_(
@@ -69,7 +70,7 @@ def models(
         families.setdefault(family, []).append(entry)
     head = ["model", "title", "n", *(column.title for column in COLUMNS.values())]
     for family, entries in families.items():
-        ordered = sorted(entries, key=lambda entry: get_args(TrainingMethod).index(entry.info.method))
+        ordered = sorted(entries, key=lambda entry: list(METHODS).index(entry.info.method))
         rows = [_model_row(entry, "<u>{}</u>" if markdown else "[underline]{}[/]") for entry in ordered]
         if markdown:
             lines = [head, ["---"] * len(head), *rows]

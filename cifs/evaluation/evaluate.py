@@ -22,11 +22,12 @@ from cifs.attacks import MAXIMISING, STAGES, Linf, autoattack, check_stages, foo
 from cifs.data import Images
 from cifs.errors import CheckpointError
 from cifs.evaluation.interval import wilson
-from cifs.evaluation.table import COLUMNS, TABLE, mask_matters, settings_to_try
+from cifs.evaluation.table import COLUMNS, TABLE, settings_to_try
 from cifs.files import write_json
 from cifs.models import CNN
 from cifs.modes import eval_mode
 from cifs.precision import Precision, device_of
+from cifs.selection import mask_matters
 
 FINALISTS = 2  # of a sweep on the first images, so many settings are measured on all
 EIGHTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # of ε: where accuracy against ε is measured, beside 0

@@ -7,7 +7,7 @@ from math import inf
 from cifs.attacks import CW, FGSM, PGD, Linf
 from cifs.models import CNN
 from cifs.registry import Registry
-from cifs.selection import MLPProbe
+from cifs.selection import mask_matters
 
 BETAS = (2.0, 0.0, 0.5, 1.0, 10.0, 100.0, inf)  # β_atk: the training's own first, ∞ the probes alone
 
@@ -49,11 +49,3 @@ def settings_to_try(model: CNN, attack: Linf) -> list[Linf]:
     if mask_matters(model):
         swept += [replace(attack, beta=beta, through_mask=True) for beta in (2.0, 0.0)]
     return swept
-
-
-def mask_matters(model: CNN) -> bool:
-    """Whether differentiating through importance maps changes the gradient.
-
-    A linear probe's relevance does not depend on the features, so there it changes nothing.
-    """
-    return any(isinstance(model.selector(layer).probe, MLPProbe) for layer in model.modified)

@@ -78,7 +78,9 @@ def test_a_recorded_attack_is_drawn_as_the_model_saw_it() -> None:
 
 def test_what_a_restart_voids_is_not_drawn() -> None:
     def step(number: int, *of: int) -> Step:
-        return Step(number, torch.tensor(of), torch.zeros(len(of)), torch.eye(2)[: len(of)])
+        return Step(
+            number, torch.tensor(of), torch.zeros(len(of)), torch.eye(2)[: len(of)], torch.zeros(len(of), 1, 2, 2)
+        )
 
     steps = [step(0, 0, 1), step(1, 0, 1), step(0, 1), step(1, 1)]
     assert [len(plot.iterates(steps, image)) for image in (0, 1, 2)] == [2, 2, 0]
