@@ -26,8 +26,6 @@ from backend.schemas import (
     Described,
     Example,
     Health,
-    InterveneRequest,
-    InterveneResponse,
     MapsRequest,
     MapsResponse,
     ModelInfo,
@@ -35,6 +33,7 @@ from backend.schemas import (
     RobustnessTable,
     Samples,
 )
+from backend.schemas.laboratory import WhatIfRequest, WhatIfResponse
 
 T = TypeVar("T")
 
@@ -135,8 +134,8 @@ class Client:
     def maps(self, request: MapsRequest) -> MapsResponse:
         return self._post("/channels/maps", request, MapsResponse)
 
-    def intervene(self, request: InterveneRequest) -> InterveneResponse:
-        return self._post("/channels/intervene", request, InterveneResponse)
+    def what_if(self, request: WhatIfRequest) -> WhatIfResponse:
+        return self._post("/channels/what-if", request, WhatIfResponse)
 
     def _get(self, path: str, answer: type[T], **query: Any) -> T:
         given = {name: value for name, value in query.items() if value is not None}

@@ -7,7 +7,7 @@ step of the browser's history. What it asks for and is not there falls back to t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import streamlit as st
 
@@ -64,8 +64,18 @@ def _adopt() -> None:
 def _write() -> None:
     chosen = st.session_state.get(CHOICES, {})
     if st.query_params.to_dict() != chosen:
-        st.query_params.from_dict(chosen)
+        _push(chosen)
     st.session_state[WRITTEN] = dict(chosen)
+
+
+def _push(chosen: Mapping[str, str]) -> None:
+    st.query_params.from_dict(chosen)
+
+
+def rerun() -> NoReturn:
+    """`st.rerun` of the whole page: of the address as it is when it is asked for, so that is written first."""
+    _write()
+    st.rerun()
 
 
 def link() -> dict[str, str]:
