@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	@touch $@
 
 demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C ends both
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m cifs.cli demo
 
 test: $(STAMP)  ## Run every test, the browser's included
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m pytest $(ARGS)

@@ -5,7 +5,6 @@ dashboard. Accuracies are fractions in [0, 1]; an interval is Wilson's, 95 %; ε
 earlier versions are read: what they do not say is None.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -158,8 +157,8 @@ class CheckFinding(Record):
     title: str
     passed: bool | None = Field(description="null: it does not apply to this model")
     statement: str = Field(description="in one sentence, with the figures")
-    numbers: dict[str, Any]
-    settings: dict[str, Any]
+    numbers: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
 
 class MaskingChecks(Record):
@@ -202,6 +201,11 @@ class Checks(BaseModel):
     eps: float
     criterion: str = Field(description="when one attack is taken to be stronger than another")
     results: list[CheckResult]
+
+
+def network_text(arch: str, width: int | None, joined: str = ", ") -> str:
+    """An architecture as people read it: "resnet18, width 16"; one of another library has the width its name says."""
+    return arch if width is None else f"{arch}{joined}width {width}"
 
 
 class Column(BaseModel):
@@ -300,21 +304,3 @@ class Comparison(BaseModel):
     settings: list[ComparedSetting] = Field(
         [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
     )
-
-
-# ---- what is known of a model ---------------------------------------------------------------------------------------
-
-
-class Provenance(Record):
-    """config.json's `info`: what is known of a checkpoint beside its architecture."""
-
-    title: str
-    dataset: str
-    method: str
-    eps: float | None = Field(None, description="budget of its adversarial training; null: natural training")
-    recipe: str | None = None
-    command: str | None = None
-    training: Mapping[str, Any] | None = Field(
-        None, description="the whole recipe, wall time, validation figures, library versions"
-    )
-    source: str | None = Field(None, description="where the weights come from, when they were not trained here")

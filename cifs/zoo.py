@@ -2,28 +2,33 @@
 
 <id>/{model.safetensors, config.json, README.md, evaluation.json, checks.json, channel_statistics.npz}
 
-Weights are safetensors and configurations JSON: nothing that is loaded can run code.
+Weights are safetensors and configurations JSON: nothing that is loaded can run code. Such a folder is one of Hugging
+Face's too: `CNN.from_pretrained(folder)` loads it, and `save_pretrained` of a model from here writes a folder of a zoo.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
-from cifs.methods import METHODS
-from cifs.models import CNN, build
+from cifs.methods import METHODS, PLAIN
+from cifs.models import CNN, MODELS, build
 from cifs.precision import usable_device
+from cifs.records import Evaluation, MaskingChecks, Record, network_text
 
 Storage = Literal["float32", "float16"]
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,11 @@ class Entry:
     info: Info
 
     @property
+    def network(self) -> str:
+        """Architecture and width, for people."""
+        return network_text(self.config["arch"], self.config.get("width"), " of ")
+
+    @property
     def evaluation_path(self) -> Path:
         return self.folder / "evaluation.json"
 
@@ -61,13 +71,23 @@ class Entry:
     def statistics_path(self) -> Path:
         return self.folder / "channel_statistics.npz"
 
-    def evaluation(self) -> dict[str, Any] | None:
+    def evaluation(self) -> Evaluation | None:
         """evaluation.json, or None where there is none. Raises CheckpointError where it is malformed."""
-        return _read_json(self.evaluation_path) if self.evaluation_path.exists() else None
+        return _read_record(self.evaluation_path, Evaluation)
 
-    def checks(self) -> dict[str, Any] | None:
+    def checks(self) -> MaskingChecks | None:
         """checks.json, or None where there is none. Raises CheckpointError where it is malformed."""
-        return _read_json(self.checks_path) if self.checks_path.exists() else None
+        return _read_record(self.checks_path, MaskingChecks)
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the weights' file and of the network's arguments: what a result is of. Raises CheckpointError."""
+        path = self.folder / "model.safetensors"
+        try:
+            weights = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"{self.id}/{path.name} cannot be read ({error})") from error
+        arguments = json.dumps(self.config, sort_keys=True).encode()
+        return {"weights": weights, "configuration": hashlib.sha256(arguments).hexdigest()}
 
     @property
     def last_path(self) -> Path:
@@ -79,7 +99,7 @@ class Entry:
         place = usable_device(device)
         path = self.last_path if last else self.folder / "model.safetensors"
         try:
-            model = build(**self.config)
+            model = build(**self.config, info=asdict(self.info))
             model.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
@@ -121,6 +141,7 @@ class Zoo:
 
         What was measured of other weights under this id goes with them.
         """
+        _check_buildable(model)
         folder = self.root / checked_id(model_id)
         path = folder / "model.safetensors"
         before = path.read_bytes() if path.exists() else None
@@ -131,6 +152,15 @@ class Zoo:
             for measured in (entry.evaluation_path, entry.checks_path, entry.statistics_path):
                 measured.unlink(missing_ok=True)
         return entry
+
+
+def _check_buildable(model: CNN) -> None:
+    """Raises InvalidParameter for a model whose configuration could not be built again."""
+    if model.config["arch"] not in MODELS or model.config["method"] not in (PLAIN, *METHODS):
+        raise InvalidParameter(
+            f"a model of arch {model.config['arch']!r} and method {model.config['method']!r} cannot be saved, for "
+            "nobody could build it again: register its architecture under MODELS, and its method under METHODS"
+        )
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:
@@ -148,6 +178,19 @@ def checked_id(model_id: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", model_id):
         raise InvalidParameter(f"model id {model_id!r}: letters, digits, '_', '-' and '.' only, no '.' or '-' in front")
     return model_id
+
+
+def _read_record(path: Path, kind: type[R]) -> R | None:
+    if not path.exists():
+        return None
+    try:
+        return kind.model_validate(_read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise CheckpointError(
+            f"{path.parent.name}/{path.name} was not written by this project ({where}: {first['msg']})"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

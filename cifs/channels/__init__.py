@@ -19,7 +19,7 @@ from cifs.channels.saliency import grad_cam, integrated_gradients
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
 from cifs.channels.transfer import TransferMatrix, transfer
-from cifs.channels.view import View, view
+from cifs.channels.view import View, view, views
 from cifs.channels.what_if import Edits, Reselected, Scaled, attack_again, edited, masks_of, predict, shuffled
 
 __all__ = [
@@ -69,4 +69,5 @@ __all__ = [
     "telling",
     "transfer",
     "view",
+    "views",
 ]

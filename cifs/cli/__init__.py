@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cifs import __version__
-from cifs.cli import channels, check, compare, evaluate, serve, study, train, zoo
+from cifs.cli import channels, demo, robustness, serve, study, train, zoo
 from cifs.cli.console import console, one_line_errors
 
 COMMANDS = (
@@ -13,14 +13,15 @@ COMMANDS = (
     train.train,
     zoo.import_,
     zoo.models,
-    evaluate.evaluate,
-    compare.compare,
-    check.check,
+    robustness.evaluate,
+    robustness.compare,
+    robustness.check,
     channels.statistics,
     zoo.card,
     channels.attack,
     channels.channels,
     serve.serve,
+    demo.demo,
 )
 
 app = typer.Typer(

@@ -8,8 +8,8 @@ from backend.schemas import RobustnessRow, RobustnessTable
 from cifs.plot.by_class import by_class_figure, by_class_info
 from cifs.plot.curves import curve_info, eps_figure, steps_figure
 from cifs.plot.robustness import robustness_figure, robustness_info
+from cifs.report import groups, remark, remarks
 from frontend import state
-from frontend.autoattack import remark, remarks
 from frontend.components.charts import draw
 from frontend.components.checks import show_checks
 from frontend.components.difference import show_difference
@@ -17,7 +17,6 @@ from frontend.components.gallery import at_hand
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
 from frontend.components.robustness_table import show_table
-from frontend.groups import groups
 
 EMPTY = ":material/inventory_2:"
 

@@ -5,8 +5,8 @@ import streamlit as st
 from backend.schemas import Comparison, RobustnessTable
 from cifs.plot.labels import labels
 from cifs.plot.margin import margin_figure, margins, setting_margin_figure, setting_margins
+from cifs.report import remarks
 from frontend import paper, state
-from frontend.autoattack import remarks
 from frontend.components.charts import draw as draw_figure
 from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw

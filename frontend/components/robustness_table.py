@@ -7,8 +7,9 @@ import streamlit as st
 from backend.schemas import RobustnessRow, RobustnessTable
 from cifs.plot.labels import eps_text, labels
 from cifs.plot.robustness import sweep_figure, sweep_info
+from cifs.records import network_text
+from cifs.report import FORMATS, PrintedTable, printed, printed_paper, to_html
 from frontend.components.charts import draw as draw_figure
-from frontend.export import DOWNLOADS, PrintedTable, printed, printed_paper, to_html
 
 STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
@@ -43,7 +44,7 @@ def show_table(table: RobustnessTable) -> None:
         bounds += f" AutoAttack (`cifs evaluate ID --suite autoattack`) was not run on {', '.join(without)}."
     st.caption(bounds)
     with st.container(horizontal=True):
-        for kind in DOWNLOADS:
+        for kind in FORMATS:
             st.download_button(
                 kind.name, kind.write(table), kind.file(table), kind.mime, icon=":material/download:", on_click="ignore"
             )
@@ -69,8 +70,8 @@ def show_details(table: RobustnessTable) -> None:
 
 def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
     st.caption(
-        f"{row.model}: {row.arch}, width {row.width}, {row.method}. {row.n:,} {row.split} images of {row.dataset}, "
-        f"ε = {eps_text(row.eps)}."
+        f"{row.model}: {network_text(row.arch, row.width)}, {row.method}. {row.n:,} {row.split} images of "
+        f"{row.dataset}, ε = {eps_text(row.eps)}."
     )
     for note in row.notes:
         st.markdown(f"- {note}")

@@ -17,9 +17,8 @@ from backend.schemas import (
     RobustnessTable,
 )
 from cifs.plot.labels import eps_text, labels
+from cifs.report import FORMATS, groups, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
 from frontend.difference import printed_difference, verdict
-from frontend.export import DOWNLOADS, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
-from frontend.groups import groups
 
 COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
 SOURCE = "measured here (width 16, 30 epochs, n = 1,000)"
@@ -63,7 +62,7 @@ def test_html_escapes_titles_and_underlines_the_strongest(table: RobustnessTable
 
 def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> None:
     assert to_markdown(printed(table)).splitlines() == [
-        "Accuracy (%) on test images of d: resnet10, width 16, ε = 0.1",
+        "Accuracy (%) on test images of d: resnet10, width 16, ℓ∞, ε = 0.1",
         "",
         "| Model | Natural | C&W | + AutoAttack |",
         "| --- | ---: | ---: | ---: |",
@@ -73,7 +72,7 @@ def test_markdown_is_a_table_with_one_line_a_model(table: RobustnessTable) -> No
 
 def test_latex_escapes_what_latex_reads(table: RobustnessTable) -> None:
     latex = to_latex(printed(table))
-    assert latex.startswith("% Accuracy (%) on test images of d: resnet10, width 16, ε = 0.1\n\\begin{tabular}")
+    assert latex.startswith("% Accuracy (%) on test images of d: resnet10, width 16, ℓ∞, ε = 0.1\n\\begin{tabular}")
     assert r"Model & Natural & C\&W & + AutoAttack \\" in latex
     assert rf"A\_<b>, {SOURCE} & 90.00 {{\scriptsize (89.00--91.00)}} & \underline{{50.00}} {{\scriptsize" in latex
 
@@ -224,14 +223,14 @@ def test_the_difference_is_that_of_the_first_less_the_second() -> None:
 
 
 def test_every_download_writes_something_for_an_empty_table() -> None:
-    for kind in DOWNLOADS:
+    for kind in FORMATS:
         assert kind.write(RobustnessTable(columns=[], rows=[]))
         assert kind.file(RobustnessTable(columns=[], rows=[])) == f"robustness{kind.ending}"
 
 
 def test_no_group_s_download_takes_another_s_name(table: RobustnessTable) -> None:
     ours = [row("A"), row("B", dataset="cifar10", arch="resnet18", width=64, eps=8 / 255)]
-    assert [DOWNLOADS[0].file(table.model_copy(update={"rows": [one]})) for one in ours] == [
+    assert [FORMATS[0].file(table.model_copy(update={"rows": [one]})) for one in ours] == [
         "robustness-d-resnet10-w16-eps0.1.csv",
         "robustness-cifar10-resnet18-w64-eps8-255.csv",
     ]

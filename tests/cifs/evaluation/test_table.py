@@ -1,7 +1,7 @@
 """The robustness table: what is counted, what is kept, what is not measured again."""
 
-import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,27 @@ from torch import Tensor
 
 from cifs.attacks import ATTACKS, PGD, AutoAttacked, Linf, autoattack, survives
 from cifs.data import Images
-from cifs.errors import UnknownName
-from cifs.evaluation import BETAS, COLUMNS, Evaluation, Progress, digest, pack, settings_to_try, unpack, wilson
+from cifs.errors import InvalidParameter, UnknownName
+from cifs.evaluation import (
+    BETAS,
+    COLUMNS,
+    Bench,
+    accuracy_curves,
+    autoattack_cell,
+    pack,
+    robustness_table,
+    settings_to_try,
+    unpack,
+    wilson,
+)
 from cifs.models import CNN
+from cifs.progress import Cancelled, Progress
 from cifs.registry import configure
 from tests.cifs.tiny import METHODS, images, tiny
 
 EPS = 0.03
 FEW = ("natural", "fgsm", "pgd20", "worst")
+SUBJECT = {"model": "tiny", "dataset": "tiny", "split": "test", "weights": "a"}
 
 
 def labelled(model: CNN, n: int = 24) -> Images:
@@ -41,7 +54,12 @@ def model(request: pytest.FixtureRequest) -> CNN:
 
 @pytest.fixture(scope="module")
 def result(model: CNN) -> dict[str, Any]:
-    return Evaluation(model, labelled(model), EPS, {"model": "tiny"}, precision="float32", batch_size=7).run(FEW)
+    return table(Bench(model, labelled(model), EPS, SUBJECT, precision="float32", batch_size=7))
+
+
+def table(bench: Bench, columns: Sequence[str] = FEW, **options: Any) -> dict[str, Any]:
+    """As evaluation.json has it."""
+    return robustness_table(bench, columns, **options).as_json()
 
 
 @given(st.lists(st.booleans(), max_size=70))
@@ -55,9 +73,9 @@ def test_the_first_image_is_the_highest_bit() -> None:
     assert pack(torch.tensor([True] + 7 * [False] + [False, True])) == "8040"
 
 
-def test_a_digest_is_the_sha256_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "w").write_bytes(b"weights")
-    assert digest(tmp_path / "w") == hashlib.sha256(b"weights").hexdigest()
+def test_measuring_nothing_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="at least one"):
+        Bench(tiny(), labelled(tiny())[:0], EPS)
 
 
 @pytest.mark.parametrize("key", COLUMNS)
@@ -137,7 +155,7 @@ def test_the_worst_case_is_what_withstands_everything_that_was_tried(model: CNN,
 
 def test_pgd100_takes_the_strongest_setting_of_pgd20() -> None:
     model = tiny("cifs")
-    found = Evaluation(model, labelled(model, 4), EPS, {}, precision="float32").run(("pgd20", "pgd100"))
+    found = table(Bench(model, labelled(model, 4), EPS, SUBJECT, precision="float32"), ("pgd20", "pgd100"))
     swept = [entry for entry in found["sweep"] if entry["column"] == "pgd100"]
     assert len(swept) == 1
     for parameter in ("beta", "through_mask"):
@@ -155,7 +173,7 @@ def test_a_result_says_what_it_is_of_and_is_json(result: dict[str, Any]) -> None
 def test_an_unknown_column_is_answered_with_the_known_ones(model: CNN) -> None:
     asked: list[Progress] = []
     with pytest.raises(UnknownName, match="'pgd7'.*pgd20"):
-        Evaluation(model, labelled(model), EPS, {}, report=asked.append).run(("pgd7",))
+        robustness_table(Bench(model, labelled(model), EPS, SUBJECT, report=asked.append), ("pgd7",))
     assert asked == []  # nothing was measured first
 
 
@@ -169,16 +187,14 @@ def test_right_images_are_counted_by_class(model: CNN, result: dict[str, Any]) -
 
 def test_a_sweep_on_the_first_images_measures_its_two_best_settings_on_all() -> None:
     model = tiny("cas")
-    evaluation = Evaluation(model, labelled(model), EPS, {}, precision="float32", sweep=8)
-    found, whole = evaluation.run(FEW), Evaluation(model, labelled(model), EPS, {}, precision="float32").run(FEW)
+    bench = Bench(model, labelled(model), EPS, SUBJECT, precision="float32")
+    found = table(bench, sweep=8)
+    whole = table(Bench(model, labelled(model), EPS, SUBJECT, precision="float32"))
     for key in ("fgsm", "pgd20"):
         swept, everywhere = ([e for e in r["sweep"] if e["column"] == key] for r in (found, whole))
         assert [e["settings"] for e in swept] == [e["settings"] for e in everywhere]
         finalists = [i for i, e in enumerate(swept) if e["n"] == 24]
-        first = [
-            int(evaluation._bits(evaluation._measure(key, a, n=8)).sum())
-            for a in settings_to_try(model, whole_attack(key))
-        ]
+        first = [bench.under(a, n=8).correct for a in settings_to_try(model, whole_attack(key))]
         assert len(finalists) == 2
         assert sorted(first[i] for i in finalists) == sorted(first)[:2]
         assert [swept[i]["correct"] for i in finalists] == [everywhere[i]["correct"] for i in finalists]
@@ -200,7 +216,8 @@ def whole_attack(key: str) -> Linf:
 def test_curves_are_what_the_attack_leaves_at_each_eps_and_after_each_number_of_steps(model: CNN) -> None:
     few = labelled(model, 12)
     x, y = few.batch(slice(None))
-    found = Evaluation(model, few, EPS, {}, precision="float32", batch_size=5).curves(PGD(eps=EPS, steps=20))
+    bench = Bench(model, few, EPS, precision="float32", batch_size=5)
+    found = accuracy_curves(bench, PGD(eps=EPS, steps=20)).model_dump(exclude_unset=True)
     standing = model(x).argmax(dim=1) == y
     assert found["eps"][0] | {"eps": 0.0, "correct": int(standing.sum()), "n": 12} == found["eps"][0]
     for point in found["eps"][1:]:
@@ -227,7 +244,8 @@ def test_autoattack_attacks_what_stands_once_more_through_the_mask(method: str) 
     x, y = few.batch(slice(None))
     standing = torch.tensor([True, True, False, True, True, True, True, True]) & (model(x).argmax(dim=1) == y)
     eps = 0.01
-    cell = Evaluation(model, few, eps, {}, precision="float32").autoattack(standing, ["apgd-ce"])
+    bench = Bench(model, few, eps, precision="float32")
+    cell = autoattack_cell(bench, bench.counted(standing), ["apgd-ce"]).as_json()
     expected, left = standing.clone(), []
     for mask in (False, True) if method == "cifs" else (False,):
         todo = expected.nonzero()[:, 0]
@@ -248,30 +266,32 @@ def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkey
         stage = f"{options['stages'][0]} {options['through_mask']}"
         if stage == "square False" and stage not in ran:
             ran.append(stage)
-            raise KeyboardInterrupt
+            raise Cancelled
         ran.append(stage)
         robust = torch.arange(len(y)) > 0
         return AutoAttacked(robust, x, {}, ("a remark", "a remark"), {"name": "autoattack", "eps": options["eps"]})
 
-    monkeypatch.setattr("cifs.evaluation.evaluate.autoattack", all_but_one_stand)
+    monkeypatch.setattr("cifs.evaluation.autoattacked.autoattack", all_but_one_stand)
     model, standing = tiny("cifs"), torch.arange(9) > 0
     for _ in range(2):
-        evaluation = Evaluation(model, labelled(model, 9), EPS, {}, partial=tmp_path / "partial.json")
-        with suppress(KeyboardInterrupt):
-            cell = evaluation.autoattack(standing, ["square", "apgd-ce"])  # in the standard order
+        bench = Bench(model, labelled(model, 9), EPS, partial=tmp_path / "partial.json")
+        with suppress(Cancelled):
+            stages = ["square", "apgd-ce"]  # run in the standard order
+            cell = autoattack_cell(bench, bench.counted(standing), stages).as_json()
     assert ran == ["apgd-ce False", "square False", "square False", "apgd-ce True"]
     assert unpack(cell["robust"], 9).tolist() == [False] * 4 + [True] * 5
     assert [(after["correct"], after["remarks"]) for after in cell["after"]] == [(n, ["a remark"]) for n in (7, 6, 5)]
     assert (cell["settings"]["n"], cell["settings"]["eps"], cell["settings"]["through_mask"]) == (8, EPS, [False, True])
-    evaluation.autoattack(torch.arange(9) > 1, ["apgd-ce", "square"])  # of other images it is another measurement
+    autoattack_cell(bench, bench.counted(torch.arange(9) > 1), stages)  # of other images it is another measurement
     assert len(ran) == 7
 
 
 def test_an_unknown_stage_is_refused_before_any_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cifs.evaluation.evaluate.autoattack", lambda *args, **options: pytest.fail("was run"))
+    monkeypatch.setattr("cifs.evaluation.autoattacked.autoattack", lambda *args, **options: pytest.fail("was run"))
     model = tiny()
     with pytest.raises(UnknownName, match="stage of AutoAttack 'sqare'"):
-        Evaluation(model, labelled(model, 9), EPS, {}).autoattack(torch.ones(9).bool(), ["apgd-ce", "sqare"])
+        bench = Bench(model, labelled(model, 9), EPS)
+        autoattack_cell(bench, bench.counted(torch.ones(9).bool()), ["apgd-ce", "sqare"])
 
 
 def test_a_measurement_can_be_stopped_within_a_batch() -> None:
@@ -280,16 +300,15 @@ def test_a_measurement_can_be_stopped_within_a_batch() -> None:
     model, told = tiny(), []
 
     def report(progress: Progress) -> None:
-        told.append(progress.images)
+        told.append(progress.done)
         if len(told) == 5:
-            raise KeyboardInterrupt
+            raise Cancelled
 
     few = labelled(model, 9)
-    evaluation = Evaluation(model, few, EPS, {}, report=report)
-    with pytest.raises(KeyboardInterrupt):
-        evaluation.autoattack(torch.ones(9).bool())
+    bench = Bench(model, few, EPS, report=report)
+    with pytest.raises(Cancelled):
+        autoattack_cell(bench, bench.counted(torch.ones(9).bool()))
     assert told == [0] * 5  # not one batch was done
-    evaluation.report = lambda progress: None
     model(few.batch(slice(None))[0])  # nobody is told of it any more
     assert len(told) == 5
 
@@ -303,19 +322,16 @@ def measured(
     """The settings that were measured now, and the result unless it was stopped."""
     seen: list[str] = []
 
-    class Stopped(Exception):
-        pass
-
     def report(progress: Progress) -> None:
         if len(seen) == stop_after:
-            raise Stopped
-        if progress.images == progress.total:
-            seen.append(f"{progress.column} {progress.settings}")
+            raise Cancelled
+        if progress.done == progress.total:
+            seen.append(progress.doing)
 
-    options = {"eps": EPS, "about": {"weights": "a"}, "precision": "float32", "batch_size": 10} | changed
+    options = {"eps": EPS, "subject": SUBJECT, "precision": "float32", "batch_size": 10} | changed
     try:
-        return seen, Evaluation(model, labelled(model), partial=partial, report=report, **options).run(FEW)
-    except Stopped:
+        return seen, table(Bench(model, labelled(model), partial=partial, report=report, **options))
+    except Cancelled:
         return seen, None
 
 
@@ -341,7 +357,7 @@ def test_what_was_measured_before_a_stop_is_not_measured_again(stop_after: int, 
     assert measured(model, partial)[0] == []
 
 
-@pytest.mark.parametrize("changed", [{"eps": 0.05}, {"about": {"weights": "b"}}, {"precision": "bf16"}])
+@pytest.mark.parametrize("changed", [{"eps": 0.05}, {"subject": SUBJECT | {"weights": "b"}}, {"precision": "bf16"}])
 def test_partial_results_of_something_else_are_not_taken(changed: dict[str, Any], tmp_path: Path) -> None:
     model, partial = tiny(), tmp_path / "partial.json"
     measured(model, partial)

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from typing import Literal, NamedTuple
 
-from backend.schemas import Cell, Column, PaperRow, RobustnessRow, RobustnessTable
 from cifs.plot.labels import eps_text, labels
-from frontend import paper
-from frontend.autoattack import remark
+from cifs.records import NORMS, Cell, Column, PaperRow, RobustnessRow, RobustnessTable
+from cifs.report.remarks import beside, remark, source
 
 
-class Entry(NamedTuple):
+class PrintedCell(NamedTuple):
     """One figure as it is printed."""
 
     text: str
@@ -26,7 +25,7 @@ class Entry(NamedTuple):
 class PrintedRow(NamedTuple):
     title: str
     source: str  # small, below
-    entries: list[Entry | None]  # None: not measured
+    entries: list[PrintedCell | None]  # None: not measured
     kind: Literal["measured", "more", "last", "paper"] = "measured"
 
 
@@ -41,7 +40,7 @@ def printed(table: RobustnessTable) -> PrintedTable:
     """The models, and below them the paper's rows of the same network."""
     keys, names = [column.key for column in table.columns], labels(table.rows)
     rows = [line for row in table.rows for line in _measured(row, names[row.model], keys)]
-    rows += [_of_paper(row, keys) for row in paper.beside(table)]
+    rows += [_of_paper(row, keys) for row in beside(table)]
     return PrintedTable("Model", [column.title for column in table.columns], rows, _caption(table))
 
 
@@ -50,7 +49,8 @@ def _caption(table: RobustnessTable) -> str:
     if not table.rows:
         return ""
     row = table.rows[0]
-    place = f"{row.arch}, width {row.width}, ε = {eps_text(row.eps)}"
+    width = "" if row.width is None else f", width {row.width}"
+    place = f"{row.arch}{width}, {NORMS[row.norm]}, ε = {eps_text(row.eps)}"
     return f"Accuracy (%) on {row.split} images of {row.dataset}: {place}"
 
 
@@ -59,7 +59,7 @@ def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[P
     epochs = "" if row.epochs is None else f"{row.epochs} epochs, "
     yield PrintedRow(
         title,
-        f"measured here (width {row.width}, {epochs}n = {row.n:,})",
+        f"measured here ({'' if row.width is None else f'width {row.width}, '}{epochs}n = {row.n:,})",
         [_entry(row.cells.get(key), row.n, underlined=key == row.strongest) for key in keys],
     )
     if row.more is not None:
@@ -70,11 +70,43 @@ def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[P
         yield PrintedRow(title, f"last checkpoint, epoch {row.last.epoch}", entries, "last")
 
 
-def _entry(cell: Cell | None, n: int, *, underlined: bool = False) -> Entry | None:
+def _entry(cell: Cell | None, n: int, *, underlined: bool = False) -> PrintedCell | None:
     if cell is None:
         return None
     note = [f"{100 * cell.low:.2f}–{100 * cell.high:.2f}", "" if cell.n == n else f"n = {cell.n:,}", remark(cell)]
-    return Entry(f"{100 * cell.accuracy:.2f}", ", ".join(filter(None, note)), underlined)
+    return PrintedCell(f"{100 * cell.accuracy:.2f}", ", ".join(filter(None, note)), underlined)
+
+
+def brief(table: RobustnessTable) -> PrintedTable:
+    """Ids, titles and accuracies alone; a note only where a figure is not of the row's n, or not of all stages."""
+    columns = ["title", "n", *(column.title for column in table.columns)]
+    rows = [
+        PrintedRow(
+            row.model,
+            "",
+            [PrintedCell(row.title), PrintedCell(str(row.n)), *(_brief(row, c.key) for c in table.columns)],
+        )
+        for row in table.rows
+    ]
+    return PrintedTable("model", columns, rows)
+
+
+def _brief_cells(row: RobustnessRow, columns: Iterable[Column]) -> Iterator[PrintedCell | None]:
+    return (_brief(row, column.key) for column in columns)
+
+
+def _brief(row: RobustnessRow, key: str) -> PrintedCell | None:
+    cell = row.cells.get(key)
+    notes = []
+    if cell is not None and cell.n != row.n:
+        notes.append(f"n = {cell.n}")
+    if said := remark(cell):
+        notes.append(said)
+    if row.more is not None and (more := row.more.cells.get(key)):
+        notes.append(f"{100 * more.accuracy:.2f}, n = {row.more.n}")
+    if cell is None:
+        return PrintedCell("–", "; ".join(notes)) if notes else None
+    return PrintedCell(f"{100 * cell.accuracy:.2f}", "; ".join(notes), key == row.strongest)
 
 
 def printed_paper(rows: list[PaperRow], columns: Iterable[Column]) -> PrintedTable:
@@ -86,8 +118,8 @@ def printed_paper(rows: list[PaperRow], columns: Iterable[Column]) -> PrintedTab
 
 def _of_paper(row: PaperRow, keys: Iterable[str]) -> PrintedRow:
     found = row.accuracy
-    shown = [Entry(f"{100 * found[key]:.2f}", "", key == row.strongest) if key in found else None for key in keys]
-    return PrintedRow(row.title, paper.source(row), shown, "paper")
+    shown = [PrintedCell(f"{100 * found[key]:.2f}", "", key == row.strongest) if key in found else None for key in keys]
+    return PrintedRow(row.title, source(row), shown, "paper")
 
 
 def to_html(table: PrintedTable) -> str:
@@ -107,7 +139,7 @@ def _small(text: str) -> str:
     return f"<small>{escape(text)}</small>" if text else ""
 
 
-def _underlined(entry: Entry) -> str:
+def _underlined(entry: PrintedCell) -> str:
     return f"<u>{entry.text}</u>" if entry.underlined else entry.text
 
 
@@ -126,7 +158,7 @@ def _bars(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _markdown(entry: Entry | None) -> str:
+def _markdown(entry: PrintedCell | None) -> str:
     if entry is None:
         return "–"
     return f"{_underlined(entry)} ({entry.note})" if entry.note else _underlined(entry)
@@ -162,7 +194,7 @@ def _escape_latex(text: str) -> str:
     return text.translate(LATEX_SPECIALS)
 
 
-def _latex(entry: Entry | None) -> str:
+def _latex(entry: PrintedCell | None) -> str:
     if entry is None:
         return "--"
     text = rf"\underline{{{entry.text}}}" if entry.underlined else entry.text
@@ -174,7 +206,7 @@ def to_csv(table: RobustnessTable) -> str:
     """One line an accuracy, as fractions: what a script wants. The paper's come without interval and n."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    place = ["model", "title", "dataset", "arch", "width", "epochs", "eps", "split"]
+    place = ["model", "title", "dataset", "arch", "width", "epochs", "norm", "eps", "split"]
     writer.writerow(["source", *place, "checkpoint", "column", "accuracy", "low", "high", "n", "strongest", "note"])
     for row in table.rows:
         parts = [("kept", row.cells, row.strongest)]
@@ -185,14 +217,28 @@ def to_csv(table: RobustnessTable) -> str:
                 where = ["measured here", *(getattr(row, name) for name in place), checkpoint, key]
                 figures = [cell.accuracy, cell.low, cell.high, cell.n]
                 writer.writerow([*where, *figures, key == strongest, remark(cell)])
-    for line in paper.beside(table):
-        about = ["paper", "", line.title, line.dataset, line.arch, line.width, line.epochs, line.eps, "test", ""]
+    for line in beside(table):
+        about = [
+            "paper",
+            "",
+            line.title,
+            line.dataset,
+            line.arch,
+            line.width,
+            line.epochs,
+            "linf",
+            line.eps,
+            "test",
+            "",
+        ]
         for key, accuracy in line.accuracy.items():
             writer.writerow([*about, key, accuracy, "", "", "", key == line.strongest, line.source])
     return text.getvalue()
 
 
-class Download(NamedTuple):
+class Format(NamedTuple):
+    """What a table can be taken away as."""
+
     name: str
     ending: str
     mime: str
@@ -204,8 +250,8 @@ class Download(NamedTuple):
         return f"robustness{''.join(place).replace('/', '-')}{self.ending}"
 
 
-DOWNLOADS = (
-    Download("CSV", ".csv", "text/csv", to_csv),
-    Download("Markdown", ".md", "text/markdown", lambda table: to_markdown(printed(table))),
-    Download("LaTeX", ".tex", "application/x-tex", lambda table: to_latex(printed(table))),
+FORMATS = (
+    Format("CSV", ".csv", "text/csv", to_csv),
+    Format("Markdown", ".md", "text/markdown", lambda table: to_markdown(printed(table))),
+    Format("LaTeX", ".tex", "application/x-tex", lambda table: to_latex(printed(table))),
 )
