@@ -35,7 +35,7 @@ from backend.schemas import (
     ModelInfo,
 )
 from backend.schemas.channels import Target
-from cifs.attacks import Linf
+from cifs.attacks import Attack
 from cifs.channels import RELEVANCES, View, capture, intervene, view
 from cifs.models import CNN
 from cifs.selection import IMGFS
@@ -53,7 +53,7 @@ class Scene(NamedTuple):
 
     model: ModelInfo
     layer: LayerInfo
-    attack: Linf | None
+    attack: Attack | None
 
     @property
     def resolved_attack(self) -> dict[str, Any] | None:

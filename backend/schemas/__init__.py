@@ -37,6 +37,7 @@ from backend.schemas.channels import (
 )
 from backend.schemas.example import Example
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
+from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
 from backend.schemas.problem import Problem, ProblemError
 from backend.schemas.robustness import (
     Cell,
@@ -91,6 +92,12 @@ __all__ = [
     "InterveneResponse",
     "InterveneResult",
     "Intervention",
+    "Job",
+    "JobEvent",
+    "JobPage",
+    "JobProgress",
+    "JobRequest",
+    "JobState",
     "LastCheckpoint",
     "LayerInfo",
     "MapsRequest",
