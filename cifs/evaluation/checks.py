@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cifs import __version__
-from cifs.attacks import CW, FGSM, PGD, GradientAttack, Step, perturb
+from cifs.attacks import CW, FGSM, PGD, GradientAttack, Square, Step, perturb, survives
 from cifs.evaluation.bench import Bench, standing_of, titled
 from cifs.evaluation.outcomes import accuracy, percent
 from cifs.evaluation.paired import mcnemar
@@ -244,18 +244,11 @@ class BlackBox:
     def run(self, case: Case) -> Finding:
         attack, white = case.white_box
         standing = torch.zeros(case.n, dtype=torch.bool)
-        doing = f"Square, {self.queries} queries"
-        for part, x, y in case.bench.batches(doing):
+        search = Square(eps=case.eps, queries=self.queries)
+        for part, x, y in case.bench.batches(f"Square, {self.queries} queries"):
             # In float32: bf16 rounds the margin away on which a random search feeds.
-            standing[part] = square(
-                case.bench.model,
-                x,
-                y,
-                eps=case.eps,
-                queries=self.queries,
-                seed=self.seed + int(part[0]),
-                report=case.bench.pulse,
-            ).robust.cpu()
+            own = replace(search, seed=self.seed + int(part[0]))
+            standing[part] = survives(case.bench.model, x, y, own, report=case.bench.pulse).cpu()
         black = {"name": "square", "eps": case.eps, "queries": self.queries, "p": 0.8, "seed": self.seed}
         return _compared("Square", black, standing, named(attack), attack.resolved(), white)
 
