@@ -82,7 +82,7 @@ LABORATORY: dict[str, Any] = {
                 },
             }
         ],
-        "seconds": 1.721,
+        "seconds": 0.8682,
     },
     "POST /channels/what-if": {
         "model": "fmnist-resnet10-w16-natural",
@@ -128,7 +128,7 @@ LABORATORY: dict[str, Any] = {
                 "edited_channels": {"layer3.0": 27},
             }
         ],
-        "seconds": 0.5241,
+        "seconds": 0.4565,
     },
     "POST /channels/film": {
         "model": "fmnist-resnet10-w16-natural",
@@ -185,7 +185,7 @@ LABORATORY: dict[str, Any] = {
                 },
             }
         ],
-        "seconds": 0.168,
+        "seconds": 0.3163,
     },
     "POST /channels/saliency": {
         "model": "fmnist-resnet10-w16-natural",
@@ -323,7 +323,7 @@ LABORATORY: dict[str, Any] = {
             },
         ],
         "correlations": [[1.0, 0.9504], [0.9504, 1.0]],
-        "seconds": 0.8823,
+        "seconds": 1.338,
     },
     "GET /models/{id}/layers/{layer}/channels/{channel}": {
         "model": "fmnist-resnet10-w16-natural",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backend.schemas import Choice
+from backend.schemas.laboratory import WhatIfResult
 from cifs.plot.activation import ActivationInfo, MeanShift
 
 EVEN = 0.5  # of the channels of a kind; fewer show nothing
@@ -30,6 +31,21 @@ def _pattern(shift: MeanShift) -> str:
             f"That is half of the paper's pattern: {shown}, but most {missing} channels do not follow it on this image."
         )
     return "It does **not** show the paper's pattern on this image."
+
+
+def outcome(answer: WhatIfResult, held: int, channels: int, label: str) -> str:
+    """Of holding channels back, with the control beside the claim."""
+    after = answer.adversarial.after.class_name
+    mine = f"With {held} of {channels} channels held back, the attacked image is taken for **{after}**"
+    mine += ", as it should be." if after == label else f", not {label}: here this does not undo the attack."
+    if answer.control is None:
+        return mine
+    right, draws = answer.control.adversarial_right, answer.control.draws
+    theirs = f"The control: with as many random channels held back it is right in **{right} of {draws} draws**."
+    if after != label:
+        return f"{mine} {theirs}"
+    matters = "So it matters which channels" if 2 * right < draws else "So it hardly matters which channels, here"
+    return f"{mine} {theirs} {matters}."
 
 
 def kind_of(info: ActivationInfo, channel: int) -> str:

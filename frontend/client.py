@@ -26,8 +26,6 @@ from backend.schemas import (
     Described,
     Example,
     Health,
-    InterveneRequest,
-    InterveneResponse,
     MapsRequest,
     MapsResponse,
     ModelInfo,
@@ -148,9 +146,6 @@ class Client:
 
     def maps(self, request: MapsRequest) -> MapsResponse:
         return self._post("/channels/maps", request, MapsResponse)
-
-    def intervene(self, request: InterveneRequest) -> InterveneResponse:
-        return self._post("/channels/intervene", request, InterveneResponse)
 
     def margin(self, request: MarginRequest) -> MarginResponse:
         return self._post("/channels/margin", request, MarginResponse)

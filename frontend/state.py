@@ -7,7 +7,8 @@ step of the browser's history. What it asks for and is not there falls back to t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple, NoReturn
 
 import streamlit as st
 
@@ -17,6 +18,8 @@ from frontend.parameters import Parameter, check_all
 CHOICES = "choices"  # key → text of what was chosen
 UNCHECKED = "unchecked choices"  # keys that came with the address and were not resolved yet
 WRITTEN = "written address"
+REPLACED = "replaced address"  # the one before, and when it was replaced
+LATE = 0.5  # seconds; the browser's Back cannot be meant so soon
 LINKED = "linked address"  # what the links to other pages carry
 SHOWN = "shown values"
 WIDGETS = "chosen widgets"  # keys of widgets that show a choice
@@ -52,7 +55,9 @@ def address() -> Iterator[None]:
 def _adopt() -> None:
     """Take the choices of an address this session did not write; widgets that showed others are made anew."""
     now = st.query_params.to_dict()
-    if CHOICES in st.session_state and now in (st.session_state.get(WRITTEN), st.session_state.get(LINKED)):
+    if CHOICES in st.session_state and (
+        now in (st.session_state.get(WRITTEN), st.session_state.get(LINKED)) or _late(now)
+    ):
         return
     st.session_state[CHOICES], st.session_state[UNCHECKED] = dict(now), set(now)
     for key in st.session_state.setdefault(WIDGETS, set()):
@@ -61,11 +66,29 @@ def _adopt() -> None:
     st.session_state[WRITTEN] = now
 
 
+def _late(now: Mapping[str, str]) -> bool:
+    """Whether the browser had not heard of the last address when it sent this: the reader clicked twice, quickly."""
+    before, when = st.session_state.get(REPLACED, (None, 0.0))
+    return now == before and monotonic() - when < LATE
+
+
 def _write() -> None:
     chosen = st.session_state.get(CHOICES, {})
+    if st.session_state.get(WRITTEN) not in (None, chosen):
+        st.session_state[REPLACED] = (st.session_state[WRITTEN], monotonic())
     if st.query_params.to_dict() != chosen:
-        st.query_params.from_dict(chosen)
+        _push(chosen)
     st.session_state[WRITTEN] = dict(chosen)
+
+
+def _push(chosen: Mapping[str, str]) -> None:
+    st.query_params.from_dict(chosen)
+
+
+def rerun() -> NoReturn:
+    """`st.rerun` of the whole page: of the address as it is when it is asked for, so that is written first."""
+    _write()
+    st.rerun()
 
 
 def link() -> dict[str, str]:

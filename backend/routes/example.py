@@ -48,7 +48,7 @@ def choose(model: ModelInfo, dataset: str, lab: Lab, still_wanted: StillWanted) 
     n = min(IMAGES, len(images), lab.settings.max_images)
     x, y = (part.to(lab.device) for part in images.batch(slice(n)))
     attack = configure(ATTACKS, "pgd", {"eps": model.default_eps, "steps": STEPS})
-    x_adv = perturb(cnn, x, y, attack, record=lambda step: still_wanted())
+    x_adv = perturb(cnn, x, y, attack, report=lambda progress: still_wanted())
     layers = [layer.name for layer in model.layers[-DEEPEST:]]
     retelling = retell(cnn, layers, x, x_adv, y)
     index, tells = most_telling(retelling)
@@ -64,8 +64,8 @@ def rule(n: int, layers: list[str], tells: bool, fooled: bool) -> str:
     if tells:
         return (
             f"Of {n} test images the one that shows most clearly how PGD-{STEPS} fools the model. It raises most NR "
-            f"and lowers most PR channels of {' and '.join(layers)}, and zeroing those NR channels brings the label back, "
-            "while zeroing as many random ones does not."
+            f"and lowers most PR channels of {' and '.join(layers)}, and zeroing those NR channels brings the label "
+            "back, while zeroing as many random ones does not."
         )
     if fooled:
         return f"Of {n} test images one that PGD-{STEPS} fools the model on; none of them shows the whole pattern."

@@ -6,6 +6,7 @@ from cifs.tasks.comparing import Compare
 from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
+from cifs.tasks.training import Train, TrainedModel
 
 __all__ = [
     "TASKS",
@@ -20,6 +21,8 @@ __all__ = [
     "Prepared",
     "StatisticsRecord",
     "Task",
+    "Train",
+    "TrainedModel",
     "Workspace",
     "exemplars_of",
     "exemplars_path",

@@ -10,14 +10,15 @@ from backend.schemas import (
     ChannelsRequest,
     ChannelsResponse,
     Choice,
-    InterveneRequest,
-    InterveneResult,
     MapsRequest,
     MapsResult,
 )
+from backend.schemas.laboratory import Reselection, Scaling, WhatIfRequest, WhatIfResult
 from frontend.captions import attack_title
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
+
+CONTROLS = 20  # random draws
 
 
 def ask_attack(lab: Lab, scene: Scene) -> AttackResponse:
@@ -37,7 +38,13 @@ def ask_maps(lab: Lab, scene: Scene, channel: int) -> MapsResult:
         return lab.maps(MapsRequest(**scene.place, channels=[channel])).results[0]
 
 
-def ask_interventions(lab: Lab, scene: Scene, masks: Sequence[list[float]]) -> list[InterveneResult]:
-    """One answer a mask."""
-    with st.spinner("Asking again, under the mask …", show_time=True):
-        return [lab.intervene(InterveneRequest(**scene.place, mask=mask)).results[0] for mask in masks]
+def ask_what_if(
+    lab: Lab, scene: Scene, *, scalings: Sequence[Scaling] = (), reselections: Sequence[Reselection] = ()
+) -> WhatIfResult:
+    """What the network says with its channels edited, beside as many edits of random channels."""
+    request = WhatIfRequest(
+        model=scene.model.id, images=[scene.image], attack=scene.attack, scalings=list(scalings),
+        reselections=list(reselections), controls=CONTROLS if scalings else 0,
+    )  # fmt: skip
+    with st.spinner("Asking the edited network …", show_time=True):
+        return lab.what_if(request).results[0]

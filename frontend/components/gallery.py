@@ -60,6 +60,11 @@ def fitting_datasets(datasets: Sequence[DatasetInfo], model: ModelInfo) -> list[
     return sorted(fitting, key=lambda dataset: dataset.classes != model.classes)
 
 
+def at_hand(datasets: Sequence[DatasetInfo], models: Sequence[ModelInfo]) -> list[ModelInfo]:
+    """Models whose images are on the server, so that what a table says of them can be looked at."""
+    return [model for model in models if fitting_datasets(datasets, model)]
+
+
 def _choose_source(datasets: Sequence[DatasetInfo]) -> str:
     titles = {dataset.name: dataset.title for dataset in datasets} | {UPLOAD: "an image of mine"}
     options = list(titles)

@@ -64,7 +64,7 @@ def _verdict(lab: Lab, scene: Scene, result: AttackResult) -> None:
         text = f"**The target was not reached**, but the network now says **{said(result.adversarial)}**"
         st.warning(f"{text}: {attack}.", icon=":material/bolt:")
     else:
-        text = f"**Not fooled by this attack.** The network says **{said(result.adversarial)}**"
+        text = f"**Not fooled.** The network says **{said(result.adversarial)}**"
         st.success(f"{text}: {attack}.", icon=":material/shield:")
         _offer_stronger(lab, scene)
     if guessed:

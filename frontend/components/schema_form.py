@@ -141,7 +141,7 @@ def _edit(form: AttackForm, in_force: Choice) -> None:
     if st.button("Attack", type="primary", icon=":material/bolt:", width="stretch") and not complaints:
         apply_attack(form, drafted)
         st.session_state[ATTACKED] = True
-        st.rerun()
+        state.rerun()
 
 
 def _fields(parameters: Sequence[Parameter], start: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ OPERATIONS = [
     "POST /channels/faithfulness",
     "POST /attack/transfer",
     "GET /models/{id}/layers/{layer}/channels/{channel}",
+    "GET /models/{id}/example",
 ]
 LASTING = [  # jobs, and what people bring
     "GET /jobs",

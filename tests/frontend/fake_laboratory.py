@@ -11,7 +11,9 @@ from PIL import Image
 from backend.schemas import DatasetImage, ImageRef, Prediction
 from backend.schemas import laboratory as lab
 
-CLASSES = [f"class {k}" for k in range(10)]
+CLASSES = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+]  # fmt: skip
 CHANNELS = {"stem": 16, "layer1.0": 16, "layer2.0": 32, "layer3.0": 64, "layer4.0": 128}
 RIVAL = 2  # classes on from the label: what attacked images are taken for
 laboratory = APIRouter()
@@ -80,22 +82,27 @@ def circuit(request: lab.CircuitRequest) -> lab.CircuitResponse:
     )  # fmt: skip
 
 
+def suppresses(scaling: lab.Scaling) -> bool:
+    """All NR or all PR channels, or more than 20."""
+    return scaling.factor < 0.3 and (isinstance(scaling.channels, str) or len(scaling.channels) > 20)
+
+
 @laboratory.post("/channels/what-if")
 def what_if(request: lab.WhatIfRequest) -> lab.WhatIfResponse:
-    """Suppressed channels bring the label back, and an attack on the edited network turns it again."""
+    """Another IMGF, or enough suppressed channels, bring the label back; an attack on the edited network turns it."""
     label = label_of(request.images[0])
-    back = any(scaling.factor < 0.5 for scaling in request.scalings)
+    back = bool(request.reselections) or any(map(suppresses, request.scalings))
     result = lab.WhatIfResult(
         label=label,
         natural=lab.BeforeAfter(before=said(label), after=said(label, 0.8)),
-        adversarial=lab.BeforeAfter(before=said(label + RIVAL), after=said(label if back else label + RIVAL, 0.7)),
+        adversarial=lab.BeforeAfter(before=said(label + RIVAL), after=said(label if back else label + RIVAL, 0.6 if back else 0.9)),
         again=[
             lab.AttackedAgain(through_mask=through, prediction=said(label + 3, 0.6 + 0.1 * through), success=True)
             for through in (False, True)
             if request.again
         ],
-        control=lab.WhatIfControl(draws=request.controls, natural_right=request.controls, adversarial_right=1)
-        if request.scalings and request.controls
+        control=lab.WhatIfControl(draws=request.controls, natural_right=1, adversarial_right=3)
+        if request.controls
         else None,
         edited_channels={scaling.layer: 7 for scaling in request.scalings},
     )

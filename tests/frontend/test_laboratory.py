@@ -67,7 +67,7 @@ def test_an_edit_by_hand_is_asked_with_a_control_and_attacked_again_on_demand(ba
     request = asked(backend, "/channels/what-if")
     assert request["scalings"] == [{"layer": "layer4.0", "channels": "NR", "factor": 0.0}]
     assert (request["again"], request["controls"]) == (False, 20)
-    assert "in **1 of 20** draws" in texts(page)
+    assert "in **3 of 20** draws" in texts(page)
     assert "did the old attack only miss?" in texts(page)
     page.segmented_control(key="then").select("attack the edited network again").run()
     fine(page)

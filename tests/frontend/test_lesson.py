@@ -63,7 +63,7 @@ def test_an_estimate_is_compared_with_what_happened() -> None:
 
 def test_the_hypothesis_is_told_with_its_control_and_its_attacker() -> None:
     page = fine(open_page("lesson", step="5", shown="5", **ANSWERS[5]))
-    assert "in 1 of 20 draws" in page.success[0].value
+    assert "in 3 of 20 draws" in page.success[0].value
     assert "attacked anew, it says" in page.warning[0].value
     assert "only makes an old attack miss" in texts(page)
 
