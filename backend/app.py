@@ -17,7 +17,7 @@ from backend import errors, openapi
 from backend.inference import Inference
 from backend.lab import Lab
 from backend.requests import BodyLimit
-from backend.routes import attack, catalogue, channels, robustness
+from backend.routes import attack, catalogue, channels, laboratory, robustness
 from backend.settings import Settings
 from cifs import __version__
 
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
-    for module in (catalogue, attack, channels, robustness):
+    for module in (catalogue, attack, channels, laboratory, robustness):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)

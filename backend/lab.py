@@ -83,7 +83,7 @@ class Lab:
         return list(_readable("evaluation", evaluated, self.robustness_row))
 
     def robustness_row(self, model_id: str) -> RobustnessRow:
-        return measured.row(self.zoo.entry(model_id), self.describe(model_id))
+        return measured.row(self.zoo.entry(model_id))
 
     # Data
 

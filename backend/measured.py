@@ -1,142 +1,54 @@
 """What was measured of a model after it was saved: evaluation.json, checks.json and channel_statistics.npz."""
 
-from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from backend.errors import Refusal, invalid
 from backend.log import log
 from backend.respond import numbers
-from backend.schemas import (
-    Cell,
-    ChannelShift,
-    ChannelStatistics,
-    ChannelSummary,
-    CheckResult,
-    Checks,
-    Column,
-    ComparedColumn,
-    ComparedSetting,
-    Comparison,
-    ModelInfo,
-    PaperRow,
-    RobustnessRow,
-    RobustnessTable,
-    SweepEntry,
-)
+from backend.schemas import ChannelShift, ChannelStatistics, ChannelSummary, ModelInfo
 from cifs import channels
 from cifs.errors import CheckpointError
-from cifs.evaluation import COLUMNS, compare_columns, compare_settings, paper
-from cifs.zoo import Entry, Info
+from cifs.evaluation import compare_evaluations
+from cifs.evaluation.rows import robustness_row
+from cifs.records import Cell, Comparison, Evaluation, MaskingChecks, RobustnessRow
+from cifs.zoo import Entry
 
 
 def cells(entry: Entry) -> dict[str, Cell] | None:
     """Robust accuracy by column, None where nothing was measured or cannot be read."""
     try:
-        found = entry.evaluation()
-        return None if found is None else _cells(entry, found)
+        evaluation = entry.evaluation()
+        return None if evaluation is None else dict(evaluation.cells)
     except CheckpointError as error:
         log.warning("evaluation left out", model=entry.id, error=str(error))
         return None
 
 
-def row(entry: Entry, model: ModelInfo) -> RobustnessRow:
+def row(entry: Entry) -> RobustnessRow:
     """A model's row. Raises Refusal (404) where it was not evaluated, CheckpointError for a malformed evaluation."""
-    found = _evaluated(entry)
-    try:
-        return RobustnessRow(
-            model=model.id,
-            title=model.title,
-            method=model.method,
-            imgf=model.imgf and model.imgf.name,
-            dataset=found["dataset"],
-            arch=model.arch,
-            width=model.width,
-            epochs=_epochs(entry.info),
-            eps=found["eps"],
-            trained_eps=model.eps,
-            split=found["split"],
-            n=found["n"],
-            classes=model.classes,
-            class_counts=found.get("class_counts"),
-            cells=_cells(entry, found),
-            strongest=found["strongest"],
-            sweep=[SweepEntry.model_validate(entry) for entry in found["sweep"]],
-            notes=[found[note] for note in ("criterion", "precision") if note in found],
-            curves=found.get("curves"),
-            last=found.get("last"),
-            more=found.get("more"),
-            checks=_checks(entry),
-        )
-    except (KeyError, TypeError, ValidationError) as error:
-        raise _malformed(entry, error) from error
-
-
-def table(rows: list[RobustnessRow], dataset: str | None = None) -> RobustnessTable:
-    """Of one data set, or of all."""
-    columns = [Column(key=c.key, title=c.title, description=c.description) for c in COLUMNS.values()]
-    return RobustnessTable(
-        columns=columns,
-        rows=[row for row in rows if dataset in (None, row.dataset)],
-        paper=[_of_paper(row) for row in paper.REPORTED] if dataset in (None, paper.DATASET) else [],
-    )
-
-
-def _of_paper(row: paper.Reported) -> PaperRow:
-    fractions = {key: round(value / 100, 4) for key, value in row.accuracy.items()}
-    about = {"title": row.title, "strongest": row.strongest, "dataset": paper.DATASET, "eps": paper.EPS}
-    return PaperRow.model_validate(row._asdict() | about | {"accuracy": fractions})
+    return robustness_row(entry, _evaluated(entry), _checks(entry))
 
 
 def comparison(first: Entry, second: Entry) -> Comparison:
     """Raises Refusal (404) where one was not evaluated, InvalidParameter where they were not evaluated alike."""
-    evaluations = _evaluated(first), _evaluated(second)
-    columns = [ComparedColumn(column=key, **found._asdict()) for key, found in compare_columns(*evaluations).items()]
-    place = {key: evaluations[0][key] for key in ("dataset", "split", "eps")}
-    settings = [
-        ComparedSetting(column=tried.column, settings=tried.settings, counted=tried.counted, **tried.compared._asdict())
-        for tried in compare_settings(*evaluations)
-    ]
-    return Comparison(first=first.id, second=second.id, **place, columns=columns, settings=settings)
+    return compare_evaluations(_evaluated(first), _evaluated(second))
 
 
-def _evaluated(entry: Entry) -> dict[str, Any]:
-    if (found := entry.evaluation()) is None:
+def _evaluated(entry: Entry) -> Evaluation:
+    if (evaluation := entry.evaluation()) is None:
         raise Refusal(404, f"model {entry.id!r} has not been evaluated; `cifs evaluate {entry.id}` does it")
-    return found
+    return evaluation
 
 
-def _epochs(info: Info) -> int | None:
-    with suppress(KeyError, TypeError, ValueError):
-        training = info.training or {}
-        return int(training.get("total_epochs") or training["recipe"]["epochs"])
-    return None
-
-
-def _checks(entry: Entry) -> Checks | None:
+def _checks(entry: Entry) -> MaskingChecks | None:
     """None where nothing was checked, or it cannot be read: the row stands without."""
     try:
-        if (found := entry.checks()) is None:
-            return None
-        results = [CheckResult.model_validate({"name": name, **check}) for name, check in found["checks"].items()]
-        return Checks(n=found["n"], eps=found["eps"], criterion=found["criterion"], results=results)
-    except (CheckpointError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        return entry.checks()
+    except CheckpointError as error:
         log.warning("checks left out", model=entry.id, error=str(error))
         return None
-
-
-def _cells(entry: Entry, found: dict[str, Any]) -> dict[str, Cell]:
-    try:
-        return {key: Cell.model_validate(cell) for key, cell in found["cells"].items()}
-    except (KeyError, AttributeError, ValidationError) as error:
-        raise _malformed(entry, error) from error
-
-
-def _malformed(entry: Entry, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{entry.id}/evaluation.json was not written by this project ({error!r})")
 
 
 def statistics(entry: Entry, model: ModelInfo, layer: str | None, class_index: int) -> ChannelStatistics:

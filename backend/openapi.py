@@ -5,6 +5,7 @@ The answers are this server's own, recorded from the embedded natural model; lon
 
 from typing import Any
 
+from backend.answers import LABORATORY
 from backend.errors import TITLES, UNREADABLE, ProblemResponse
 from backend.schemas import Problem
 
@@ -323,3 +324,4 @@ ANSWERS: dict[str, Any] = {
         ]
     },
 }
+ANSWERS |= LABORATORY

@@ -1,30 +1,48 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files that are whole or not there: written beside their place, then renamed. Folders that one process works in."""
 
+import errno
+import fcntl
 import json
 import os
+import shutil
+import socket
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+
+from cifs.errors import CIFSError, InUse, NoSpace
 
 # What numpy and zipfile raise on a .npz that is missing, damaged, foreign or would need unpickling.
 UNREADABLE_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
+PREFIX = ".cifs-"  # of what is not whole yet
+STALE = 24 * 3600  # seconds after which nobody is writing it any more
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well, removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
+    """A temporary path beside `path`, renamed to it when the block ends well, removed when it does not.
+
+    It is on the disk before it is renamed: after a power cut the file is the old or the new one. Raises NoSpace.
+    """
+    with _space_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PREFIX}{path.stem}-", suffix=path.suffix)
+        os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with _space_for(path):
+            yield temporary
+            temporary.chmod(0o644)
+            _to_disk(temporary)
+            temporary.replace(path)
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -32,3 +50,61 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Raises NoSpace."""
+    with _space_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def remove_stale(folder: Path) -> None:
+    """What `replacing` left in this folder when its process was killed: our own prefix, and older than a day."""
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another process may have removed it
+            if path.is_file() and time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder is this process's alone until the block, or the process, ends. Raises InUse, at once, with the pid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InUse(f"{folder} is in use by {file.read().strip() or 'another process'}") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _space_for(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # torch and safetensors have exceptions of their own for a full disk
+        if not _is_full(path.parent, error):
+            raise
+        raise NoSpace(f"no space left for {path}; what was there before is untouched") from error
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, CIFSError) or not folder.exists():
+        return False
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free == 0
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -5,7 +5,6 @@ dashboard. Accuracies are fractions in [0, 1]; an interval is Wilson's, 95 %; ε
 earlier versions are read: what they do not say is None.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -183,8 +182,8 @@ class CheckFinding(Record):
     title: str
     passed: bool | None = Field(description="null: it does not apply to this model")
     statement: str = Field(description="in one sentence, with the figures")
-    numbers: dict[str, Any]
-    settings: dict[str, Any]
+    numbers: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
 
 class MaskingChecks(Record):
@@ -325,21 +324,3 @@ class Comparison(BaseModel):
     settings: list[ComparedSetting] = Field(
         [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
     )
-
-
-# ---- what is known of a model ---------------------------------------------------------------------------------------
-
-
-class Provenance(Record):
-    """config.json's `info`: what is known of a checkpoint beside its architecture."""
-
-    title: str
-    dataset: str
-    method: str
-    eps: float | None = Field(None, description="budget of its adversarial training; null: natural training")
-    recipe: str | None = None
-    command: str | None = None
-    training: Mapping[str, Any] | None = Field(
-        None, description="the whole recipe, wall time, validation figures, library versions"
-    )
-    source: str | None = Field(None, description="where the weights come from, when they were not trained here")

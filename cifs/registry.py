@@ -18,12 +18,16 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from typing_extensions import dataclass_transform
 
 from cifs.errors import InvalidParameter, UnknownName
+from cifs.plugins import load_plugins
 
 T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """A read-only mapping that is filled by decorators and answers a wrong name with the right ones."""
+    """A read-only mapping that is filled by decorators and answers a wrong name with the right ones.
+
+    The first time any registry is read, plug-ins fill theirs (cifs.plugins).
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -38,24 +42,29 @@ class Registry(Mapping[str, T]):
 
         return add
 
+    def _read(self) -> dict[str, T]:
+        load_plugins()
+        return self._things
+
     def __getitem__(self, name: str) -> T:
+        things = self._read()
         try:
-            return self._things[name]
+            return things[name]
         except (KeyError, TypeError):
-            raise UnknownName(self.kind, name, self._things) from None
+            raise UnknownName(self.kind, name, things) from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._things
+        return name in self._read()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._read())
 
     def name_of(self, thing: object) -> str:
         """The name a settings instance's class is registered under."""
-        return next(name for name, cls in self._things.items() if type(thing) is cls)
+        return next(name for name, cls in self._read().items() if type(thing) is cls)
 
 
 class Named:

@@ -5,25 +5,29 @@
 Weights are safetensors and configurations JSON: nothing that is loaded can run code.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
-from cifs.models import CNN, MODELS
+from cifs.methods import METHODS
+from cifs.models import CNN, build
 from cifs.precision import usable_device
+from cifs.records import Evaluation, MaskingChecks, Record
 
-TrainingMethod = Literal["natural", "vanilla", "cas", "cifs"]
 Storage = Literal["float32", "float16"]
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,7 @@ class Info:
 
     title: str  # for people
     dataset: str
-    method: TrainingMethod
+    method: str  # by which it was trained, under METHODS
     eps: float | None = None  # ℓ∞ budget of its adversarial training; None: natural training
     recipe: str | None = None
     command: str | None = None
@@ -61,13 +65,23 @@ class Entry:
     def statistics_path(self) -> Path:
         return self.folder / "channel_statistics.npz"
 
-    def evaluation(self) -> dict[str, Any] | None:
+    def evaluation(self) -> Evaluation | None:
         """evaluation.json, or None where there is none. Raises CheckpointError where it is malformed."""
-        return _read_json(self.evaluation_path) if self.evaluation_path.exists() else None
+        return _read_record(self.evaluation_path, Evaluation)
 
-    def checks(self) -> dict[str, Any] | None:
+    def checks(self) -> MaskingChecks | None:
         """checks.json, or None where there is none. Raises CheckpointError where it is malformed."""
-        return _read_json(self.checks_path) if self.checks_path.exists() else None
+        return _read_record(self.checks_path, MaskingChecks)
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the weights' file and of the network's arguments: what a result is of. Raises CheckpointError."""
+        path = self.folder / "model.safetensors"
+        try:
+            weights = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"{self.id}/{path.name} cannot be read ({error})") from error
+        arguments = json.dumps(self.config, sort_keys=True).encode()
+        return {"weights": weights, "configuration": hashlib.sha256(arguments).hexdigest()}
 
     @property
     def last_path(self) -> Path:
@@ -79,7 +93,7 @@ class Entry:
         place = usable_device(device)
         path = self.last_path if last else self.folder / "model.safetensors"
         try:
-            model = MODELS[self.config["arch"]](**self.config)
+            model = build(**self.config)
             model.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
@@ -106,8 +120,7 @@ class Zoo:
         config = _read_json(folder / "config.json")
         try:
             info = Info(**config.pop("info"))
-            if info.method not in get_args(TrainingMethod):
-                raise UnknownName("method", info.method, get_args(TrainingMethod))
+            _ = METHODS[info.method]
         except (KeyError, TypeError, AttributeError, UnknownName) as error:
             raise CheckpointError(
                 f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})"
@@ -149,6 +162,19 @@ def checked_id(model_id: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", model_id):
         raise InvalidParameter(f"model id {model_id!r}: letters, digits, '_', '-' and '.' only, no '.' or '-' in front")
     return model_id
+
+
+def _read_record(path: Path, kind: type[R]) -> R | None:
+    if not path.exists():
+        return None
+    try:
+        return kind.model_validate(_read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise CheckpointError(
+            f"{path.parent.name}/{path.name} was not written by this project ({where}: {first['msg']})"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a paired comparison of two models says, in a table and in plain words."""
 
-from backend.schemas import ComparedColumn, ComparedOutcomes, Comparison
-from frontend.export import Entry, PrintedRow, PrintedTable
+from cifs.plot.margin import points
+from cifs.records import ComparedColumn, Comparison
+from cifs.report import PrintedCell, PrintedRow, PrintedTable
 
 CHANCE = 0.05
 DECIDING = ("pgd100", "autoattack")  # not the worst case: more settings are tried against models with probes
@@ -19,7 +20,7 @@ def _row(column: ComparedColumn, title: str) -> PrintedRow:
     figures = [f"{100 * column.first:.2f}", f"{100 * column.second:.2f}", f"{points(column):+.2f}"]
     figures += [f"{100 * column.low:+.2f} to {100 * column.high:+.2f}"]
     figures += [f"{column.only_first:,}", f"{column.only_second:,}", p_text(column.p_value).removeprefix("= ")]
-    return PrintedRow(title, f"n = {column.n:,}", [Entry(text) for text in figures])
+    return PrintedRow(title, f"n = {column.n:,}", [PrintedCell(text) for text in figures])
 
 
 def verdict(comparison: Comparison, titles: dict[str, str], first: str, second: str) -> list[str]:
@@ -35,10 +36,6 @@ def _sentence(column: ComparedColumn, title: str, first: str, second: str) -> st
         return f"**Neither is shown to be more robust** {under}: the difference of {points(column):+.2f} may be chance."
     better, worse = (first, second) if column.first > column.second else (second, first)
     return f"**{better} is more robust than {worse}** {under}: by {abs(points(column)):.2f} points."
-
-
-def points(column: ComparedOutcomes) -> float:
-    return 100 * (column.first - column.second)
 
 
 def p_text(p: float) -> str:

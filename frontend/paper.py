@@ -2,20 +2,8 @@
 
 from typing import NamedTuple
 
-from backend.schemas import PaperRow, RobustnessRow, RobustnessTable
-
-
-def beside(table: RobustnessTable) -> list[PaperRow]:
-    """Of the networks in the table, each method and IMGF once: what the poster has not, from Figure 2."""
-    found: dict[tuple[str, str, str | None], PaperRow] = {}
-    for row in table.paper:
-        if any(_of_one_network(row, ours) for ours in table.rows):
-            found.setdefault((row.arch, row.method, row.imgf), row)
-    return list(found.values())
-
-
-def source(row: PaperRow) -> str:
-    return f"paper, {row.source} (width {row.width}, {row.epochs} epochs)"
+from cifs.records import PaperRow, RobustnessRow
+from cifs.report.remarks import of_one_network
 
 
 class Margins(NamedTuple):
@@ -36,8 +24,4 @@ def margins(rows: list[PaperRow], first: RobustnessRow, second: RobustnessRow) -
 
 
 def _counterparts(rows: list[PaperRow], ours: RobustnessRow) -> list[PaperRow]:
-    return [row for row in rows if _of_one_network(row, ours) and (row.method, row.imgf) == (ours.method, ours.imgf)]
-
-
-def _of_one_network(row: PaperRow, ours: RobustnessRow) -> bool:
-    return (row.dataset, row.arch, row.eps) == (ours.dataset, ours.arch, ours.eps)
+    return [row for row in rows if of_one_network(row, ours) and (row.method, row.imgf) == (ours.method, ours.imgf)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cifs.channels import ChannelStatistics
-from cifs.evaluation import compare_columns
+from cifs.evaluation import compare_evaluations
 from cifs.zoo import Zoo
 from tests.servers import ROOT, backend
 
@@ -72,10 +72,10 @@ def test_the_tables_on_cifar10_are_what_was_measured(family: str) -> None:
     for entry in entries:
         found = entry.evaluation()
         assert found is not None
-        figures = [f"{100 * cell['accuracy']:.2f}" for key, cell in found["cells"].items() if key != "autoattack"]
+        figures = [f"{100 * cell.accuracy:.2f}" for key, cell in found.cells.items() if cell.after is None]
         assert f"| {entry.info.title} | {' | '.join(figures)} |" in text
         if entry.info.method in ("cas", "cifs"):
-            compared = compare_columns(found, vanilla)
+            compared = {column.column: column for column in compare_evaluations(found, vanilla).columns}
             for key in ("natural", "pgd20", "cw", "pgd100", "worst"):
                 difference = f"{100 * (compared[key].first - compared[key].second):+.2f} (p "
                 rows = re.findall(rf"^\| {re.escape(entry.info.title)} \| [-+].*$", text, re.MULTILINE)

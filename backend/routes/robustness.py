@@ -11,6 +11,7 @@ from backend.requests import StrictRoute
 from backend.schemas import ChannelStatistics, Comparison, RobustnessRow, RobustnessTable
 from cifs.data import dataset_names
 from cifs.errors import UnknownName
+from cifs.evaluation.rows import robustness_columns
 
 router = APIRouter(route_class=StrictRoute, tags=["measured"])
 
@@ -49,7 +50,7 @@ def table(
     rows = lab.robustness_rows()
     if dataset is not None and dataset not in (known := {*dataset_names(), *(row.dataset for row in rows)}):
         raise UnknownName("data set", dataset, sorted(known))
-    return measured.table(rows, dataset)
+    return robustness_columns(rows, dataset)
 
 
 @router.get("/robustness/compare", responses=responses(404, 422, 500))

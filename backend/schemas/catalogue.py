@@ -44,8 +44,8 @@ class ModelInfo(BaseModel):
     title: str = Field(description="for people", examples=["CIFS-softmax"])
     dataset: str
     arch: str
-    width: int
-    method: Literal["natural", "vanilla", "cas", "cifs"]
+    width: int | None = Field(description="channels of the first stage; null where the architecture has no width")
+    method: str = Field(description="by which it was trained", examples=["natural", "cifs"])
     imgf: Choice | None = Field(None, description="the IMGF of a CIFS model")
     eps: float | None = Field(None, description="the budget it was adversarially trained at; null for a natural model")
     default_eps: float = Field(description="the usual budget on its data set, for forms")

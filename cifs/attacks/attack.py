@@ -81,10 +81,10 @@ class Start(NamedTuple):
 class Attack:
     """What every attack is asked for."""
 
-    norm: Literal["linf"] = Field(default="linf", description="the norm ε is of: ℓ∞, the largest change of any pixel")
     eps: Budget = Field(
         default=8 / 255, description="ε: no pixel moves further than this; a number or a fraction such as 8/255"
     )
+    norm: Literal["linf"] = Field(default="linf", description="the norm ε is of: ℓ∞, the largest change of any pixel")
     target: int | None = Field(
         default=None, ge=0, description="class to be predicted instead; default: any wrong class"
     )

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from cifs.errors import CIFSError, UnknownName
+from cifs.models.trace import unwrap
 from cifs.modes import eval_mode, frozen
 from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
-from cifs.selection.collect import unwrapped
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")  # the standard version, in its order
 FEWEST = {"apgd-t": 4}  # classes a stage is defined for, where it is more than two
@@ -61,7 +61,7 @@ def autoattack(
     Raises CIFSError without `pyautoattack`, UnknownName, and what `report` raises.
     """
     check_stages(stages)
-    model = unwrapped(model)
+    model = unwrap(model)
     reference = _reference()
     # The reference views gradients as flat vectors, which those of channels_last images do not allow.
     x = x.contiguous()

@@ -16,11 +16,11 @@ from cifs.errors import InvalidParameter
 from cifs.losses import cw_margin
 from cifs.models import CNN
 from cifs.models.folding import folded
+from cifs.models.trace import refuse_copies, trace, unwrap
 from cifs.modes import eval_mode, frozen
 from cifs.precision import Precision, autocast, generator
 from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
-from cifs.selection.collect import refuse_copies, traced, unwrapped
 
 ROUNDING = 2**-6  # of the largest logit: what bf16 changes a margin by, and more; such images float32 looks at
 WORTH_FOLDING = 4  # steps from which on folding, which takes two forward passes of few images, pays
@@ -33,6 +33,7 @@ class Step(NamedTuple):
     images: Tensor  # (M,) which of the batch; restarts are of those not fooled yet, and what came before is void
     loss: Tensor  # (M,) as maximised (of the target class when targeted: minimised)
     logits: Tensor  # (M, K)
+    x: Tensor  # (M, C, H, W) the iterate
 
 
 Record = Callable[[Step], None]
@@ -57,7 +58,7 @@ def perturb(
     class, CIFSError where the attack would not be adaptive because modified layers are hidden, and what `report`
     raises.
     """
-    pursuit = Pursuit(unwrapped(model), attack, precision, attack.stops_when_fooled, record, report)
+    pursuit = Pursuit(unwrap(model), attack, precision, attack.stops_when_fooled, record, report)
     return pursuit.of(x, y, random).x_adv
 
 
@@ -89,7 +90,7 @@ def fooled_at(
     (the figure is that of the first run to succeed). Under bf16 the gradients are approximate, and an image counts as
     fooled only once the model itself confirms it in float32.
     """
-    return Pursuit(unwrapped(model), attack, precision, True, None, report).of(x, y).at
+    return Pursuit(unwrap(model), attack, precision, True, None, report).of(x, y).at
 
 
 def goal_of(model: nn.Module, y: Tensor, attack: Attack, x: Tensor | None = None) -> Tensor:
@@ -203,17 +204,17 @@ class Pursuit:
         with torch.set_grad_enabled(gradient):
             x_adv = run.x_adv.detach().requires_grad_(gradient)
             with autocast(x_adv.device, precision):
-                logits, selections = traced(model, x_adv)
-            loss = attack.score(run, logits, [selection.raw_prediction for selection in selections])
+                traced = trace(model, x_adv)
+            loss = attack.score(run, traced.logits, traced.raw_predictions)
             uphill = x_adv.new_empty(len(x_adv), 0)
             if gradient:
                 (slope,) = torch.autograd.grad(loss.sum(), x_adv)
                 uphill = slope if self.sign > 0 else -slope
-        return Sight(loss.detach(), logits.detach().float(), uphill)
+        return Sight(loss.detach(), traced.logits.detach().float(), uphill)
 
     def _note(self, run: Run, step: int, sight: Sight) -> None:
         if self.record is not None:
-            self.record(Step(step, run.images, sight.loss, sight.logits))
+            self.record(Step(step, run.images, sight.loss, sight.logits, run.x_adv))
         if self.attack.keeps_best:
             run.observe(self.sign * sight.loss)
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from cifs.attacks.attack import ATTACKS, Attack, Run, Start
 from cifs.attacks.loop import Pursuit
 from cifs.losses import cw_margin
+from cifs.models.trace import unwrap
 from cifs.precision import Precision
 from cifs.progress import Report, unreported
 from cifs.registry import configure, settings
-from cifs.selection.collect import unwrapped
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # queries of 10,000 after which p is halved (appendix B)
 
@@ -103,7 +103,7 @@ def square(
     float32 confirms it. Raises InvalidParameter, and what `report` raises.
     """
     attack = configure(ATTACKS, "square", {"eps": eps, "queries": queries, "p": p, "seed": seed})
-    x_adv, at = Pursuit(unwrapped(model), attack, precision, True, None, report).of(x, y)
+    x_adv, at = Pursuit(unwrap(model), attack, precision, True, None, report).of(x, y)
     return Searched(at > queries, x_adv, at.clamp(max=queries))
 
 

@@ -1,26 +1,67 @@
-"""Channels: activation, relevance, importance, statistics, interventions."""
+"""Channels: activation, relevance, importance, statistics, interventions; who carried a failure, and what if."""
 
 from cifs.channels.activation import activation, active
 from cifs.channels.capture import capture, editing, intervene, layer_names
+from cifs.channels.circuit import (
+    Circuit,
+    Patching,
+    circuits,
+    first_of,
+    margin_curve,
+    random_orders,
+    share_of_random_sets,
+)
+from cifs.channels.film import Film, LayerFilm, film, most_moved
+from cifs.channels.margin import MarginSplit, margin, margin_split, strongest_rivals
 from cifs.channels.relevance import RELEVANCES, Relevance
+from cifs.channels.saliency import grad_cam, integrated_gradients
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
+from cifs.channels.transfer import TransferMatrix, transfer
 from cifs.channels.view import View, view
+from cifs.channels.what_if import Edits, Reselected, Scaled, attack_again, edited, masks_of, predict, shuffled
 
 __all__ = [
     "RELEVANCES",
     "ChannelStatistics",
+    "Circuit",
     "ClassMeans",
+    "Edits",
     "Estimate",
+    "Film",
+    "LayerFilm",
+    "MarginSplit",
+    "Patching",
     "Relevance",
+    "Reselected",
+    "Scaled",
     "Shift",
+    "TransferMatrix",
     "View",
     "activation",
     "active",
+    "attack_again",
     "capture",
     "channel_statistics",
+    "circuits",
+    "edited",
     "editing",
+    "film",
+    "first_of",
+    "grad_cam",
+    "integrated_gradients",
     "intervene",
     "layer_names",
+    "margin",
+    "margin_curve",
+    "margin_split",
+    "masks_of",
+    "most_moved",
+    "predict",
+    "random_orders",
+    "share_of_random_sets",
+    "shuffled",
+    "strongest_rivals",
+    "transfer",
     "view",
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cifs import __version__
-from cifs.cli import channels, check, compare, evaluate, serve, train, zoo
+from cifs.cli import channels, robustness, serve, study, train, zoo
 from cifs.cli.console import console, one_line_errors
 
 COMMANDS = (
@@ -13,9 +13,9 @@ COMMANDS = (
     train.train,
     zoo.import_,
     zoo.models,
-    evaluate.evaluate,
-    compare.compare,
-    check.check,
+    robustness.evaluate,
+    robustness.compare,
+    robustness.check,
     channels.statistics,
     zoo.card,
     channels.attack,
@@ -30,6 +30,11 @@ app = typer.Typer(
 )
 for function in COMMANDS:
     app.command(name=function.__name__.rstrip("_"))(one_line_errors(function))
+
+STUDY = typer.Typer(no_args_is_help=True, help="Experiments as data: arms × regimes × seeds, trained and compared.")
+for command in study.COMMANDS:
+    STUDY.command(name=command.__name__.removesuffix("_studies"))(one_line_errors(command))
+app.add_typer(STUDY, name="study")
 
 
 @app.callback(invoke_without_command=True)

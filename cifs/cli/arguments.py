@@ -1,44 +1,23 @@
-"""From words on the command line to models, images and settings."""
+"""From words on the command line to images and settings."""
 
 import json
+import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cifs.attacks import ATTACKS
-from cifs.data import dataset, load_images
-from cifs.errors import CheckpointError, InvalidParameter
-from cifs.models import CNN
-from cifs.registry import configure
-from cifs.zoo import Entry
+from cifs.data import load_images
+from cifs.errors import InvalidParameter
+from cifs.zoo import Zoo
 
 
-def load(entry: Entry, device: str, data: str, *, last: bool = False) -> CNN:
-    """The model, if images of this data set fit it."""
-    model, spec = entry.load(device, last=last), dataset(data)
-    if spec.image_shape != model.image_shape or len(spec.classes) != model.num_classes:
-        raise InvalidParameter(
-            f"data set {data!r} has images of {spec.image_shape} in {len(spec.classes)} classes; "
-            f"{entry.id!r} takes {model.image_shape} and knows {model.num_classes}"
-        )
-    return model
-
-
-def evaluated(entry: Entry) -> dict[str, Any]:
-    if (evaluation := entry.evaluation()) is None:
-        raise CheckpointError(f"{entry.id} has not been evaluated; `cifs evaluate {entry.id}` does it")
-    return evaluation
-
-
-def more_images(found: dict[str, Any] | None, weights: str, n: int | None) -> int | None:
-    """How many images a kept result is of, if it is of these weights and of more than the first n (None: all)."""
-    return found["n"] if found and n and found["weights"] == weights and found["n"] > n else None
-
-
-def budget_of(eps: str | None, data: str) -> float:
-    return dataset(data).eps if eps is None else configure(ATTACKS, "pgd", {"eps": eps}).eps
+def model_ids(incomplete: str) -> list[str]:
+    """For the shell: ids of the zoo that begin so."""
+    zoo = Zoo(Path(os.environ.get("CIFS_CHECKPOINTS", "checkpoints")))
+    return [model_id for model_id in zoo.ids() if model_id.startswith(incomplete)]
 
 
 def parameters(overrides: list[str] | None) -> dict[str, Any]:

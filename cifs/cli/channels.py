@@ -1,78 +1,43 @@
 """`cifs statistics`, `cifs attack` and `cifs channels`: what an attack does, to some images or to a whole test set."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 import typer
 from rich.table import Table
 
-from cifs.attacks import ATTACKS, PGD, perturb
-from cifs.channels import RELEVANCES, ChannelStatistics, Estimate, channel_statistics, view
-from cifs.cli.arguments import budget_of, load, parameters, test_images
-from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, progress_bar
-from cifs.data import Images, dataset, load_images
+from cifs.attacks import ATTACKS, perturb
+from cifs.channels import RELEVANCES, view
+from cifs.cli.arguments import parameters, test_images
+from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console
+from cifs.cli.task import command
+from cifs.data import dataset
 from cifs.registry import configure
-from cifs.zoo import Zoo
+from cifs.tasks import StatisticsRecord, Workspace
 
 
-def statistics(
-    model: Annotated[str, typer.Argument(help="id in the zoo")],
-    n: Annotated[int | None, typer.Option(help="first n test images only", min=1)] = None,
-    eps: Annotated[str | None, typer.Option(help="ε of the PGD-20 attack; default: the data set's")] = None,
-    checkpoints: Checkpoints = DEFAULT_ZOO,
-    device: Device = "cpu",
-) -> None:
-    """Channel statistics by class, natural against PGD-20: writes channel_statistics.npz (Figures 1 and 2).
-
-    Prints how far the attack over-activates NR and under-activates PR channels, with 95 % bootstrap intervals.
-    """
-    entry = Zoo(checkpoints).entry(model)
-    images = load_images(entry.info.dataset, "test")
-    images = images if n is None else images[:n]
-    attack = PGD(eps=budget_of(eps, entry.info.dataset), steps=20)
-    if better := entry.statistics_path.exists() and _is_better(
-        ChannelStatistics.load(entry.statistics_path), images, attack
-    ):
-        console.print(
-            f"{entry.statistics_path} is of more images, or of the data set's own ε; what is found is not kept"
-        )
-    batches = (images[index] for index in torch.arange(len(images)).split(250))
-    with progress_bar() as bar:
-        task = bar.add_task(model, total=len(images))
-        found = channel_statistics(
-            entry.load(device),
-            batches,
-            attack,
-            dataset=entry.info.dataset,
-            split="test",
-            report=lambda done: bar.update(task, advance=done),
-        )
-    if not better:
-        found.save(entry.statistics_path)
-        console.print(f"saved {entry.statistics_path}")
-    title = f"{model}: {len(images)} images, ε = {attack.eps:g}; shift in % of the mean activation"
+def print_statistics(result: StatisticsRecord, request: Mapping[str, Any], workspace: Workspace) -> None:
+    """How far the attack over-activates NR and under-activates PR channels, with 95 % bootstrap intervals."""
+    if result.saved:
+        console.print(f"saved {result.saved}")
+    title = f"{result.model}: {result.n} images, ε = {result.eps:g}; shift in % of the mean activation"
     table = Table("layer", "mean activation", "NR over-activation", "PR under-activation", title=title)
-    for layer in found.layers:
-        if shift := found.shift(layer):
-            unit = shift.mean_activation
-            shifts = (_percent(kind, unit) for kind in (shift.nr_over_activation, shift.pr_under_activation))
-            table.add_row(layer, f"{unit:.4g}", *shifts)
+    for shift in result.layers:
+        unit = shift.mean_activation
+        shifts = (_percent(kind, unit) for kind in (shift.nr_over_activation, shift.pr_under_activation))
+        table.add_row(shift.layer, f"{unit:.4g}", *shifts)
     console.print(table)
 
 
-def _is_better(kept: ChannelStatistics, images: Images, attack: PGD) -> bool:
-    """Whether the kept ones are the better to have: at the data set's own ε, or at the same and of more images."""
-    usual, eps = dataset(kept.dataset).eps, kept.attack["eps"]
-    if (eps == usual) != (attack.eps == usual):
-        return bool(eps == usual)
-    return bool(eps == attack.eps and kept.counts.sum() > len(images))
-
-
-def _percent(estimate: Estimate | None, of: float) -> str:
+def _percent(estimate: tuple[float, float, float] | None, of: float) -> str:
     if estimate is None or not of:
         return "–"
-    mean, low, high = (100 * value / of for value in (estimate.mean, estimate.low, estimate.high))
+    mean, low, high = (100 * value / of for value in estimate)
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+statistics = command("statistics", print_statistics)
 
 
 def attack(
@@ -87,8 +52,9 @@ def attack(
     device: Device = "cpu",
 ) -> None:
     """Attack some test images and show what the model says before and after."""
-    entry = Zoo(checkpoints).entry(model)
-    settings, network = configure(ATTACKS, name, parameters(set_)), load(entry, device, data)
+    workspace = Workspace(checkpoints, device=device)
+    entry = workspace.zoo.entry(model)
+    settings, network = configure(ATTACKS, name, parameters(set_)), workspace.load(entry, data)
     classes = dataset(data).classes
     x, y = test_images(data, index or [0])
     x_adv = perturb(network, x.to(device), y.to(device), settings).cpu()
@@ -113,7 +79,8 @@ def channels(
     device: Device = "cpu",
 ) -> None:
     """The most and least relevant channels of a layer, natural against attacked."""
-    settings, network = configure(ATTACKS, name, parameters(set_)), load(Zoo(checkpoints).entry(model), device, data)
+    workspace = Workspace(checkpoints, device=device)
+    settings, network = configure(ATTACKS, name, parameters(set_)), workspace.load(workspace.zoo.entry(model), data)
     layer = layer or network.layers[-1]
     x, y = (t.to(device) for t in test_images(data, [index]))
     x_adv = perturb(network, x, y, settings)

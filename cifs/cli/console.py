@@ -1,5 +1,6 @@
 """What commands have in common: one-line errors, progress, an orderly stop."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -9,17 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from cifs.errors import CIFSError
+from cifs.progress import Cancelled, Progress, Report
 
 console = Console()
 errors = Console(stderr=True)
 
 Checkpoints = Annotated[Path, typer.Option(help="folder of the zoo", envvar="CIFS_CHECKPOINTS")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
+Json = Annotated[bool, typer.Option("--json", help="print the record as JSON")]
 DEFAULT_ZOO = Path("checkpoints")
 
 
@@ -39,9 +44,9 @@ def one_line_errors(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def progress_bar(*columns: TextColumn, shown: bool = True) -> Iterator[Progress]:
+def progress_bar(*columns: TextColumn, shown: bool = True) -> Iterator[Bar]:
     """A bar on a terminal; in a log file nothing but what the caller prints."""
-    with Progress(
+    with Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -75,26 +80,32 @@ def stopping_on_signal() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def measuring(model: str, after_a_stop: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Gives a function to be told what is measured, and how much of how much: a bar on a terminal, else lines.
+def reporting(title: str, after_a_stop: str) -> Iterator[Report]:
+    """Gives a report for something that lasts: a bar on a terminal, else a line for every new thing that is done.
 
-    That function raises KeyboardInterrupt once a stop was asked for; the command then says `after_a_stop` and exits.
+    It raises Cancelled once a stop was asked for; the command then says `after_a_stop` and exits with 130.
     """
     with progress_bar() as bar, stopping_on_signal() as stop:
-        task = bar.add_task(model, total=None)
+        task = bar.add_task(title, total=None)
         last = ""
 
-        def tell(doing: str, done: int, total: int) -> None:
+        def report(progress: Progress) -> None:
             nonlocal last
-            bar.update(task, description=f"{model} {doing}", completed=done, total=total)
-            if doing != last and not errors.is_terminal:
-                console.print(f"{model} {doing}")
-            last = doing
+            bar.update(task, description=f"{title} {progress.doing}", completed=progress.done, total=progress.total)
+            if progress.doing != last and not errors.is_terminal:
+                errors.print(f"{title} {progress.doing}", soft_wrap=True, highlight=False)
+            last = progress.doing
             if stop():
-                raise KeyboardInterrupt
+                raise Cancelled(f"stopped; {after_a_stop}")
 
         try:
-            yield tell
-        except KeyboardInterrupt:
-            console.print(f"stopped; {after_a_stop}")
+            yield report
+        except Cancelled as stopped:
+            errors.print(str(stopped))
             raise typer.Exit(130) from None
+
+
+def print_json(value: Any) -> None:
+    """A record, or anything JSON-safe, alone on the standard output."""
+    text = value.model_dump_json(indent=1, exclude_unset=True) if isinstance(value, BaseModel) else json.dumps(value)
+    typer.echo(text)

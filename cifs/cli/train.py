@@ -11,9 +11,10 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 from cifs import __version__
-from cifs.card import write_card
 from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console, errors, progress_bar, stopping_on_signal
+from cifs.data import dataset
 from cifs.precision import usable_device
+from cifs.report.card import write_card
 from cifs.training import Progress, Run, joined, load_recipe, recipe_names
 from cifs.zoo import Entry, Info, Zoo, checked_id, save_weights
 
@@ -40,6 +41,8 @@ def train(
     with joined(device) as (ranks, own_device):
         console.quiet = not ranks.first
         run = Run(plan, runs / name, own_device, ranks, zoo)
+        for note in dataset(plan.dataset).notes:
+            console.print(f"{plan.dataset}: {note}")
         if not _trained(run, name):
             console.print(f"stopped at step {run.step} of {run.steps}; the same command goes on from there")
             raise typer.Exit(130)

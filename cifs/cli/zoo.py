@@ -1,20 +1,23 @@
 """`cifs models`, `cifs import` and `cifs card`: the models there are."""
 
+import hashlib
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from cifs.card import write_card
-from cifs.cli.arguments import budget_of
-from cifs.cli.console import DEFAULT_ZOO, Checkpoints, console
+from cifs.attacks import ATTACKS
+from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Json, console, print_json
 from cifs.data import dataset
 from cifs.errors import InvalidParameter
-from cifs.evaluation import COLUMNS, digest
+from cifs.evaluation.rows import robustness_columns, row_of
 from cifs.files import replacing
 from cifs.foreign import LAYOUTS, SOURCES, import_model
-from cifs.zoo import Entry, Info, TrainingMethod, Zoo
+from cifs.registry import configure
+from cifs.report import PrintedCell, PrintedTable, brief, groups, to_markdown
+from cifs.report.card import write_card
+from cifs.zoo import Info, Zoo
 
 
 def import_(
@@ -46,9 +49,9 @@ def import_(
         title=title,
         dataset=data,
         method="vanilla" if method == "vanilla" else "natural",
-        eps=None if eps is None else budget_of(eps, data),
+        eps=None if eps is None else configure(ATTACKS, "pgd", {"eps": eps}).eps,
         command=" ".join(["cifs import", source, *([] if source in SOURCES else words)]),
-        source=f"{came_from}, SHA-256 {digest(path)}",
+        source=f"{came_from}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}",
     )
     entry = zoo.save(name, network, info)
     write_card(entry)
@@ -58,41 +61,33 @@ def import_(
 
 
 def models(
-    markdown: Annotated[bool, typer.Option("--markdown", help="a Markdown table, strongest attack underlined")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables, strongest attack underlined")] = False,
     checkpoints: Checkpoints = DEFAULT_ZOO,
+    json: Json = False,
 ) -> None:
     """The models of the zoo and what was measured of them (accuracy, %); the strongest attack is underlined."""
     zoo = Zoo(checkpoints)
-    families: dict[str, list[Entry]] = {}
-    for entry in map(zoo.entry, zoo.ids()):
-        family = f"{entry.info.dataset}: {entry.config['arch']}, width {entry.config['width']}"
-        families.setdefault(family, []).append(entry)
-    head = ["model", "title", "n", *(column.title for column in COLUMNS.values())]
-    for family, entries in families.items():
-        ordered = sorted(entries, key=lambda entry: get_args(TrainingMethod).index(entry.info.method))
-        rows = [_model_row(entry, "<u>{}</u>" if markdown else "[underline]{}[/]") for entry in ordered]
-        if markdown:
-            lines = [head, ["---"] * len(head), *rows]
-            typer.echo("\n".join([f"**{family}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""]))
-        else:
-            table = Table(*head, title=family)
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+    rows = [row for model_id in zoo.ids() if (row := row_of(zoo.entry(model_id)))]
+    table = robustness_columns(rows)
+    if json:
+        print_json(table)
+        return
+    for name, group in groups(table).items():
+        typer.echo(f"**{name}**\n\n{to_markdown(brief(group))}") if markdown else _print(name, brief(group))
+    if unmeasured := [model_id for model_id in zoo.ids() if model_id not in {row.model for row in rows}]:
+        typer.echo(f"Not evaluated: {', '.join(unmeasured)}")
 
 
-def _model_row(entry: Entry, underlined: str) -> list[str]:
-    evaluation = entry.evaluation() or {"cells": {}, "n": "–", "strongest": None}
-    shown = dict.fromkeys(COLUMNS, "–")
-    for key, cell in evaluation["cells"].items():
-        notes = [f"n = {cell['n']}"] if cell["n"] != evaluation["n"] else []
-        if key == "autoattack" and cell["settings"]["version"] != "standard":
-            notes.append(f"{', '.join(cell['settings']['stages'])} only")
-        shown[key] = f"{100 * cell['accuracy']:.2f}" + (f" ({'; '.join(notes)})" if notes else "")
-    for key, cell in evaluation.get("more", {"cells": {}})["cells"].items():
-        shown[key] += f" ({100 * cell['accuracy']:.2f}, n = {cell['n']})"
-    marked = [underlined.format(text) if key == evaluation["strongest"] else text for key, text in shown.items()]
-    return [entry.id, entry.info.title, str(evaluation["n"]), *marked]
+def _print(title: str, printed: PrintedTable) -> None:
+    table = Table(printed.corner, *printed.columns, title=title)
+    for row in printed.rows:
+        table.add_row(row.title, *("–" if cell is None else _marked(cell) for cell in row.entries))
+    console.print(table)
+
+
+def _marked(cell: PrintedCell) -> str:
+    text = f"{cell.text} ({cell.note})" if cell.note else cell.text
+    return f"[underline]{text}[/]" if cell.underlined else text
 
 
 def card(model: Annotated[str, typer.Argument(help="id in the zoo")], checkpoints: Checkpoints = DEFAULT_ZOO) -> None:

@@ -3,17 +3,14 @@
 from cifs.data.augment import random_crop, random_flip
 from cifs.data.datasets import (
     DATASETS,
-    SPLITS,
     Dataset,
-    Images,
-    Split,
     available,
     data_dir,
     dataset,
     dataset_names,
-    from_arrays,
     load_images,
 )
+from cifs.data.images import SPLITS, Images, Split, from_arrays
 
 __all__ = [
     "DATASETS",

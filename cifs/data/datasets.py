@@ -1,47 +1,24 @@
-"""Data sets by name. Images are kept as bytes and become floats in [0, 1] a batch at a time.
+"""Data sets by name. Images are held as bytes and become floats in [0, 1] a batch at a time.
 
-Where `load_images` looks, in this order: $CIFS_DATA/<name>.npz (MedMNIST layout), what the package or the system ships,
-a torchvision download into $CIFS_DATA.
+Where `load_images` looks, in this order: $CIFS_DATA/<name>.npz (cifs.data.npz), $CIFS_DATA/<name>/ (cifs.data.folder),
+what the package or the system ships, a torchvision download into $CIFS_DATA.
 """
 
 import gzip
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
+from cifs.data.folder import Folder, is_folder_of_classes
+from cifs.data.images import SPLITS, Images, Memory, Split, from_arrays
+from cifs.data.npz import Npz
 from cifs.errors import DataError, UnknownName
-from cifs.files import UNREADABLE_NPZ
 from cifs.registry import Registry
-
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
-
-
-@dataclass(frozen=True)
-class Images:
-    """Labelled images of one split."""
-
-    images: Tensor  # uint8 (N, C, H, W)
-    labels: Tensor  # int64 (N,)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: slice | Tensor) -> "Images":
-        return Images(self.images[index], self.labels[index])
-
-    def batch(self, index: slice | Tensor) -> tuple[Tensor, Tensor]:
-        """x float32 in [0, 1] (n, C, H, W), y (n,)"""
-        return self.images[index].float() / 255, self.labels[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +32,15 @@ class Dataset:
     eps: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    notes: tuple[str, ...] = ()  # what was decided here about somebody's own images
     find: Callable[[Split], Images | None] = lambda split: None  # in the package or on the system
     download: Callable[[Split], Images] | None = None
+
+    @property
+    def image_size(self) -> int | list[int]:
+        """As a model's configuration says it: the side of a square, or [height, width]."""
+        _, height, width = self.image_shape
+        return height if height == width else [height, width]
 
 
 DATASETS: Registry[Dataset] = Registry("data set")
@@ -68,116 +52,106 @@ def data_dir() -> Path:
 
 
 def dataset(name: str) -> Dataset:
-    """A registered data set, or one described by $CIFS_DATA/<name>.npz. Raises UnknownName or DataError."""
+    """A registered data set, or one that is described by what lies in $CIFS_DATA. Raises UnknownName or DataError."""
     if name in DATASETS:
         return DATASETS[name]
-    if name not in _local_names():
+    if (local := _local(name)) is None:
         raise UnknownName("data set", name, dataset_names())
-    train = _read_npz(_local_path(name), "train")
+    return _described(local.path, local.stamp())
+
+
+@lru_cache(maxsize=64)
+def _described(path: Path, stamp: Hashable) -> Dataset:
+    name, local = path.stem, Npz(path) if path.suffix else Folder(path)
+    train = _read(local, "train")
     x = train.images[:10_000].float() / 255
-    named, seen = _class_names(_local_path(name)), int(train.labels.max()) + 1
-    if named and len(named) < seen:
-        raise DataError(f"{name}.npz has {len(named)} class_names, but labels up to {seen - 1}")
+    named, most = local.classes(), int(train.labels.max()) + 1
+    if named and len(named) < most:
+        raise DataError(f"{local.path.name} has {len(named)} class_names, but labels up to {most - 1}")
+    declared = local.declared if isinstance(local, Folder) else None
     return Dataset(
         name=name,
-        title=name,
-        classes=named or tuple(f"class {c}" for c in range(seen)),
+        title=(declared and declared.title) or name,
+        classes=named or tuple(f"class {c}" for c in range(most)),
         image_shape=tuple(x.shape[1:]),  # type: ignore[arg-type]
-        eps=8 / 255,
+        eps=declared.eps if declared else 8 / 255,
         mean=tuple(x.mean(dim=(0, 2, 3)).tolist()),
         std=tuple(x.std(dim=(0, 2, 3)).clamp(min=1e-3).tolist()),
+        notes=local.notes() if isinstance(local, Folder) else (),
     )
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Registered names, then those of other .npz files in $CIFS_DATA."""
+    """Registered names, then those of what else lies in $CIFS_DATA."""
     return (*DATASETS, *(name for name in _local_names() if name not in DATASETS))
 
 
 def available(name: str, split: Split = "test") -> bool:
     """Whether `load_images` would answer without a download."""
-    spec = dataset(name)
-    return name in _local_names() or spec.find(split) is not None
+    if (local := _local(name)) is not None:
+        return split in local.splits()
+    return dataset(name).find(split) is not None
 
 
 def load_images(name: str, split: Split) -> Images:
-    """Every image of a split. Raises UnknownName, or DataError where the data is missing or malformed."""
-    path = _local_path(name)
-    return _load_images(name, split, path, path.stat().st_mtime_ns if path.exists() else None)
-
-
-@lru_cache(maxsize=8)
-def _load_images(name: str, split: Split, path: Path, changed: int | None) -> Images:
-    """Kept until there is another file, or another $CIFS_DATA."""
+    """Every image of a split, read once. Raises UnknownName, or DataError where data is missing or malformed."""
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
     spec = dataset(name)
-    if name in _local_names():
-        images = _read_npz(path, split)
-        if images.images.shape[1:] != spec.image_shape:
-            raise DataError(f"{name}.npz holds images of {tuple(images.images.shape[1:])}, expected {spec.image_shape}")
-        if (largest := int(images.labels.max())) >= len(spec.classes):
-            raise DataError(f"{name}.npz has {split} label {largest}, expected 0 to {len(spec.classes) - 1}")
+    if (local := _local(name)) is not None:
+        return _checked(_read(local, split), split, local, spec)
+    key = (name, split, spec)
+    if (images := _MEMORY.recall(key)) is None:
+        images = _found_or_downloaded(spec, split)
+        _MEMORY.remember(key, images)
+    return images
+
+
+_MEMORY = Memory()
+
+
+def _read(local: Npz | Folder, split: Split) -> Images:
+    """From memory, until something else lies there."""
+    key = (local.path, local.stamp(), split)
+    if (images := _MEMORY.recall(key)) is None:
+        images = local.read(split)
+        _MEMORY.remember(key, images)
+    return images
+
+
+def _checked(images: Images, split: Split, local: Npz | Folder, spec: Dataset) -> Images:
+    shape, file = tuple(images.images.shape[1:]), local.path.name
+    if shape != spec.image_shape:
+        raise DataError(f"{file} holds images of {shape}, expected {spec.image_shape}")
+    if (largest := int(images.labels.max())) >= len(spec.classes):
+        raise DataError(f"{file} has {split} label {largest}, expected 0 to {len(spec.classes) - 1}")
+    return images
+
+
+def _found_or_downloaded(spec: Dataset, split: Split) -> Images:
+    if (images := spec.find(split)) is not None:
         return images
-    if (found := spec.find(split)) is not None:
-        return found
+    name, remedy = spec.name, f"put {spec.name}.npz into $CIFS_DATA ({data_dir()})"
     if spec.download is None:
-        raise DataError(f"data set {name!r} is not on this machine: put {name}.npz into $CIFS_DATA ({data_dir()})")
+        raise DataError(f"data set {name!r} is not on this machine: {remedy}")
     try:
         return spec.download(split)
     except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"data set {name!r} could not be downloaded ({error}); put {name}.npz into $CIFS_DATA ({data_dir()})"
-        ) from error
+        raise DataError(f"data set {name!r} could not be downloaded ({error}); {remedy}") from error
 
 
-def _local_path(name: str) -> Path:
-    return data_dir() / f"{name}.npz"
+def _local(name: str) -> Npz | Folder | None:
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        return None
+    if (file := data_dir() / f"{name}.npz").is_file():
+        return Npz(file)
+    folder = data_dir() / name
+    return Folder(folder) if is_folder_of_classes(folder) else None
 
 
 def _local_names() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in data_dir().glob("*.npz") if re.fullmatch(r"[\w-]+", path.stem)))
-
-
-def _read_npz(path: Path, split: Split) -> Images:
-    """MedMNIST layout: uint8 {split}_images (N, H, W) or (N, H, W, C), {split}_labels (N,) or (N, 1). No pickle."""
-    keys = f"{split}_images", f"{split}_labels"
-    try:
-        # Opened here, for np.load leaves a corrupt file open.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            if missing := [key for key in keys if key not in file]:
-                raise DataError(f"{path.name} has no {' and no '.join(missing)}; it has {', '.join(file.files)}")
-            images, labels = (file[key] for key in keys)
-    except UNREADABLE_NPZ as error:
-        raise DataError(f"{path.name} is no readable .npz: {error}") from error
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise DataError(
-            f"{path.name}: {keys[0]} is {images.dtype} {images.shape}, expected uint8 (N, H, W) or (N, H, W, C)"
-        )
-    if images.ndim == 4 and images.shape[3] not in (1, 3):
-        raise DataError(f"{path.name}: {keys[0]} has {images.shape[3]} channels, expected 1 or 3")
-    if len(images) == 0:
-        raise DataError(f"{path.name}: {keys[0]} holds no image")
-    if labels.size != len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise DataError(
-            f"{path.name}: {keys[1]} is {labels.dtype} {labels.shape}, expected {len(images)} class indices"
-        )
-    return from_arrays(images, labels)
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    """The optional array `class_names`; () without one."""
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return tuple(str(name) for name in file["class_names"]) if "class_names" in file else ()
-    except UNREADABLE_NPZ as error:
-        raise DataError(f"{path.name}: class_names is no array of strings: {error}") from error
-
-
-def from_arrays(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Images:
-    """uint8 (N, H, W) or (N, H, W, C) → Images."""
-    nhwc = torch.from_numpy(np.array(images, order="C")).reshape(*images.shape[:3], -1)
-    return Images(nhwc.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64).reshape(-1)))
+    names = {path.stem for path in data_dir().glob("*.npz")} | {path.name for path in data_dir().glob("*/")}
+    return tuple(name for name in sorted(names) if _local(name) is not None)
 
 
 def _torchvision(cls: str) -> Callable[[Split], Images]:
@@ -209,7 +183,7 @@ def _debian_fashion_mnist(split: Split) -> Images | None:
 
 
 def _embedded(split: Split) -> Images:
-    return _read_npz(Path(__file__).with_name("fashion_mnist_mini.npz"), split)
+    return Npz(Path(__file__).with_name("fashion_mnist_mini.npz")).read(split)
 
 
 FASHION_MNIST = Dataset(

@@ -1,41 +1,38 @@
 """Robustness measured honestly: exact settings, n and 95 % intervals with every figure."""
 
-from cifs.evaluation.checks import CHECKS, Check, Checking, Finding, run_checks
-from cifs.evaluation.comparison import Compared, Tried, compare_columns, compare_settings
-from cifs.evaluation.evaluate import Evaluation, Progress, digest, pack, unpack
+from cifs.evaluation.autoattacked import autoattack_cell
+from cifs.evaluation.bench import CRITERION, Bench, standing_of
+from cifs.evaluation.checks import CHECKS, Case, Check, Finding, run_checks
+from cifs.evaluation.comparison import compare_evaluations
+from cifs.evaluation.curves import accuracy_curves
 from cifs.evaluation.interval import wilson
-from cifs.evaluation.kept import is_of_fewer, of_more, with_autoattack, with_curves, with_more, with_table
+from cifs.evaluation.outcomes import accuracy, pack, unpack
 from cifs.evaluation.paired import Paired, difference_interval, mcnemar
-from cifs.evaluation.table import BETAS, COLUMNS, TABLE, Column, settings_to_try
+from cifs.evaluation.table import BETAS, COLUMNS, TABLE, ColumnSpec, robustness_table, settings_to_try
 
 __all__ = [
     "BETAS",
     "CHECKS",
     "COLUMNS",
+    "CRITERION",
     "TABLE",
+    "Bench",
+    "Case",
     "Check",
-    "Checking",
-    "Column",
-    "Compared",
-    "Evaluation",
+    "ColumnSpec",
     "Finding",
     "Paired",
-    "Progress",
-    "Tried",
-    "compare_columns",
-    "compare_settings",
+    "accuracy",
+    "accuracy_curves",
+    "autoattack_cell",
+    "compare_evaluations",
     "difference_interval",
-    "digest",
-    "is_of_fewer",
     "mcnemar",
-    "of_more",
     "pack",
+    "robustness_table",
     "run_checks",
     "settings_to_try",
+    "standing_of",
     "unpack",
     "wilson",
-    "with_autoattack",
-    "with_curves",
-    "with_more",
-    "with_table",
 ]

@@ -1,80 +1,85 @@
 """Two models' evaluations of the same images, column by column: of the first ones, as many as both have."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from math import inf
-from typing import Any, NamedTuple
+from typing import Protocol
 
 from cifs.errors import CheckpointError, InvalidParameter
-from cifs.evaluation.evaluate import unpack
+from cifs.evaluation.outcomes import unpack
 from cifs.evaluation.paired import difference_interval, mcnemar
 from cifs.evaluation.table import COLUMNS
+from cifs.records import ComparedColumn, ComparedOutcomes, ComparedSetting, Comparison, Evaluation
 
-SAME = ("dataset", "split", "eps")
-
-
-class Compared(NamedTuple):
-    """Outcomes of both on the same images."""
-
-    n: int  # the first images of the split, as many as both have
-    first: float  # accuracy on them
-    second: float
-    only_first: int  # images only the first model withstands the attack on
-    only_second: int
-    p_value: float  # McNemar's
-    low: float  # 95 % interval of first − second
-    high: float
+SAME = ("dataset", "split", "norm", "eps")
 
 
-class Tried(NamedTuple):
-    """One setting of the first model's sweep against the second's strongest attack of the same column."""
+class Outcomes(Protocol):
+    """A cell, of the table or of the sweep, as far as it is compared."""
 
-    column: str
-    settings: dict[str, Any]
-    counted: bool  # whether it is the first model's strongest
-    compared: Compared
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def robust(self) -> str | None: ...
 
 
-def compare_columns(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Compared]:
-    """McNemar's exact test on every column that both evaluations (evaluation.json as dictionaries) have.
+def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
+    """McNemar's exact test, column by column, and with each setting of the first model's sweep alone.
 
-    Raises InvalidParameter where they are not of one split and ε, CheckpointError where one is malformed.
+    Raises InvalidParameter where they are not of one split and budget, CheckpointError where one does not say which
+    images withstood.
     """
-    with _both(first, second):
-        a, b = first["cells"], second["cells"]
-        return {key: _compared(a[key], b[key]) for key in COLUMNS if key in a and key in b}
+    if differing := [
+        f"{key} = {getattr(first, key)} and {getattr(second, key)}"
+        for key in SAME
+        if getattr(first, key) != getattr(second, key)
+    ]:
+        raise InvalidParameter(f"not evaluated on the same images with the same ε: {', '.join(differing)}")
+    return Comparison(
+        first=first.model,
+        second=second.model,
+        dataset=first.dataset,
+        split=first.split,
+        eps=first.eps,
+        columns=_columns(first, second),
+        settings=_settings(first, second),
+    )
 
 
-def compare_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Tried]:
+def _columns(first: Evaluation, second: Evaluation) -> list[ComparedColumn]:
+    """Each under its own strongest attack, in the table's order."""
+    shared = [key for key in COLUMNS if key in first.cells and key in second.cells]
+    return [ComparedColumn(column=key, **compared(first.cells[key], second.cells[key]).model_dump()) for key in shared]
+
+
+def _settings(first: Evaluation, second: Evaluation) -> list[ComparedSetting]:
     """How far ahead the first model would be if its attacker knew but one setting of the sweep.
 
-    All settings of a column are compared on the same images, those the least tried one saw. Empty where the first model
-    was not swept, or its evaluation.json does not hold which images withstood. Raises as `compare_columns`.
+    All settings of a column are compared on the same images, those the least measured one saw. Empty where the first
+    model was not swept, or an earlier version did not keep which images withstood.
     """
-    with _both(first, second):
-        sweep = [entry for entry in first["sweep"] if "robust" in entry and entry["column"] in second["cells"]]
-        seen = {key: [entry["n"] for entry in sweep if entry["column"] == key] for key in COLUMNS}
-        return [
-            Tried(key, entry["settings"], entry["counted"], _compared(entry, second["cells"][key], min(seen[key])))
-            for entry in sweep
-            if len(seen[key := entry["column"]]) > 1
-        ]
+    sweep = [entry for entry in first.sweep if entry.robust is not None and entry.column in second.cells]
+    images = {key: [entry.n for entry in sweep if entry.column == key] for key in COLUMNS}
+    return [
+        ComparedSetting(
+            column=entry.column,
+            settings=entry.settings or {},
+            counted=entry.counted,
+            **compared(entry, second.cells[entry.column], min(images[entry.column])).model_dump(),
+        )
+        for entry in sweep
+        if len(images[entry.column]) > 1
+    ]
 
 
-@contextmanager
-def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[None]:
-    """Within the block, whatever two evaluations that cannot be compared raise is said in words."""
+def compared(first: Outcomes, second: Outcomes, at_most: int | None = None) -> ComparedOutcomes:
+    """Two outcomes on the first images, as many as both have. Raises CheckpointError where one does not tell which."""
+    n = min(first.n, second.n, at_most or first.n)
+    if first.robust is None or second.robust is None:
+        raise CheckpointError("an evaluation.json was not written by this project: a cell does not say which images")
     try:
-        if differing := [f"{key} = {first[key]} and {second[key]}" for key in SAME if first[key] != second[key]]:
-            raise InvalidParameter(f"not evaluated on the same images with the same ε: {', '.join(differing)}")
-        yield
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        a, b = unpack(first.robust, n), unpack(second.robust, n)
+    except ValueError as error:
         raise CheckpointError(f"an evaluation.json was not written by this project ({error!r})") from error
-
-
-def _compared(first: Mapping[str, Any], second: Mapping[str, Any], at_most: float = inf) -> Compared:
-    n = int(min(first["n"], second["n"], at_most))
-    a, b = unpack(first["robust"], n), unpack(second["robust"], n)
     paired = mcnemar(a, b)
-    interval = difference_interval(paired.only_first, paired.only_second, n)
-    return Compared(n, int(a.sum()) / n, int(b.sum()) / n, *paired, *interval)
+    low, high = difference_interval(paired.only_first, paired.only_second, n)
+    figures = {"first": int(a.sum()) / n, "second": int(b.sum()) / n, **paired._asdict()}
+    return ComparedOutcomes(n=n, low=low, high=high, **figures)

@@ -1,45 +1,42 @@
 """The paper's own results, to hold ours against: arXiv 2102.05311, its Figure 2 and the table of its poster.
 
-All on CIFAR-10's test images, of networks trained and attacked by the authors.
+All on CIFAR-10's test images under ℓ∞, ε = 8/255, of networks trained and attacked by the authors.
 """
 
-from typing import NamedTuple
+from cifs.records import PaperRow
 
 DATASET = "cifar10"
-EPS = 8 / 255
 TITLES = {"vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS"}  # by method
+POSTER = ("natural", "fgsm", "pgd20", "cw", "pgd100")
 
 
-class Reported(NamedTuple):
-    """One network of the paper's."""
-
-    source: str  # where the paper says so
-    arch: str
-    width: int
-    method: str
-    accuracy: dict[str, float]  # per cent, by column
-    imgf: str | None = None
-    epochs: int = 120
-
-    @property
-    def title(self) -> str:
-        return TITLES[self.method] + (f" ({self.imgf})" if self.imgf else "")
-
-    @property
-    def strongest(self) -> str | None:
-        """The column the poster underlines; natural accuracy is never the lowest."""
-        return min(self.accuracy, key=self.accuracy.__getitem__) if len(self.accuracy) > 1 else None
+def _row(
+    source: str, arch: str, width: int, method: str, accuracy: dict[str, float], imgf: str | None, epochs: int
+) -> PaperRow:
+    """accuracy: per cent, by column. The poster underlines the lowest of a row."""
+    return PaperRow(
+        source=source,
+        title=TITLES[method] + (f" ({imgf})" if imgf else ""),
+        method=method,
+        imgf=imgf,
+        dataset=DATASET,
+        arch=arch,
+        width=width,
+        epochs=epochs,
+        eps=8 / 255,
+        accuracy={key: round(value / 100, 4) for key, value in accuracy.items()},
+        strongest=min(accuracy, key=accuracy.__getitem__) if len(accuracy) > 1 else None,
+    )
 
 
 def _poster(
     arch: str, width: int, method: str, *accuracy: float, imgf: str | None = None, epochs: int = 120
-) -> Reported:
-    columns = ("natural", "fgsm", "pgd20", "cw", "pgd100")
-    return Reported("poster", arch, width, method, dict(zip(columns, accuracy, strict=True)), imgf, epochs)
+) -> PaperRow:
+    return _row("poster", arch, width, method, dict(zip(POSTER, accuracy, strict=True)), imgf, epochs)
 
 
-def _figure_2(method: str, pgd20: float, *, imgf: str | None = None) -> Reported:
-    return Reported("Figure 2", "resnet18", 64, method, {"pgd20": pgd20}, imgf)
+def _figure_2(method: str, pgd20: float, *, imgf: str | None = None) -> PaperRow:
+    return _row("Figure 2", "resnet18", 64, method, {"pgd20": pgd20}, imgf, 120)
 
 
 REPORTED = (

@@ -3,9 +3,11 @@
 from typing import Any
 
 from cifs.errors import InvalidParameter
-from cifs.models.cnn import CNN, MODELS, Trace, layer_shapes, trace
+from cifs.models.cnn import CNN, MODELS, layer_shapes
 from cifs.models.resnet import ResNet
+from cifs.models.trace import trace, unwrap
 from cifs.models.wide_resnet import WideResNet
+from cifs.selection import Trace
 
 
 def build(arch: str, **options: Any) -> CNN:
@@ -17,4 +19,4 @@ def build(arch: str, **options: Any) -> CNN:
         raise InvalidParameter(f"no {arch} can be made with {given} ({error})") from error
 
 
-__all__ = ["CNN", "MODELS", "ResNet", "Trace", "WideResNet", "build", "layer_shapes", "trace"]
+__all__ = ["CNN", "MODELS", "ResNet", "Trace", "WideResNet", "build", "layer_shapes", "trace", "unwrap"]

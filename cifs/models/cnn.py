@@ -1,28 +1,25 @@
-"""What every model of ours is: images in [0, 1] in, logits out, and a trace of what CIFS or CAS did on the way."""
+"""What every model of ours is: images in [0, 1] in, logits out, and a trace of what a method did on the way."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from cifs.errors import InvalidParameter, UnknownName
+from cifs.methods import PLAIN, Method, selecting
 from cifs.modes import eval_mode
-from cifs.registry import Registry, configure
-from cifs.selection import CAS, CIFS, IMGFS, PROBES, LinearProbe, Selection
+from cifs.registry import Registry
+from cifs.selection import Selection, SelectionLayer, Trace
 
-Method = Literal["plain", "cas", "cifs"]
 Select = Callable[[str, Tensor], Tensor]  # what happens to the features of a named layer
-
-
-class Trace(NamedTuple):
-    logits: Tensor  # (N, K)
-    layers: dict[str, Selection]  # by modified layer, in forward order
+Size = int | Sequence[int]  # of images: a square's side, or (height, width)
 
 
 class CNN(nn.Module, PyTorchModelHubMixin):
-    """A CNN for small images whose named layers can be modified by CIFS or CAS.
+    """A CNN for small images whose named layers can be modified by a method, such as CIFS.
 
     Subclasses build their layers (`build`), name them in forward order (`layers`) and run them (`run`), handing the
     features of every named layer to `select`. The name of a layer is the name of its module, so hooks find it.
@@ -32,9 +29,9 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         width: channels of the first stage.
         image_size: height and width of the inputs.
         mean, std: of the training images, by input channel; normalisation happens inside the model.
-        method: plain, cas or cifs; imgf, k, label_in_training: CIFS's parameters (imgf as {"name": …, parameters}).
-        sites: which layers are modified, [{"layer": name, "probe": {"name": …, parameters}}]; None: the default of the
-            architecture.
+        method: plain, or the name of a method; options: that method's own.
+        sites (of the options): which layers are modified, [{"layer": name, …}] with what the method reads of a site,
+            such as {"probe": {"name": …, parameters}}; none: the default of the architecture.
 
     Raises UnknownName or InvalidParameter.
     """
@@ -48,37 +45,27 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         *,
         num_classes: int = 10,
         in_channels: int = 3,
-        image_size: int = 32,
-        width: int = 64,
+        image_size: Size = 32,
+        width: int | None = 64,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
-        method: Method = "plain",
-        imgf: Mapping[str, Any] | None = None,
-        k: int = 2,
-        label_in_training: bool = True,
-        sites: Sequence[Mapping[str, Any]] | None = None,
+        method: str = PLAIN,
+        **options: Any,
     ) -> None:
         super().__init__()
-        sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size, "width": width}
-        for name, size in sizes.items():
+        height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
+        sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": min(height, breadth)}
+        for name, size in (sizes | ({} if width is None else {"width": width})).items():
             if size < 1:
                 raise InvalidParameter(f"{name} = {size}: must be at least 1")
-        self.arch, self.width, self.num_classes = arch, width, num_classes
-        self.image_shape = (in_channels, image_size, image_size)
-        self.method = method
+        self.arch, self.width, self.num_classes, self.method = arch, width, num_classes, method
+        self.image_shape = (in_channels, height, breadth)
         self._buffer("mean", mean or [0.0] * in_channels)
         self._buffer("std", std or [1.0] * in_channels)
         self.build(arch, width, in_channels, num_classes)
-        self.layer_channels = {name: shape[0] for name, shape in layer_shapes(self).items()}
+        self.shapes = self.measure()
         self.selection = nn.ModuleDict()  # keys with "/" for ".", which ModuleDict does not allow
-        if method not in ("plain", "cas", "cifs"):
-            raise UnknownName("method", method, ("plain", "cas", "cifs"))
-        if method == "plain":
-            return
-        if not 1 <= k <= num_classes:
-            raise InvalidParameter(f"k = {k}: the number of classes assessed must be from 1 to {num_classes}")
-        for site in self.default_sites() if sites is None else sites:
-            self._modify(site, imgf or {"name": "softmax"}, k, label_in_training)
+        self._select(options)
 
     def _buffer(self, name: str, values: Sequence[float]) -> None:
         if len(values) != self.image_shape[0]:
@@ -87,17 +74,24 @@ class CNN(nn.Module, PyTorchModelHubMixin):
             )
         self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
-    def _modify(self, site: Mapping[str, Any], imgf: Mapping[str, Any], k: int, label_in_training: bool) -> None:
-        layer = site["layer"]
+    def _select(self, options: dict[str, Any]) -> None:
+        options.pop("info", None)  # of a zoo's config.json: about the weights, not the network
+        sites = options.pop("sites", None)
+        self.selecting = selecting(self.method, options)
+        own = {} if self.selecting is None else asdict(self.selecting)
+        self._hub_mixin_config = {**{k: v for k, v in self.config.items() if k not in options}, **own, "sites": sites}
+        if self.selecting is not None:
+            for site in self.default_sites() if sites is None else sites:
+                self.modify(self.selecting, site)
+
+    def modify(self, method: Method, site: Mapping[str, Any]) -> None:
+        """Puts the method's layer at site["layer"]. Raises UnknownName or InvalidParameter."""
+        if not isinstance(site, Mapping):
+            raise InvalidParameter(f"site {site!r}: write {{'layer': name}}, with what the method reads of a site")
+        layer = site.get("layer")
         if layer not in self.layer_channels:
             raise UnknownName("layer", layer, self.layer_channels)
-        channels = self.layer_channels[layer]
-        if self.method == "cas":  # its mask is a weight row, so its probe is linear wherever it sits
-            self.selection[layer.replace(".", "/")] = CAS(LinearProbe(channels, self.num_classes))
-            return
-        probe = configure(PROBES, *_named(site["probe"])).build(channels, self.num_classes)
-        generate = configure(IMGFS, *_named(imgf))
-        self.selection[layer.replace(".", "/")] = CIFS(probe, generate, k=k, label_in_training=label_in_training)
+        self.selection[layer.replace(".", "/")] = method.layer(self.layer_channels[layer], self.num_classes, site)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -106,7 +100,12 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         assert isinstance(config, dict)
         return config
 
-    def build(self, arch: str, width: int, in_channels: int, num_classes: int) -> None:
+    @classmethod
+    def _from_pretrained(cls, *, arch: str, **arguments: Any) -> "CNN":  # type: ignore[override]
+        """CNN.from_pretrained(folder) is of the class that the folder's config.json names."""
+        return super(CNN, MODELS[arch])._from_pretrained(arch=arch, **arguments)
+
+    def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
         raise NotImplementedError
 
     @property
@@ -120,21 +119,39 @@ class CNN(nn.Module, PyTorchModelHubMixin):
     def run(self, x: Tensor, select: Select) -> Tensor:
         raise NotImplementedError
 
+    @torch.no_grad()
+    def measure(self) -> dict[str, tuple[int, int, int]]:
+        """(C, H, W) of every layer that has a name, by a forward pass."""
+        shapes: dict[str, tuple[int, int, int]] = {}
+
+        def note(name: str, z: Tensor) -> Tensor:
+            shapes[name] = tuple(z.shape[1:])  # type: ignore[assignment]
+            return z
+
+        with eval_mode(self):
+            self.run(torch.zeros(1, *self.image_shape, device=self.mean.device), note)
+        return shapes
+
+    @property
+    def layer_channels(self) -> dict[str, int]:
+        """The number of channels of every layer that has a name, in forward order."""
+        return {name: shape[0] for name, shape in self.shapes.items()}
+
     @property
     def modified(self) -> tuple[str, ...]:
-        """Names of the layers where CIFS or CAS selects features, in forward order."""
-        return tuple(name for name in self.layers if name.replace(".", "/") in self.selection)
+        """Names of the layers where a method selects features, in forward order."""
+        return tuple(name for name in self.shapes if name.replace(".", "/") in self.selection)
 
-    def selector(self, layer: str) -> CIFS:
-        """The CIFS or CAS module at a modified layer; UnknownName for any other."""
+    def selector(self, layer: str) -> Any:
+        """The selection layer at a modified layer; UnknownName for any other."""
         if layer not in self.modified:
             raise UnknownName("modified layer", layer, self.modified)
         module = self.selection[layer.replace(".", "/")]
-        assert isinstance(module, CIFS)
+        assert isinstance(module, SelectionLayer)
         return module
 
     def trace(self, x: Tensor, labels: Tensor | None = None) -> Trace:
-        """x (N, C, H, W) in [0, 1], labels (N,) for CIFS and CAS in training → logits, selection by layer."""
+        """x (N, C, H, W) in [0, 1], labels (N,) for the methods in training → logits, selection by layer."""
         layers: dict[str, Selection] = {}
 
         def select(name: str, z: Tensor) -> Tensor:
@@ -151,28 +168,9 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         return self.trace(x).logits
 
 
-def _named(choice: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    parameters = dict(choice)
-    return parameters.pop("name"), parameters
-
-
-def trace(model: nn.Module, x: Tensor) -> Trace:
-    """The trace of a model of ours; of any other classifier its logits, for it has no modified layers."""
-    return model.trace(x) if isinstance(model, CNN) else Trace(model(x), {})
-
-
-@torch.no_grad()
 def layer_shapes(model: CNN) -> dict[str, tuple[int, int, int]]:
-    """(C, H, W) of every named layer."""
-    shapes: dict[str, tuple[int, int, int]] = {}
-
-    def note(name: str, z: Tensor) -> Tensor:
-        shapes[name] = tuple(z.shape[1:])  # type: ignore[assignment]
-        return z
-
-    with eval_mode(model):
-        model.run(torch.zeros(1, *model.image_shape, device=model.mean.device), note)
-    return shapes
+    """(C, H, W) of every layer that is listed."""
+    return {name: model.shapes[name] for name in model.layers}
 
 
 MODELS: Registry[type[CNN]] = Registry("architecture")

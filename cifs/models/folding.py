@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cifs.models.trace import is_compiled
 from cifs.models.wide_resnet import BNReLU
 from cifs.modes import eval_mode
-from cifs.selection.collect import is_compiled
 
 TOLERANCE = 1e-4  # of the largest logit: rounding changes about 3e-6, a wrong fold everything
 IMAGES = 4  # on which that is tested

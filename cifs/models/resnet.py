@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifs.models.cnn import CNN, MODELS, Select
@@ -19,15 +18,16 @@ def conv3x3(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
 class BasicBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out)
-        self.conv2, self.bn2 = conv3x3(c_out, c_out), nn.BatchNorm2d(c_out)
+        # Every ReLU is a module used once: attributions such as DeepLift hook it.
+        self.conv1, self.bn1, self.relu1 = conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out), nn.ReLU()
+        self.conv2, self.bn2, self.relu2 = conv3x3(c_out, c_out), nn.BatchNorm2d(c_out), nn.ReLU()
         self.shortcut = nn.Sequential()
         if stride != 1 or c_in != c_out:
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(h)) + self.shortcut(x))
+        h = self.relu1(self.bn1(self.conv1(x)))
+        return self.relu2(self.bn2(self.conv2(h)) + self.shortcut(x))
 
 
 @MODELS.register("resnet10")
@@ -36,7 +36,8 @@ class BasicBlock(nn.Module):
 class ResNet(CNN):
     """ResNet-10, -18, -34: four stages of width, 2·width, 4·width and 8·width channels."""
 
-    def build(self, arch: str, width: int, in_channels: int, num_classes: int) -> None:
+    def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
+        assert width is not None
         self.stem = nn.Sequential(conv3x3(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
         c_in = width
         for stage, blocks in enumerate(BLOCKS[arch]):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifs.models.cnn import CNN, MODELS, Select
@@ -12,8 +11,12 @@ from cifs.selection import pool
 
 
 class BNReLU(nn.BatchNorm2d):
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.relu = nn.ReLU()  # a module, which attributions such as DeepLift hook
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(super().forward(x))
+        return self.relu(super().forward(x))
 
 
 class PreActBlock(nn.Module):
@@ -36,7 +39,8 @@ class PreActBlock(nn.Module):
 class WideResNet(CNN):
     """WRN-d: three stages of width, 2·width and 4·width channels, (d − 4) / 6 blocks each, a stem of 16 channels."""
 
-    def build(self, arch: str, width: int, in_channels: int, num_classes: int) -> None:
+    def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
+        assert width is not None
         blocks = (int(arch.removeprefix("wrn")) - 4) // 6
         self.stem = conv3x3(in_channels, 16)
         c_in = 16

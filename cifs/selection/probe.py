@@ -5,7 +5,6 @@ pooled feature by exactly δ_i, and g = ∇_δ Σ_{i ∈ classes} A(z + δ1ᵀ)[
 """
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -19,6 +18,8 @@ def pool(z: Tensor) -> Tensor:
 
 class LinearProbe(nn.Module):
     """A(z) = W·pool(z) + b."""
+
+    relevance_depends_on_features = False
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -35,14 +36,17 @@ class LinearProbe(nn.Module):
 class MLPProbe(nn.Module):
     """A(z) = W·softplus_β(U·pool(z) + b) + c."""
 
+    relevance_depends_on_features = True
+
     def __init__(self, channels: int, num_classes: int, *, hidden: int, sharpness: float) -> None:
         super().__init__()
         self.hidden = nn.Linear(channels, hidden)
+        self.softplus = nn.Softplus(beta=sharpness)
         self.output = nn.Linear(hidden, num_classes)
         self.sharpness = sharpness
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.output(F.softplus(self.hidden(pool(z)), beta=self.sharpness))
+        return self.output(self.softplus(self.hidden(pool(z))))
 
     def relevance(self, z: Tensor, classes: Tensor) -> Tensor:
         """g = ((Σ_i W[i]) ⊙ σ(β·(U·pool(z) + b)))·U. z (N, C, H, W), classes (N, k) → (N, C)."""

@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import perturb, survives
-from cifs.data import Images, dataset, load_images, random_crop, random_flip
-from cifs.errors import CheckpointError, CIFSError, InvalidParameter
+from cifs.attacks import Attack, perturb, survives
+from cifs.data import Images, random_crop, random_flip
+from cifs.errors import CheckpointError, CIFSError
 from cifs.files import replacing, write_json
-from cifs.losses import cross_entropy, joint
+from cifs.methods import METHODS
 from cifs.models import CNN, build
 from cifs.modes import eval_mode
 from cifs.precision import autocast, device_of, generator
+from cifs.training.material import gather
 from cifs.training.ranks import ALONE, Ranks, synchronise_batch_norm
 from cifs.training.recipe import Recipe, parse_recipe
-from cifs.training.start import starting_point
 from cifs.zoo import Zoo
 
 SHUFFLE, AUGMENT, ATTACK, INITIALISE = range(4)  # purposes of random numbers
@@ -55,40 +55,18 @@ class Run:
     def __post_init__(self) -> None:
         recipe = self.recipe
         self.ranks.check(recipe.batch_size)
-        spec = dataset(recipe.dataset)
-        self.start = start = None if recipe.init is None else starting_point(recipe.init, self.zoo)
-        images = load_images(recipe.dataset, "train")
-        if not 0 <= recipe.validation < len(images) - recipe.batch_size:
-            raise InvalidParameter(
-                f"validation = {recipe.validation}: {recipe.dataset} has only {len(images)} training images"
-            )
-        cut = len(images) - recipe.validation
-        if not recipe.batch_size <= (few := recipe.images or cut) <= cut:
-            raise InvalidParameter(f"images = {few}: at least one batch of {recipe.batch_size}, at most {cut}")
-        self.images, self.validation = images[:few], images[cut:]
-        before = None if start is None else start.held_out(recipe.dataset)
-        self.held_out = recipe.validation if before is None else min(recipe.validation, before)
-        self.steps_per_epoch = few // recipe.batch_size
+        material = gather(recipe, self.zoo)
+        self.start, self.held_out = material.start, material.held_out(recipe)
+        self.images, self.validation = material.images, material.validation
+        self.steps_per_epoch = len(self.images) // recipe.batch_size
         self.steps = self.steps_per_epoch * recipe.epochs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(recipe.seed, INITIALISE).initial_seed() % 2**63)
-            self.model = (
-                build(
-                    **{
-                        "num_classes": len(spec.classes),
-                        "in_channels": spec.image_shape[0],
-                        "image_size": spec.image_shape[1],
-                        "mean": list(spec.mean),
-                        "std": list(spec.std),
-                        **({} if start is None else start.normalisation),
-                        **recipe.model,
-                    }
-                )
-                .to(self.device)
-                .to(memory_format=torch.channels_last)
-            )
-        if start is not None:
-            start.give_to(self.model)
+            model = build(**material.model_arguments(recipe))
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
+        if self.start is not None:
+            self.start.give_to(self.model)
+        self.method = self.model.selecting or METHODS[recipe.method]()
         if self.ranks.size > 1:
             synchronise_batch_norm(self.model, self.device)
         self.optimizer = torch.optim.SGD(
@@ -120,7 +98,7 @@ class Run:
             metrics = self._train_on(x, y)
             self.step += 1
             epoch = (self.step - 1) // self.steps_per_epoch + 1
-            if self.step % self.steps_per_epoch == 0 and self.ranks.first:
+            if self.step % self.steps_per_epoch == 0 and self.ranks.first and self._validates_after(epoch):
                 metrics |= self._validate(epoch)
             self.seconds = time.monotonic() - started
             if self.ranks.first:
@@ -159,16 +137,18 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with autocast(self.device, recipe.precision):
-            logits, layers = self.model.trace(x, y)
-        raw_predictions = [selection.raw_prediction for selection in layers.values()]
-        loss = joint(cross_entropy, logits, raw_predictions, y, recipe.beta).mean()
+            traced = self.model.trace(x, y)
+        loss = self.method.loss(traced, y, recipe.beta).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (recipe.loss_scale * loss).backward()
         self.ranks.average([p.grad for p in self.model.parameters() if p.grad is not None])
         self.optimizer.step()
-        loss, accuracy = loss.detach(), (logits.argmax(dim=1) == y).float().mean()
+        loss, accuracy = loss.detach(), (traced.logits.argmax(dim=1) == y).float().mean()
         self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
+
+    def _validates_after(self, epoch: int) -> bool:
+        return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """Accuracies on the validation images; remembers the best weights by the last of them."""
@@ -176,16 +156,24 @@ class Run:
             return {}
         scores = {"validation_natural": natural_accuracy(self.model, self.validation)}
         if self.recipe.checking_attack is not None:
-            robust = []
-            for index in torch.arange(len(self.validation)).split(500):
-                x, y = (t.to(self.device) for t in self.validation.batch(index))
-                robust.append(survives(self.model, x, y, self.recipe.checking_attack, precision=self.recipe.precision))
-            scores["validation_robust"] = torch.cat(robust).float().mean().item()
+            robust = self._standing(self.recipe.checking_attack, torch.ones(len(self.validation), dtype=torch.bool))
+            scores["validation_robust"] = robust.float().mean().item()
+            for attack in self.recipe.further_checking_attacks:
+                robust = self._standing(attack, robust)
+                scores["validation_adaptive"] = robust.float().mean().item()
         score = list(scores.values())[-1]
         if self.best is None or score >= self.best["score"]:
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best = {"score": score, "epoch": epoch, "model": weights}
         return scores
+
+    def _standing(self, attack: Attack, among: Tensor) -> Tensor:
+        """Which of the validation images `among` (N,) bool withstand an attack, (N,) bool."""
+        standing = torch.zeros_like(among)
+        for index in among.nonzero()[:, 0].split(500):
+            x, y = (t.to(self.device) for t in self.validation.batch(index))
+            standing[index] = survives(self.model, x, y, attack, precision=self.recipe.precision).cpu()
+        return standing
 
     def finished_model(self) -> tuple[CNN, int]:
         """The model the recipe keeps, in eval mode, and the epoch it is of."""

@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from cifs.attacks import ATTACKS, Attack
 from cifs.errors import InvalidParameter, UnknownName
+from cifs.methods import METHODS
 from cifs.registry import configure, settings
 from cifs.zoo import Storage
 
@@ -25,7 +26,7 @@ class Recipe:
     """One training run: min over all weights of E max over ‖x' − x‖_∞ ≤ ε of ℓ_β(x', y) (arXiv 2102.05311, eq. 6)."""
 
     title: str
-    method: Literal["natural", "vanilla", "cas", "cifs"]
+    method: str = Field(description="under METHODS")
     dataset: str
     seed: int = Field(default=0, ge=0, lt=2**31)
     model: dict[str, Any] = Field(description="arch and options, as cifs.models.build")
@@ -35,6 +36,10 @@ class Recipe:
     validation_attack: dict[str, Any] | None = Field(
         default=None, description="by which the best checkpoint is chosen; none: by natural accuracy"
     )
+    further_attacks: tuple[dict[str, Any], ...] = Field(
+        default=(), description="of the validation, on what its attack leaves standing; the best withstands them all"
+    )
+    validate_every: int = Field(default=1, ge=1, description="epochs from one validation to the next; the last counts")
     beta: float = Field(default=2.0, ge=0, description="β of ℓ_β")
     loss_scale: float = Field(
         default=1.0,
@@ -79,6 +84,10 @@ class Recipe:
     def checking_attack(self) -> Attack | None:
         return _attack(self.validation_attack)
 
+    @cached_property
+    def further_checking_attacks(self) -> tuple[Attack, ...]:
+        return tuple(attack for choice in self.further_attacks if (attack := _attack(choice)) is not None)
+
     def lr_at(self, progress: float) -> float:
         """Learning rate when this share of the run is done."""
         if self.schedule == "multistep":
@@ -110,22 +119,60 @@ def recipe_names() -> tuple[str, ...]:
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of this name, or of a .toml file, with overrides such as "epochs=2" or "attack.steps=3".
 
+    An override that names another function (model.imgf.name=softplus) drops the parameters of the former;
+    model.sites.0.probe.name=linear reaches into the first site.
     A recipe may extend another (`extends = "cpu/…"`), or several: it states only what differs from them, and where
     they differ from one another the later counts, except that no recipe counts over one that extends it.
     Raises UnknownName or InvalidParameter.
     """
+    return recipe_with(name, *(_nested(*given) for given in sorted(map(_override, overrides), key=_general_first)))
+
+
+def recipe_diff(name: str, overrides: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """What overrides change of a recipe: {"attack.steps": (before, after)}; None where there is, or was, nothing."""
+    before, after = (_flat(load_recipe(name, given).as_dict()) for given in ((), overrides))
+    keys = {**before, **after}
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def _flat(value: Any, at: str = "") -> dict[str, Any]:
+    """{"model.sites.0.layer": …} of tables in tables and lists."""
+    if isinstance(value, Mapping):
+        items = list(value.items())
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        items = list(enumerate(value))
+    else:
+        return {at: value}
+    return {key: leaf for name, part in items for key, leaf in _flat(part, f"{at}.{name}" if at else str(name)).items()}
+
+
+def _override(text: str) -> tuple[list[str], Any]:
+    """ "attack.steps=3" → (["attack", "steps"], 3)"""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise InvalidParameter(f"override {text!r}: write key=value, for example epochs=2 or attack.steps=3")
+    return key.split("."), _toml_value(value)
+
+
+def _general_first(override: tuple[list[str], Any]) -> tuple[int, bool]:
+    """A table before what is in it, and its name, which drops the parameters of another, before its parameters."""
+    path, _ = override
+    return len(path), path[-1] != "name"
+
+
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    """(["a", "b"], 1) → {"a": {"b": 1}}"""
+    for key in reversed(path):
+        value = {key: value}
+    nested: dict[str, Any] = value
+    return nested
+
+
+def recipe_with(name: str, *tables: Mapping[str, Any]) -> Recipe:
+    """The recipe of this name with tables of other values over it, the later ones above."""
     values = _read(name)
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InvalidParameter(f"override {override!r}: write key=value, for example epochs=2 or attack.steps=3")
-        *path, last = key.split(".")
-        table = values
-        for part in path:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise InvalidParameter(f"override {override!r}: {part!r} is no table")
-        table[last] = _toml_value(text)
+    for table in tables:
+        values = _merged(values, table)
     return parse_recipe(name, values)
 
 
@@ -136,7 +183,8 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
-    _ = recipe.training_attack, recipe.checking_attack  # so that a wrong attack is found now
+    # So that a wrong method or attack is an error now.
+    _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
     return recipe
 
 
@@ -180,13 +228,23 @@ def _file(name: str) -> dict[str, Any]:
         raise InvalidParameter(f"recipe {name!r} cannot be read: {error}") from error
 
 
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, table by table; a table that names another choice leaves the parameters of the former."""
+def _merged(below: dict[str, Any], above: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """`above` over `below`, table by table; a table that names another choice leaves the parameters of the former.
+
+    {"0": …} over a list is over its first item.
+    """
     merged = dict(below)
     for key, value in above.items():
         under = below.get(key)
-        if isinstance(under, dict) and isinstance(value, dict) and value.get("name") in (None, under.get("name")):
-            merged[key] = _merged(under, value)
+        if isinstance(value, Mapping) and isinstance(under, list):
+            items = _merged({str(i): item for i, item in enumerate(under)}, value, f"{at}{key}.")
+            if set(items) != {str(i) for i in range(len(under))}:
+                raise InvalidParameter(f"{at}{key} has items 0 to {len(under) - 1}, not {', '.join(value)}")
+            merged[key] = list(items.values())
+        elif isinstance(value, Mapping) and isinstance(under, dict) and value.get("name") in (None, under.get("name")):
+            merged[key] = _merged(under, value, f"{at}{key}.")
+        elif isinstance(value, Mapping) and not isinstance(under, dict | None):
+            raise InvalidParameter(f"{at}{key} = {under!r}: {key!r} is no table")
         else:
             merged[key] = value
     return merged

@@ -10,8 +10,7 @@ from frontend.components.predictions import show_twins
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
 from frontend.components.schema_form import sliders
-from frontend.components.selection import show_road
-from frontend.figures.importance import importance_info
+from frontend.components.selection import importance_of, show_road
 
 OWN = "own"
 
@@ -54,7 +53,7 @@ def pick_imgf(lab: Lab, scene: Scene) -> Choice | None:
 
 def show_imgf(lab: Lab, scene: Scene, imgf: Choice | None) -> None:
     response = ask_channels(lab, scene, imgf)
-    info = importance_info(response)
+    info = importance_of(response)
     if info is None:
         st.info("The backend gave no importance for this layer.")
         return

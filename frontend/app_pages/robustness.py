@@ -5,18 +5,17 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from backend.schemas import RobustnessRow, RobustnessTable
+from cifs.plot.by_class import by_class_figure, by_class_info
+from cifs.plot.curves import curve_info, eps_figure, steps_figure
+from cifs.plot.robustness import robustness_figure, robustness_info
+from cifs.report import groups, remark, remarks
 from frontend import state
-from frontend.autoattack import remark, remarks
 from frontend.components.checks import show_checks
 from frontend.components.class_means import show_class_means
 from frontend.components.difference import show_difference
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
 from frontend.components.robustness_table import show_table
-from frontend.figures.by_class import by_class_figure, by_class_info
-from frontend.figures.curves import curve_info, eps_figure, steps_figure
-from frontend.figures.robustness import robustness_figure, robustness_info
-from frontend.groups import groups
 
 EMPTY = ":material/inventory_2:"
 

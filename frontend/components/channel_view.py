@@ -5,13 +5,13 @@ from typing import Any
 import streamlit as st
 
 from backend.schemas import ChannelsResult
+from cifs.plot.activation import ActivationInfo, MeanShift, activation_figure, activation_info, mean_shift
+from cifs.plot.maps import maps_figure, maps_info
 from frontend import state
 from frontend.components.asking import ask_channels, ask_maps
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene
-from frontend.figures.activations import ActivationInfo, Shift, activation_figure, activation_info, shift
-from frontend.figures.maps import maps_figure, maps_info
 
 CHART = "channel-chart"
 CHANNEL = "channel"
@@ -31,7 +31,7 @@ def _explore(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
         "A **PR** channel (left) speaks for the class, an **NR** channel (right) against it. In a fooled network the "
         "PR channels fall silent and the NR channels are over-active. Click a channel to see its maps."
     )
-    _shift(shift(info))
+    _shift(mean_shift(info))
     place = st.container()
     channel = _pick_channel(scene, info)
     with place:
@@ -49,7 +49,7 @@ def info_of(result: ChannelsResult) -> ActivationInfo:
     return activation_info(result.natural.relevance, result.natural.activation, adversarial)
 
 
-def _shift(found: Shift | None) -> None:
+def _shift(found: MeanShift | None) -> None:
     if found is None:
         return
     kinds = (
@@ -99,4 +99,8 @@ def clicked(event: Any) -> int | None:
 def _maps(lab: Lab, scene: Scene, channel: int) -> None:
     maps = ask_maps(lab, scene, channel).channels[0]
     st.caption(f"Where channel {channel} fires. One colour scale for both, so brighter is more on either side.")
-    st.plotly_chart(maps_figure(maps_info(maps)), key="maps", alt=f"feature maps of channel {channel}")
+    st.plotly_chart(
+        maps_figure(maps_info(maps.channel, maps.natural, maps.adversarial)),
+        key="maps",
+        alt=f"feature maps of channel {channel}",
+    )

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from backend.schemas import CheckResult, RobustnessTable
-from frontend.groups import eps_text, labels
+from cifs.plot.labels import eps_text, labels
 
 MARKS = {True: ":green[:material/check_circle: **pass**]", False: ":red[:material/cancel: **fail**]"}
 

@@ -6,14 +6,14 @@ from typing import Any
 import streamlit as st
 
 from backend.schemas import ChannelShift, ChannelStatistics, Estimate, ModelInfo
+from cifs.plot.activation import CROWDED, activation_figure, activation_info
+from cifs.plot.colours import method_rank
+from cifs.plot.labels import eps_text, settings_label
+from cifs.plot.shift import shift_figure, shift_info
+from cifs.report import groups
 from frontend import state
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
-from frontend.figures.activations import CROWDED, activation_figure, activation_info
-from frontend.figures.colours import METHODS
-from frontend.figures.robustness import settings_label
-from frontend.figures.shift import shift_figure, shift_info
-from frontend.groups import eps_text, groups
 
 QUANTITIES = {
     "activation": "Mean activation over a class's images",
@@ -23,7 +23,7 @@ QUANTITIES = {
 
 def show_class_means(lab: Lab) -> None:
     measured = [model for model in lab.models() if model.has_channel_statistics]
-    models = sorted(measured, key=lambda model: list(METHODS).index(model.method))  # the natural network first
+    models = sorted(measured, key=lambda model: method_rank(model.method))  # the natural network first
     if not models:
         st.info("No model has channel statistics yet.", icon=":material/inventory_2:")
         return

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from backend.schemas import Comparison, RobustnessTable
+from cifs.plot.labels import labels
+from cifs.plot.margin import margin_figure, margins, setting_margin_figure, setting_margins
+from cifs.report import remarks
 from frontend import paper, state
-from frontend.autoattack import remarks
 from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw
 from frontend.difference import printed_difference, verdict
-from frontend.figures.margin import margin_figure, margins, setting_margin_figure, setting_margins
-from frontend.groups import labels
 
 
 def show_difference(lab: Lab, table: RobustnessTable) -> None:

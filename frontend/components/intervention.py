@@ -3,13 +3,13 @@
 import streamlit as st
 
 from backend.schemas import ChannelsResult, Intervention
+from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL
+from cifs.plot.predictions import Belief, probability_figure, probability_info
 from frontend.components.asking import ask_channels, ask_intervention
 from frontend.components.lab import Lab
 from frontend.components.predictions import said
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene
-from frontend.figures.colours import ADVERSARIAL, NATURAL, NEUTRAL
-from frontend.figures.predictions import Belief, probability_figure, probability_info
 from frontend.masks import damp_nr, keep_most_relevant
 
 DAMP = "damp the NR channels"

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from backend.schemas import AttackResult, Prediction
+from cifs.plot.colours import ADVERSARIAL, NATURAL
+from cifs.plot.predictions import Belief, probability_figure, probability_info
+from cifs.plot.trajectory import trajectory_figure, trajectory_info
 from frontend.components.asking import ask_attack, attack_title
 from frontend.components.images import decode, enlarge
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
-from frontend.figures.colours import ADVERSARIAL, NATURAL
-from frontend.figures.predictions import Belief, probability_figure, probability_info
-from frontend.figures.trajectory import trajectory_figure, trajectory_info
 
 
 def show_attack(lab: Lab, scene: Scene) -> None:

@@ -5,9 +5,9 @@ from itertools import groupby
 import streamlit as st
 
 from backend.schemas import RobustnessRow, RobustnessTable
-from frontend.export import DOWNLOADS, PrintedTable, printed, printed_paper, to_html
-from frontend.figures.robustness import sweep_figure, sweep_info
-from frontend.groups import eps_text, labels
+from cifs.plot.labels import eps_text, labels
+from cifs.plot.robustness import sweep_figure, sweep_info
+from cifs.report import FORMATS, PrintedTable, printed, printed_paper, to_html
 
 STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
@@ -42,7 +42,7 @@ def show_table(table: RobustnessTable) -> None:
         bounds += f" AutoAttack (`cifs evaluate ID --suite autoattack`) was not run on {', '.join(without)}."
     st.caption(bounds)
     with st.container(horizontal=True):
-        for kind in DOWNLOADS:
+        for kind in FORMATS:
             st.download_button(
                 kind.name, kind.write(table), kind.file(table), kind.mime, icon=":material/download:", on_click="ignore"
             )

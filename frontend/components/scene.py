@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from backend.schemas import Choice, ImageRef, LayerInfo, ModelInfo
+from cifs.plot.labels import eps_text
 from frontend import state
 from frontend.components.gallery import fitting_datasets, pick_image
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
-from frontend.groups import eps_text
 
 
 class Scene(NamedTuple):

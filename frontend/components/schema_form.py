@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from backend.schemas import Choice, Described, ModelInfo
+from cifs.plot.labels import eps_text
 from frontend import state
-from frontend.groups import eps_text
 from frontend.parameters import Parameter, bounds, check_all, read_schema
 
 USUAL = "pgd"

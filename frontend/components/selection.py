@@ -3,10 +3,10 @@
 import streamlit as st
 
 from backend.schemas import ChannelsResponse
+from cifs.plot.importance import ImportanceInfo, curve_figure, importance_info, road_figure
 from frontend.components.asking import ask_channels
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
-from frontend.figures.importance import ImportanceInfo, curve_figure, importance_info, road_figure
 
 UNCHANGED = {
     True: "C · m is shown: 1 means unchanged on average. The m share a fixed sum, so each image has its own curve.",
@@ -21,7 +21,7 @@ OWN = (
 
 def show_importance(lab: Lab, scene: Scene) -> None:
     response = ask_channels(lab, scene)
-    info = importance_info(response)
+    info = importance_of(response)
     if info is None:
         st.info(
             f"{scene.layer.name} of this model is a plain layer: all its channels pass unchanged. Choose a CIFS model "
@@ -30,6 +30,13 @@ def show_importance(lab: Lab, scene: Scene) -> None:
         )
         return
     show_road(info, response)
+
+
+def importance_of(response: ChannelsResponse) -> ImportanceInfo | None:
+    """Of the first image; None where the answer holds no importance."""
+    result = response.results[0]
+    own = response.importance_source == "model"
+    return importance_info(result.natural, result.adversarial, imgf=response.imgf, own=own)
 
 
 def show_road(info: ImportanceInfo, response: ChannelsResponse) -> None:

@@ -28,7 +28,14 @@ OPERATIONS = [
     "POST /channels",
     "POST /channels/maps",
     "POST /channels/intervene",
+    "POST /channels/margin",
+    "POST /channels/circuit",
+    "POST /channels/what-if",
+    "POST /channels/film",
+    "POST /channels/saliency",
+    "POST /attack/transfer",
 ]
+FGSM = {"name": "fgsm", "eps": 0.1}
 QUICK = settings(
     max_examples=25,
     deadline=None,
@@ -92,6 +99,11 @@ def test_malformed_requests_are_refused_as_documented(client: TestClient, operat
         ("POST /channels", {"layer": "stem", "attack": None, "target": "prediction"}),
         ("POST /channels/maps", {"layer": "layer3.0", "attack": None}),
         ("POST /channels/intervene", {"layer": "stem", "attack": None}),
+        ("POST /channels/margin", {"layer": "layer4.0", "attack": FGSM}),
+        ("POST /channels/circuit", {"layers": ["stem"], "attack": FGSM, "draws": 1}),
+        ("POST /channels/what-if", {"attack": FGSM}),
+        ("POST /channels/film", {"layer": "layer3.0", "attack": FGSM}),
+        ("POST /channels/saliency", {"layer": "layer3.0", "attack": FGSM, "steps": 2}),
     ],
 )
 def test_requests_that_reach_a_model_are_answered_as_documented(
@@ -109,8 +121,11 @@ def test_the_examples_of_every_request_are_answered(
     examples = document["components"]["schemas"][reference.split("/")[-1]]["examples"]
     assert examples
     for example in examples:
+        tiny: dict[str, Any] = (
+            {"models": ["tiny-cifs", "tiny-natural"]} if "models" in example else {"model": "tiny-cifs"}
+        )
         mask = {"mask": [1.0] * 32} if "mask" in example else {}  # as many as the tiny model has
-        response = client.post(operation.split()[1], json=example | {"model": "tiny-cifs"} | mask)
+        response = client.post(operation.split()[1], json=example | tiny | mask)
         assert response.status_code == 200, response.text
 
 

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from cifs.attacks import PGD
 from cifs.channels import ChannelStatistics, channel_statistics
 from cifs.data import load_images
-from cifs.evaluation import COLUMNS, Evaluation, mcnemar, unpack
+from cifs.evaluation import COLUMNS, Bench, mcnemar, robustness_table, unpack
 from cifs.files import write_json
 from cifs.zoo import Zoo
 
@@ -31,8 +31,8 @@ def measured(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for model_id in ("tiny-natural", "tiny-cifs"):
         entry = Zoo(root).entry(model_id)
         model = entry.load()
-        evaluation = Evaluation(model, images, 0.1, {"model": model_id, **about}, precision="float32")
-        write_json(entry.evaluation_path, evaluation.run(["natural", "fgsm", "pgd20"]))
+        bench = Bench(model, images, 0.1, {"model": model_id, **about, **entry.digests()}, precision="float32")
+        write_json(entry.evaluation_path, robustness_table(bench, ["natural", "fgsm", "pgd20"]).as_json())
         channel_statistics(model, [images], PGD(eps=0.1, steps=2), **about).save(entry.statistics_path)
     return root
 
@@ -293,9 +293,9 @@ def test_a_cifs_row_names_its_imgf(client: TestClient) -> None:
 
 def test_two_models_are_compared_on_the_same_images(client: TestClient, measured: Path) -> None:
     found = client.get("/robustness/compare?first=tiny-cifs&second=tiny-natural").json()
-    first, second = (Zoo(measured).entry(model).evaluation() for model in ("tiny-cifs", "tiny-natural"))
-    assert first is not None
-    assert second is not None
+    first, second = (
+        json.loads(Zoo(measured).entry(model).evaluation_path.read_text()) for model in ("tiny-cifs", "tiny-natural")
+    )
     assert [column["column"] for column in found["columns"]] == ["natural", "fgsm", "pgd20"]
     for column in found["columns"]:
         cells = [evaluation["cells"][column["column"]] for evaluation in (first, second)]

@@ -1,6 +1,5 @@
 """The embedded models are what their evaluation.json says."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from cifs.attacks import ATTACKS, PGD, survives
 from cifs.channels import ChannelStatistics
 from cifs.data import available, load_images
-from cifs.evaluation import COLUMNS, TABLE, digest, settings_to_try, unpack, wilson
+from cifs.evaluation import COLUMNS, TABLE, settings_to_try, unpack, wilson
 from cifs.registry import configure
 from cifs.zoo import Zoo
 
@@ -25,7 +24,7 @@ WITH_STATISTICS = [model_id for model_id in ZOO.ids() if ZOO.entry(model_id).sta
 def evaluation(model_id: str) -> dict[str, Any]:
     found = ZOO.entry(model_id).evaluation()
     assert found is not None
-    return found
+    return found.as_json()
 
 
 def images(model_id: str, n: int) -> tuple[Tensor, Tensor]:
@@ -58,7 +57,7 @@ def test_there_is_a_natural_model_to_be_fooled() -> None:
 @pytest.mark.parametrize("model_id", EVALUATED)
 def test_an_evaluation_is_of_these_weights(model_id: str) -> None:
     found = evaluation(model_id)
-    assert found["weights"] == digest(ZOO.entry(model_id).folder / "model.safetensors")
+    assert found["weights"] == ZOO.entry(model_id).digests()["weights"]
     assert found["model"] == model_id
     assert (found["dataset"], found["split"]) == (ZOO.entry(model_id).info.dataset, "test")
     assert set(found["cells"]) >= set(TABLE)
@@ -155,6 +154,5 @@ def test_a_card_speaks_of_the_figures_of_its_evaluation(model_id: str) -> None:
     text = (entry.folder / "README.md").read_text(encoding="utf-8")
     assert entry.info.title in text
     found = entry.evaluation()
-    for key, cell in (found or {"cells": {}})["cells"].items():
-        assert f"| {COLUMNS[key].title} | {100 * cell['accuracy']:.2f} |" in text
-    json.dumps(found, allow_nan=False)
+    for key, cell in (found.cells if found else {}).items():
+        assert f"| {COLUMNS[key].title} | {100 * cell.accuracy:.2f} |" in text

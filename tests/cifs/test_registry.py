@@ -50,6 +50,24 @@ def test_an_unknown_name_is_answered_with_the_choices(name: object) -> None:
     assert isinstance(refusal.value, CIFSError)
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("sofmax", "'softmax'"), ("SOFTMAX", "'softmax'"), ("softpls", "'softplus'"), ("sigmoit", "'sigmoid'")],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest_first(name: str, nearest: str) -> None:
+    with pytest.raises(UnknownName, match=f"unknown IMGF '{name}'; did you mean {nearest}.*choose from: softmax, "):
+        IMGFS[name]
+
+
+def test_of_many_names_those_most_alike_are_listed_and_how_many_there_are() -> None:
+    names = [f"cpu/net-{i:02}" for i in range(40)] + ["paper/net-99"]
+    message = str(UnknownName("recipe", "paper/net-98", names))
+    assert "did you mean 'paper/net-99'" in message
+    assert "choose from 41 names, among them: paper/net-99, " in message
+    assert message.count("net-") == 16  # the name itself, the nearest three, and twelve
+    assert len(str(UnknownName("recipe", "zzz", names))) < 300
+
+
 def test_an_empty_registry_says_so() -> None:
     with pytest.raises(UnknownName, match="choose from: none"):
         Registry("thing")["x"]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cifs.card import card
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
+from cifs.report.card import card
 from cifs.zoo import Entry, Info, Zoo
 from tests.cifs.tiny import METHODS, images, tiny
 
@@ -239,7 +239,7 @@ def test_a_card_shows_what_every_check_found(entry: Entry) -> None:
     checks = {"n": 500, "split": "test", "dataset": "d", "eps": 0.1, "criterion": "McNemar", "checks": found}
     entry.checks_path.write_text(json.dumps(checks))
     text = card(entry)
-    assert "## Gradient-masking checks\n\nOn 500 test images of d, ε = 0.1" in text
+    assert "## Gradient-masking checks\n\nOn 500 test images of d, ℓ∞, ε = 0.1" in text
     assert "| Square never beats white-box | pass | Square 40.0 % |" in text
     assert "| Transfer never beats | FAIL | from a 30.0 % |" in text
     assert "| Through the mask | – | no map |" in text

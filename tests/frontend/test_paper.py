@@ -3,6 +3,7 @@
 import pytest
 
 from backend.schemas import PaperRow, RobustnessRow, RobustnessTable
+from cifs.report import beside
 from frontend import paper
 
 EPS = 8 / 255
@@ -67,11 +68,11 @@ def test_the_paper_compares_its_own_rows_alone() -> None:
 
 def test_beside_ours_stands_the_poster_and_of_figure_2_what_the_poster_has_not() -> None:
     table = RobustnessTable(columns=[], rows=[ours("cifs", "softmax"), ours("vanilla")], paper=reported())
-    assert [(row.source, row.method, row.imgf) for row in paper.beside(table)] == [
+    assert [(row.source, row.method, row.imgf) for row in beside(table)] == [
         ("poster", "vanilla", None),
         ("poster", "cas", None),
         ("poster", "cifs", "softmax"),
         ("Figure 2", "cifs", "sigmoid"),
         ("Figure 2", "cifs", "softplus"),
     ]
-    assert paper.beside(table.model_copy(update={"rows": [ours("vanilla", arch="wrn28")]})) == []
+    assert beside(table.model_copy(update={"rows": [ours("vanilla", arch="wrn28")]})) == []

@@ -12,8 +12,8 @@ from cifs.attacks import APGDCE, PGD, Square, fooled_at, perturb, survives
 from cifs.data import load_images
 from cifs.errors import CIFSError, InvalidParameter
 from cifs.models import CNN
+from cifs.models.trace import trace, unwrap
 from cifs.selection import CIFS
-from cifs.selection.collect import traced, unwrapped
 from cifs.zoo import Zoo
 from tests.cifs.tiny import images, tiny
 
@@ -65,7 +65,7 @@ def test_a_wrapped_model_falls_to_the_same_adversarial_images(wrap: str, method:
 
 def test_the_probes_of_every_pass_count() -> None:
     model, (x, _) = tiny("cas"), images(4)
-    raw = traced(Twice(model), x).raw_predictions
+    raw = trace(Twice(model), x).raw_predictions
     one, mirrored = (model.trace(z).layers.values() for z in (x, x.flip(3)))
     for found, expected in zip(raw, [*one, *mirrored], strict=True):
         torch.testing.assert_close(found, expected.raw_prediction)
@@ -80,7 +80,7 @@ def test_through_the_mask_reaches_a_model_inside() -> None:
 
 def test_what_wraps_a_model_is_taken_off() -> None:
     model = tiny()
-    assert unwrapped(compiled(nn.DataParallel(compiled(model)))) is model
+    assert unwrap(compiled(nn.DataParallel(compiled(model)))) is model
 
 
 class Hidden(nn.Module):
@@ -122,8 +122,8 @@ class Unused(nn.Module):
     ("wrap", "reason"),
     [
         (Hidden, "none of its modules"),
-        (Cropped, "saw 4 images where the model was given 2"),
-        (Unused, "did not show in the forward pass"),
+        (Cropped, "saw 4 images where Cropped was given 2"),
+        (Unused, "did not run"),
         (torch.fx.symbolic_trace, "probes are no layers any more"),
         (lambda model: torch.jit.trace(model, images(2)[0], check_trace=False), "probes are no layers any more"),
     ],

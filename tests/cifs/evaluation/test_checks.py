@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from cifs.attacks import PGD, perturb
+from cifs.attacks import PGD, GradientAttack, perturb
 from cifs.cli import app
 from cifs.data import Images
 from cifs.errors import InvalidParameter
-from cifs.evaluation import CHECKS, Checking, digest, pack, run_checks, wilson
+from cifs.evaluation import CHECKS, Bench, Case, run_checks, wilson
 from cifs.evaluation.checks import (
-    Bench,
     BlackBox,
     Gradients,
     LargeEps,
@@ -29,6 +28,8 @@ from cifs.evaluation.checks import (
     Transfer,
     stronger,
 )
+from cifs.progress import Cancelled, Progress
+from cifs.records import Measurement
 from cifs.registry import json_schema
 from cifs.zoo import Info, Zoo
 from tests.cifs.learned import first_images, learned
@@ -49,8 +50,9 @@ def checked(model: nn.Module, images: Images | None = None, **options: Any) -> d
         Gradients(),
     ]
     images = first_images(N) if images is None else images
-    sources = {"unmasked": learned()}
-    return run_checks(model, images, EPS, **{"checks": quick, "sources": sources, "precision": "float32", **options})
+    sources, chosen = options.pop("sources", {"unmasked": learned()}), options.pop("checks", quick)
+    bench = Bench(model, images, EPS, **{"precision": "float32", **options})
+    return run_checks(Case(bench, sources), chosen).as_json()
 
 
 def passed(result: Mapping[str, Any]) -> dict[str, bool | None]:
@@ -95,7 +97,7 @@ def test_the_result_is_json_and_every_check_says_what_it_is() -> None:
         assert check["statement"]
 
 
-def test_batches_do_not_change_what_is_found() -> None:
+def test_batches_do_not_change_what_comes_out() -> None:
     some = [MoreSteps(steps=(1, 5)), LargeEps(steps=5), OneStep(), Gradients()]
     whole, parts = (checked(learned(), checks=some, batch_size=size)["checks"] for size in (N, 7))
     assert whole == parts
@@ -190,11 +192,12 @@ def test_steps_that_lead_out_of_a_hole_again_are_found_out() -> None:
 def test_a_mask_that_hides_a_path_fails_unless_that_path_is_reported(through: int, reported: bool) -> None:
     """Outcomes given, not measured: 20 of 40 images stand when maps are detached, `through` when they are not."""
     images = Images(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
-    bench = Bench(tiny("cifs"), images, EPS, reported, "float32", 40, lambda checking: None)
-    for attack in bench.tries:
-        standing = torch.arange(40) < (through if attack.through_mask else 20)
-        bench.keep(json.dumps(attack.resolved()), pack(standing))
-    found = ThroughMask().run(bench)
+
+    class Given(Case):
+        def robust(self, attack: GradientAttack, among: Measurement | None = None) -> Tensor:
+            return torch.arange(40) < (through if attack.through_mask else 20)
+
+    found = ThroughMask().run(Given(Bench(tiny("cifs"), images, EPS), reported_through_mask=reported))
     assert found.passed is (through >= 20 or reported)
     assert found.numbers["accuracy"]["correct"] == through
 
@@ -230,11 +233,15 @@ def test_many_sources_share_one_chance(standing: list[int], passes: bool) -> Non
     """Outcomes given: 6 of 40 images withstand the white box, so a source that leaves none has p = 2/64."""
     images = Images(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
     sources = {f"source-{i}": tiny() for i in range(len(standing))}
-    bench = Bench(tiny(), images, EPS, False, "float32", 40, lambda checking: None, sources=sources)
-    bench.white_box = PGD(eps=EPS), torch.arange(40) < 6
-    for source, count in zip(sources, standing, strict=True):
-        bench.keep(f"{source} {json.dumps(PGD(eps=EPS).resolved())}", pack(torch.arange(40) < count))
-    assert Transfer().run(bench).passed is passes
+    counts = dict(zip(sources, standing, strict=True))
+
+    class Given(Case):
+        white_box = PGD(eps=EPS), torch.arange(40) < 6
+
+        def transferred(self, source: str, attack: GradientAttack) -> Tensor:
+            return torch.arange(40) < counts[source]
+
+    assert Transfer().run(Given(Bench(tiny(), images, EPS), sources)).passed is passes
 
 
 # ---- a stopped run --------------------------------------------------------------------------------------------------
@@ -242,41 +249,39 @@ def test_many_sources_share_one_chance(standing: list[int], passes: bool) -> Non
 SOME = [MoreSteps(steps=(1, 5)), OneStep(), Transfer(steps=5), Gradients()]
 
 
-def told_by(partial: Path, *, stop_in: str = "", **options: Any) -> tuple[dict[str, Any], set[Checking]]:
+def told_by(partial: Path, *, stop_in: str = "", **options: Any) -> tuple[dict[str, Any], set[str]]:
     """The result of a few checks, nothing if stopped, and what was worked on."""
-    told: set[Checking] = set()
+    told: set[str] = set()
 
-    def report(checking: Checking) -> None:
-        if checking.check == stop_in and checking.done:
-            raise KeyboardInterrupt
-        told.add(checking)
+    def report(progress: Progress) -> None:
+        if progress.doing == stop_in and progress.done:
+            raise Cancelled
+        told.add(progress.doing)
 
-    with suppress(KeyboardInterrupt):
+    with suppress(Cancelled):
         return checked(learned(), checks=SOME, partial=partial, report=report, **options), told
     return {}, told
 
 
 def test_a_stopped_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
     partial = tmp_path / "checks.partial.json"
-    stopped, before = told_by(partial, stop_in="gradients")
+    stopped, before = told_by(partial, stop_in="input gradients")
     assert not stopped
     resumed, after = told_by(partial)
-    assert {checking.check for checking in before} >= {"more_steps", "one_step", "transfer"}
-    assert {checking.check for checking in after} == {"gradients"}
+    assert before >= {"every step of PGD-5", "PGD-5, β = 2, ε = 0.1 on unmasked"}
+    assert after == {"input gradients", "natural"}  # the last of all
     whole = checked(learned(), checks=SOME)
     assert resumed.pop("seconds") > 0
     del whole["seconds"]
     assert resumed == json.loads(json.dumps(whole))
 
 
-@pytest.mark.parametrize(
-    "changed", [{"sources": {"other": learned()}}, {"about": {"weights": "other"}}, {"images": first_images(N - 1)}]
-)
-def test_what_was_kept_of_something_else_is_not_used(changed: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [{"subject": {"weights": "other"}}, {"images": first_images(N - 1)}])
+def test_what_was_measured_of_something_else_is_not_used(changed: dict[str, Any], tmp_path: Path) -> None:
     partial = tmp_path / "checks.partial.json"
-    told_by(partial, stop_in="gradients")
+    _, before = told_by(partial, stop_in="input gradients")
     _, after = told_by(partial, **changed)
-    assert {checking.check for checking in after} == {CHECKS.name_of(check) for check in SOME}
+    assert after == before | {"input gradients", "natural"}
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------
@@ -303,17 +308,17 @@ def test_without_images_nothing_is_checked() -> None:
 
 
 def test_progress_is_told_and_may_stop_the_work() -> None:
-    told: list[Checking] = []
+    told: list[Progress] = []
 
-    def report(checking: Checking) -> None:
-        told.append(checking)
-        if checking.check == "one_step":
-            raise KeyboardInterrupt
+    def report(progress: Progress) -> None:
+        told.append(progress)
+        if progress.doing.startswith("FGSM"):
+            raise Cancelled
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Cancelled):
         checked(tiny(), Images(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2).long()), report=report)
-    assert [*dict.fromkeys(checking.check for checking in told)] == ["more_steps", "large_eps", "one_step"]
-    assert all(0 <= checking.done <= checking.total <= 2 for checking in told)
+    assert told[0].doing.startswith("PGD-20")
+    assert all(progress.total is not None and 0 <= progress.done <= progress.total <= 2 for progress in told)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------
@@ -335,14 +340,14 @@ def test_the_command_writes_checks_json_beside_the_weights(data: Path, tmp_path:
     assert "Square never beats white-box" in output
     written = entry.checks()
     assert written is not None
-    assert written["weights"] == digest(entry.folder / "model.safetensors")
-    assert (written["model"], written["dataset"], written["split"], written["n"]) == ("small", "tiny", "test", 6)
-    assert written["checks"]["square"]["settings"] == {"queries": 5, "seed": 0}
-    assert written["checks"]["transfer"]["passed"] is None
+    assert {"weights": written.weights, "configuration": written.configuration} == entry.digests()
+    assert (written.model, written.dataset, written.split, written.n) == ("small", "tiny", "test", 6)
+    assert written.checks["square"].settings == {"queries": 5, "seed": 0}
+    assert written.checks["transfer"].passed is None
     assert {path.name for path in entry.folder.iterdir()} == {*FILES, "checks.json", "README.md"}
-    assert written["checks"]["square"]["statement"] in (entry.folder / "README.md").read_text()
+    assert written.checks["square"].statement in (entry.folder / "README.md").read_text()
     fewer = command("small", "--checkpoints", tmp_path, "--n", 3, "--queries", 5, "--precision", "float32")
-    assert "is of 6 images; what is found on 3 is not kept" in fewer
+    assert "is of 6 images; what is measured on 3 is not saved" in fewer
     assert entry.checks() == written
 
 
@@ -362,15 +367,15 @@ def test_attacks_are_transferred_from_all_others_of_the_data_set_that_fit_or_fro
         command("small", "--checkpoints", zoo.root, "--n", 6, "--queries", 2, *options)
         written = zoo.entry("small").checks()
         assert written is not None
-        names = [source["source"] for source in written["checks"]["transfer"]["numbers"]["sources"]]
-        assert written["sources"] == {name: digest(zoo.root / name / "model.safetensors") for name in names}
+        names = [source["source"] for source in written.checks["transfer"].numbers["sources"]]
+        assert written.sources == {name: zoo.entry(name).digests()["weights"] for name in names}
         return names
 
     assert sources() == ["other"]
     assert sources("--source", "other", "--source", "small") == ["other", "small"]
 
 
-def test_what_was_checked_on_other_data_is_shown_and_not_kept(data: Path, tmp_path: Path) -> None:
+def test_what_was_checked_on_other_data_is_shown_and_not_saved(data: Path, tmp_path: Path) -> None:
     npz(data)
     npz(data, "other")
     entry = Zoo(tmp_path).save("small", tiny(num_classes=3), Info(title="", dataset="tiny", method="natural"))

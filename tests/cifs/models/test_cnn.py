@@ -178,7 +178,7 @@ def test_an_unknown_architecture_is_answered_with_the_known_ones() -> None:
 
 
 def test_an_unknown_method_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match="'magic'.*plain, cas, cifs"):
+    with pytest.raises(UnknownName, match="'magic'.*plain, natural, vanilla, cas, cifs"):
         tiny("magic")
 
 

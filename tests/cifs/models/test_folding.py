@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from cifs.attacks import PGD, survives
 from cifs.models import CNN, MODELS
 from cifs.models.folding import folded
+from cifs.models.trace import trace
 from cifs.selection import CIFS, attached_importance
-from cifs.selection.collect import traced
 from tests.cifs.tiny import METHODS, fingerprint, images, liven, tiny
 
 
@@ -21,9 +21,9 @@ def batch_norms(model: nn.Module) -> int:
 def test_logits_and_selections_stay_what_they_were(arch: str, method: str) -> None:
     model, (x, _) = tiny(method, arch=arch), images(16)
     twin = folded(model, x)
-    before, after = traced(model, x), traced(twin, x)
+    before, after = trace(model, x), trace(twin, x)
     torch.testing.assert_close(after.logits, before.logits, atol=1e-5, rtol=1e-5)
-    for ours, theirs in zip(after.selections, before.selections, strict=True):
+    for ours, theirs in zip(after.layers.values(), before.layers.values(), strict=True):
         torch.testing.assert_close(ours.raw_prediction, theirs.raw_prediction, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(ours.importance, theirs.importance, atol=1e-5, rtol=1e-4)
 

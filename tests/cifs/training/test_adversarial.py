@@ -140,7 +140,8 @@ def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> No
     """SGD with momentum and decay on the joint loss, written out. All images are one: their order does not matter."""
     random = np.random.default_rng(1)
     image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)  # its last layer has more than one position
-    npz(data, train_images=np.stack([image] * 9), train_labels=np.ones(9, int))
+    one = {"train_images": np.stack([image] * 9), "train_labels": np.ones(9, int), "test_labels": np.ones(12, int)}
+    npz(data, size=16, **one)
     overrides = [
         "batch_size=4",
         "validation=0",
@@ -220,6 +221,27 @@ def test_the_log_says_the_rate_of_the_recipe_and_validates_after_every_epoch(rec
     assert [line["lr"] for line in lines] == [plan.lr_at(step / 15) for step in range(15)]
     assert [line["step"] for line in lines if "validation_robust" in line] == [5, 10, 15]
     assert all(line["validation_robust"] <= line["validation_natural"] for line in lines if "validation_robust" in line)
+
+
+def test_a_validation_may_rest_for_epochs_but_not_after_the_last(recipe: Load, tmp_path: Path) -> None:
+    Run(recipe("epochs=5", "validate_every=2"), tmp_path).train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "validation_robust" in line] == [2, 4, 5]
+
+
+def test_further_attacks_of_the_validation_are_on_what_its_own_leaves_and_choose_the_best(
+    recipe: Load, tmp_path: Path
+) -> None:
+    further = 'further_attacks=[{name="pgd", eps=0.2, steps=3, beta=0.0}]'
+    run = Run(recipe("epochs=3", "lr=0.2", further), tmp_path)
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["epoch"]: line["validation_adaptive"] for line in lines if "validation_adaptive" in line}
+    assert all(
+        line["validation_adaptive"] <= line["validation_robust"] for line in lines if "validation_robust" in line
+    )
+    assert run.best is not None
+    assert run.best["score"] == max(scores.values()) == scores[run.best["epoch"]]
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])

@@ -10,7 +10,7 @@ import pytest
 from cifs.data import dataset
 from cifs.errors import CIFSError, InvalidParameter, UnknownName
 from cifs.models import build
-from cifs.training import Recipe, load_recipe, recipe_names
+from cifs.training import Recipe, load_recipe, recipe_diff, recipe_names
 
 Load = Callable[..., Recipe]
 
@@ -69,6 +69,37 @@ def test_a_table_that_names_another_choice_drops_the_parameters_of_the_former(re
     assert load_recipe(str(child)).attack == {"name": "fgsm"}
 
 
+def test_an_override_that_names_another_function_drops_the_parameters_of_the_former(recipe: Load) -> None:
+    assert recipe("model.imgf.name=softplus").model["imgf"] == {"name": "softplus"}
+    for order in ((0, 1), (1, 0)):
+        given = ["model.imgf.name=softplus", "model.imgf.alpha=3"]
+        assert recipe(*(given[i] for i in order)).model["imgf"] == {"name": "softplus", "alpha": 3}
+    assert recipe("attack.name=fgsm").attack == {"name": "fgsm"}
+    assert recipe("validation_attack.name=cw").validation_attack == {"name": "cw"}
+    assert recipe("model.imgf.name=softmax").model["imgf"] == {"name": "softmax", "per_channel": True}
+
+
+def test_an_override_reaches_into_a_site_and_drops_a_former_probe_s_parameters(recipe: Load) -> None:
+    probe = '{layer="layer3.0", probe={name="mlp", hidden=8}}'
+    sites = f'model.sites=[{probe}, {{layer="layer4.0", probe={{name="linear"}}}}]'
+    first = {"layer": "layer3.0", "probe": {"name": "linear"}}
+    assert recipe(sites, "model.sites.0.probe.name=linear").model["sites"][0] == first  # type: ignore[index]
+    with pytest.raises(InvalidParameter, match=r"model\.sites has items 0 to 1, not 2"):
+        recipe(sites, "model.sites.2.layer=stem")
+
+
+def test_a_diff_names_what_overrides_change_and_nothing_else(recipe_file: Path) -> None:
+    given = ["epochs=7", "batch_size=16", "model.imgf.name=softplus", "attack.steps=3", "momentum=0.5"]
+    assert recipe_diff(str(recipe_file), given) == {
+        "epochs": (2, 7),
+        "model.imgf.name": ("softmax", "softplus"),
+        "model.imgf.per_channel": (True, None),
+        "attack.steps": (2, 3),
+        "momentum": (0.9, 0.5),
+    }
+    assert recipe_diff(str(recipe_file), []) == {}
+
+
 def test_a_recipe_that_extends_itself_is_refused(recipe_file: Path) -> None:
     a, b = recipe_file.with_name("a.toml"), recipe_file.with_name("b.toml")
     a.write_text(f'extends = "{b}"', encoding="utf-8")
@@ -86,7 +117,7 @@ def test_a_recipe_that_extends_itself_is_refused(recipe_file: Path) -> None:
         ("batch_size=1", "batch_size = 1"),
         ("lr=-1", "lr = -1"),
         ("lr=nan", "lr = nan"),
-        ("method=magic", "method = 'magic'"),
+        ("method=magic", "unknown method 'magic'.*natural, vanilla, cas, cifs"),
         ("learning_rate=0.1", "learning_rate = 0.1"),
         ("title.x=1", "'title' is no table"),
         ("attack.eps=2", "eps = 2"),
@@ -107,9 +138,14 @@ def test_an_attack_without_a_name_is_refused(recipe_file: Path) -> None:
         load_recipe(str(recipe_file))
 
 
-def test_an_unknown_recipe_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match=r"'cpu/nothing'.*cpu/fmnist-resnet10-w16-cifs-softmax"):
+def test_an_unknown_recipe_is_answered_with_the_nearest_of_the_known_ones() -> None:
+    nearest = "did you mean 'cpu/cifar10-resnet18-w16-cas'"
+    for wrong in ("cpu/cifar10-resnet18-w16-csa", "cifar10-resnet18-w16-cas"):
+        with pytest.raises(UnknownName, match=f"unknown recipe '{wrong}'; {nearest}.*from {len(recipe_names())} names"):
+            load_recipe(wrong)
+    with pytest.raises(UnknownName, match=f"'cpu/nothing'; choose from {len(recipe_names())} names") as refusal:
         load_recipe("cpu/nothing")
+    assert len(str(refusal.value)) < 600
     with pytest.raises(UnknownName):
         load_recipe("../recipes/cpu/fmnist-resnet10-w16-cas")
 

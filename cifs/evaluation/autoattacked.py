@@ -1,0 +1,70 @@
+"""What AutoAttack leaves of the images that withstood all else, stage by stage."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from cifs.attacks import MAXIMISING, STAGES, autoattack, check_stages
+from cifs.evaluation.bench import Bench, standing_of
+from cifs.records import Measurement, StageLeft
+from cifs.selection import mask_matters
+
+
+def autoattack_cell(bench: Bench, standing: Measurement, stages: Sequence[str] = STAGES) -> Measurement:
+    """Which of the images standing after all other attacks also withstand AutoAttack.
+
+    Each stage attacks what is left, in the standard order. Where it matters, those that maximise a loss follow once
+    more, through the importance maps. `after` has what each of them left. Raises UnknownName for a stage, before any
+    is run.
+    """
+    check_stages(stages)
+    ordered = [stage for stage in STAGES if stage in stages]
+    passes = [(stage, False) for stage in ordered]
+    if mask_matters(bench.model):
+        passes += [(stage, True) for stage in ordered if stage in MAXIMISING]
+    attacked, seconds = int(standing_of(standing).sum()), 0.0
+    settings: dict[str, Any] = {"name": "autoattack"}
+    after: list[StageLeft] = []
+    for stage, through_mask in passes:
+        result = _stage(bench, standing, stage, through_mask)
+        standing = bench.counted(_left(result))
+        settings |= result["settings"]
+        seconds += result["seconds"]
+        left = {"correct": standing.correct, "remarks": result["remarks"]}
+        after.append(StageLeft(stage=stage, through_mask=through_mask, **left))
+    settings |= {
+        "stages": ordered,
+        "version": "standard" if len(ordered) == len(STAGES) else "custom",
+        "through_mask": sorted({through_mask for _, through_mask in passes}),
+        "n": attacked,
+        "on": "what the others left standing",
+    }
+    return standing.with_(settings=settings, seconds=round(seconds, 1), after=after)
+
+
+def _left(result: dict[str, Any]) -> Tensor:
+    return standing_of(Measurement.model_validate(result["cell"]))
+
+
+def _stage(bench: Bench, standing: Measurement, stage: str, through_mask: bool) -> dict[str, Any]:
+    """What one stage leaves, with its settings and the reference's remarks."""
+    settings: dict[str, Any] = {}  # stay empty if none stands
+    remarks: dict[str, None] = {}
+
+    def attack(x: Tensor, y: Tensor) -> Tensor:
+        result = autoattack(
+            bench.model, x, y, eps=bench.eps, stages=[stage], through_mask=through_mask, batch_size=bench.batch_size
+        )
+        settings.update(result.settings)
+        remarks.update(dict.fromkeys(result.remarks))
+        return result.robust
+
+    doing = f"AutoAttack's {stage}{' through the mask' * through_mask}"
+
+    def measure() -> dict[str, Any]:
+        left = bench.counted(bench.values(doing, attack, n=standing.n, among=standing_of(standing)))
+        return {"cell": left.as_json(), "settings": settings, "remarks": [*remarks]}
+
+    return bench.once(f"{doing} of {json.dumps(standing.robust)}", measure)

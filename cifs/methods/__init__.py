@@ -1,0 +1,7 @@
+"""Methods of training for robustness. A new one is one file here: its layer, options, loss and words."""
+
+from cifs.methods.cas import CASMethod
+from cifs.methods.cifs import CIFSMethod
+from cifs.methods.method import METHODS, PLAIN, Method, Natural, Vanilla, selecting
+
+__all__ = ["METHODS", "PLAIN", "CASMethod", "CIFSMethod", "Method", "Natural", "Vanilla", "selecting"]

@@ -1,0 +1,49 @@
+"""What the network believes: class probabilities side by side."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from cifs.plot.layout import compact
+
+
+class Belief(NamedTuple):
+    """One bar of each class."""
+
+    name: str
+    colour: str
+    probabilities: Sequence[float]
+
+
+class ProbabilityInfo(NamedTuple):
+    classes: list[str]  # the ones shown: the first belief's likeliest, then by the largest probability under any
+    beliefs: list[Belief]  # probabilities in the order of `classes`
+    left_out: int
+
+
+def probability_info(classes: Sequence[str], beliefs: Sequence[Belief], *, most: int = 10) -> ProbabilityInfo:
+    """The `most` classes worth showing, of probabilities in the order of `classes`."""
+    peak = [max(belief.probabilities[k] for belief in beliefs) for k in range(len(classes))]
+    first = max(range(len(classes)), key=lambda k: beliefs[0].probabilities[k])
+    shown = sorted(range(len(classes)), key=lambda k: (k != first, -peak[k]))[:most]
+    return ProbabilityInfo(
+        classes=[classes[k] for k in shown],
+        beliefs=[belief._replace(probabilities=[belief.probabilities[k] for k in shown]) for belief in beliefs],
+        left_out=len(classes) - len(shown),
+    )
+
+
+def probability_figure(info: ProbabilityInfo) -> go.Figure:
+    """Bars side by side, a group for each class."""
+    figure = go.Figure()
+    for belief in info.beliefs:
+        figure.add_bar(
+            y=info.classes, x=belief.probabilities, name=belief.name, orientation="h",
+            marker={"color": belief.colour, "line_width": 0},
+            hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text="probability", tickformat=".0%", range=[0, 1.04], dtick=0.25)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(barmode="group", bargap=0.25)
+    return compact(figure, height=90 + (9 + 12 * len(info.beliefs)) * len(info.classes))

@@ -1,0 +1,35 @@
+"""What must be said beside a figure: of an AutoAttack that is not the whole standard version, and of the paper's."""
+
+from collections.abc import Iterable
+
+from cifs.records import Cell, PaperRow, RobustnessRow, RobustnessTable
+
+
+def remark(cell: Cell | None) -> str:
+    """Empty for the standard version, and for any other attack."""
+    settings = (cell and cell.settings) or {}
+    if settings.get("version", "standard") == "standard" or "stages" not in settings:
+        return ""
+    return f"{', '.join(map(str.upper, settings['stages']))} only"
+
+
+def remarks(rows: Iterable[RobustnessRow]) -> str:
+    """Of all these models' AutoAttack, each once."""
+    return "; ".join(dict.fromkeys(said for row in rows if (said := remark(row.cells.get("autoattack")))))
+
+
+def beside(table: RobustnessTable) -> list[PaperRow]:
+    """The paper's rows of the networks in the table, each method and IMGF once: what the poster has not, Figure 2."""
+    rows: dict[tuple[str, str, str | None], PaperRow] = {}
+    for row in table.paper:
+        if any(of_one_network(row, ours) for ours in table.rows):
+            rows.setdefault((row.arch, row.method, row.imgf), row)
+    return list(rows.values())
+
+
+def of_one_network(row: PaperRow, ours: RobustnessRow) -> bool:
+    return (row.dataset, row.arch, row.eps) == (ours.dataset, ours.arch, ours.eps) and ours.norm == "linf"
+
+
+def source(row: PaperRow) -> str:
+    return f"paper, {row.source} (width {row.width}, {row.epochs} epochs)"

@@ -1,0 +1,147 @@
+"""Studies: experiments as data (TOML files in this folder): arms × regimes × seeds, and the comparisons that decide.
+
+A study states its comparisons and its order before anything is run; docs/protocol.md says why.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from cifs.errors import InvalidParameter, UnknownName
+from cifs.registry import settings
+from cifs.studies.measure import LEVELS
+from cifs.training import Recipe
+from cifs.training.recipe import recipe_with
+
+STUDIES = Path(__file__).parent
+Checkpoint = Literal["best", "last"]
+CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
+
+
+@settings
+class Arm:
+    """A method under study: what its trainings do differently from the common recipe."""
+
+    title: str
+    recipe: dict[str, Any] = Field(default_factory=dict, description="values over those of the regime")
+
+
+@settings
+class Regime:
+    """Conditions all arms are trained under."""
+
+    title: str
+    recipe: dict[str, Any] = Field(default_factory=dict, description="values over those of the common recipe")
+
+
+@settings
+class Block:
+    """Cells that are run together: seed by seed, every arm of one seed before the next seed."""
+
+    regime: str
+    arms: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+
+
+@settings
+class Comparison:
+    """One test: does `arm` differ from `against`, over seeds and images?
+
+    minus: compare the differences at this level with those at another (whether a gain depends on the attack).
+    """
+
+    name: str
+    arm: str
+    against: str
+    checkpoint: Checkpoint
+    level: str
+    minus: str | None = None
+    regime: str
+
+
+@settings
+class Study:
+    """A study: what is trained and measured, in which order, and what is compared."""
+
+    title: str
+    question: str
+    recipe: str = Field(description="name of the recipe that every training extends")
+    common: dict[str, Any] = Field(default_factory=dict, description="values over the recipe's")
+    test_images: int = Field(ge=2, description="the first so many test images are measured")
+    alpha: float = Field(default=0.01, gt=0, lt=1, description="of a comparison, after Holm's correction over all")
+    regimes: dict[str, Regime]
+    arms: dict[str, Arm]
+    blocks: tuple[Block, ...] = Field(min_length=1)
+    comparisons: tuple[Comparison, ...] = ()
+
+    def cells(self) -> Iterator["Cell"]:
+        """Every training once, in the order it is run."""
+        seen: set[str] = set()
+        for block in self.blocks:
+            for seed in block.seeds:
+                for arm in block.arms:
+                    cell = Cell(block.regime, arm, seed)
+                    if cell.id not in seen:
+                        seen.add(cell.id)
+                        yield cell
+
+    def recipe_of(self, cell: "Cell") -> Recipe:
+        """Raises UnknownName or InvalidParameter."""
+        regime, arm = self.regimes[cell.regime], self.arms[cell.arm]
+        names = {"title": f"{arm.title}, {regime.title}, seed {cell.seed}", "seed": cell.seed}
+        return recipe_with(self.recipe, self.common, regime.recipe, arm.recipe, names)
+
+
+class Cell:
+    """One training of a study, with its measurement."""
+
+    def __init__(self, regime: str, arm: str, seed: int) -> None:
+        self.regime, self.arm, self.seed = regime, arm, seed
+
+    @property
+    def id(self) -> str:
+        return f"{self.regime}-{self.arm}-{self.seed}"
+
+
+def study_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in STUDIES.glob("*.toml")))
+
+
+def load_study(name: str) -> Study:
+    """The study of this name, or of a .toml file; reads its recipes. Raises UnknownName or InvalidParameter."""
+    if not name.endswith(".toml") and name not in study_names():
+        raise UnknownName("study", name, study_names())
+    path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidParameter(f"study {name!r} cannot be read: {error}") from error
+    return parse_study(name, values)
+
+
+def parse_study(name: str, values: Mapping[str, Any]) -> Study:
+    """Raises UnknownName or InvalidParameter."""
+    try:
+        study = TypeAdapter(Study).validate_python(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
+        raise InvalidParameter(f"study {name!r}: {wrong}") from None
+    for block in study.blocks:
+        _known("regime", [block.regime], study.regimes)
+        _known("arm", block.arms, study.arms)
+    for comparison in study.comparisons:
+        _known("regime", [comparison.regime], study.regimes)
+        _known("arm", [comparison.arm, comparison.against], study.arms)
+        _known("level", [comparison.level, comparison.minus or comparison.level], LEVELS)
+    for cell in study.cells():
+        study.recipe_of(cell)
+    return study
+
+
+def _known(kind: str, names: Any, allowed: Any) -> None:
+    for name in names:
+        if name not in allowed:
+            raise UnknownName(kind, name, tuple(allowed))

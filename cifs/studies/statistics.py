@@ -1,0 +1,164 @@
+"""Is one arm more robust than another, over seeds and images? The same images for every seed: a crossed design.
+
+d[s, i] ∈ {−1, 0, 1} is what seed s's two networks differ by on image i. With d = μ + a_s + b_i + e_si (a of seeds, b of
+images, e of both) the variance of its mean over S seeds and n images is σ²_a/S + σ²_b/n + σ²_e/(S·n).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, lgamma, log, log1p, sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifs.errors import InvalidParameter
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A mean difference over seeds and images, with an interval and p-values of "it is 0" (two-sided)."""
+
+    mean: float
+    low: float
+    high: float
+    p: float  # t-test of the crossed model
+    p_bootstrap: float  # of resampled seeds and images: cautious, for what both vary counts twice
+    df: float
+    seeds: int
+    images: int
+    by_seed: tuple[float, ...]
+
+
+def effect(d: Array, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Effect:
+    """Of differences d (S seeds, n images). Raises InvalidParameter for fewer than two seeds or images."""
+    if d.ndim != 2 or min(d.shape) < 2:
+        raise InvalidParameter(f"differences of shape {d.shape}: at least two seeds and two images are needed")
+    mean, parts = float(d.mean()), components(d)
+    error = sqrt(parts.variance_of_mean(*d.shape))
+    half = error * t_quantile((1 + confidence) / 2, parts.df)
+    return Effect(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        p=1.0 if error == 0 else 2 * t_tail(abs(mean) / error, parts.df),
+        p_bootstrap=bootstrap_p(d, resamples=resamples, seed=seed),
+        df=parts.df,
+        seeds=d.shape[0],
+        images=d.shape[1],
+        by_seed=tuple(float(x) for x in d.mean(axis=1)),
+    )
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of the crossed model, none below 0, and the degrees of freedom of the mean's error."""
+
+    seeds: float  # σ²_a
+    images: float  # σ²_b
+    both: float  # σ²_e
+    df: float
+
+    def variance_of_mean(self, seeds: int, images: int) -> float:
+        return self.seeds / seeds + self.images / images + self.both / (seeds * images)
+
+
+def components(d: Array) -> Components:
+    """Of d (S, n), from mean squares (Searle, Casella & McCulloch, Variance Components, 1992, ch. 4).
+
+    The degrees of freedom are Satterthwaite's (Biometrics Bulletin 1946), and never fewer than S − 1.
+    """
+    seeds, images = d.shape
+    rows, columns, mean = d.mean(axis=1), d.mean(axis=0), d.mean()
+    ms_seeds = images * float(((rows - mean) ** 2).sum()) / (seeds - 1)
+    ms_images = seeds * float(((columns - mean) ** 2).sum()) / (images - 1)
+    ms_both = float(((d - rows[:, None] - columns + mean) ** 2).sum()) / ((seeds - 1) * (images - 1))
+    # Where seeds (or images) vary by less than chance, the plain estimate would be negative: they count as none.
+    of_seeds, of_images = max(0.0, ms_seeds - ms_both) / images, max(0.0, ms_images - ms_both) / seeds
+    total = seeds * images * (of_seeds / seeds + of_images / images + ms_both / (seeds * images))
+    squares = ms_seeds**2 / (seeds - 1) + ms_images**2 / (images - 1) + ms_both**2 / ((seeds - 1) * (images - 1))
+    df = total**2 / squares if squares > 0 else 0.0
+    return Components(of_seeds, of_images, ms_both, max(df, seeds - 1.0))
+
+
+def bootstrap_means(d: Array, *, resamples: int, seed: int) -> Array:
+    """Means of d (S, n) with seeds and images both resampled, (resamples,) (Owen, Annals of Applied Statistics 2007).
+
+    Deviations of seeds are widened by √(S/(S−1)), for S resampled seeds vary less than S new ones would.
+    """
+    random = np.random.default_rng(seed)
+    seeds, images = d.shape
+    columns = d.mean(axis=0)
+    wide = columns + (d - columns) * (seeds / (seeds - 1)) ** 0.5
+    means = np.empty(resamples)
+    for i in range(resamples):
+        counts = np.bincount(random.integers(images, size=images), minlength=images)
+        means[i] = (wide[random.integers(seeds, size=seeds)].mean(axis=0) @ counts) / images
+    return means
+
+
+def bootstrap_p(d: Array, *, resamples: int, seed: int) -> float:
+    """Two-sided: how often a resampled mean lies on the other side of 0, or on it; never below 1/(resamples + 1)."""
+    means = bootstrap_means(d, resamples=resamples, seed=seed)
+    rarer = min((means <= 0).sum(), (means >= 0).sum())
+    return float(min(1.0, 2 * (rarer + 1) / (resamples + 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that hold the chance of any false rejection (Holm, Scand. J. Statist. 1979)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def seeds_to_find(difference: float, d: Array, *, alpha: float = 0.01, power: float = 0.8) -> int | None:
+    """About how many seeds would find a true difference on as many images that vary as d (S, n) does; None: none would.
+
+    More seeds shrink what seeds vary; the images' share of the error stays.
+    """
+    parts, images, z = components(d), d.shape[1], NormalDist().inv_cdf
+    allowed = (difference / (z(1 - alpha / 2) + z(power))) ** 2 - parts.images / images
+    if allowed <= 0:
+        return None
+    return max(2, int(np.ceil((parts.seeds + parts.both / images) / allowed)))
+
+
+def t_tail(t: float, df: float) -> float:
+    """P(T > t) of Student's t, t ≥ 0."""
+    return incomplete_beta(df / (df + t * t), df / 2, 0.5) / 2
+
+
+def t_quantile(p: float, df: float) -> float:
+    """The t with P(T ≤ t) = p, for p in (½, 1), by bisection."""
+    low, high = 0.0, 1.0
+    while t_tail(high, df) > 1 - p:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_tail(middle, df) > 1 - p else (low, middle)
+    return high
+
+
+def incomplete_beta(x: float, a: float, b: float) -> float:
+    """The regularised I_x(a, b), by its continued fraction (Press et al., Numerical Recipes, 6.4; modified Lentz)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - incomplete_beta(1 - x, b, a)
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, 500):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d, c = 1 / (1 + term * d), 1 + term / c
+            value *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * value

@@ -1,0 +1,24 @@
+"""Tasks: train, evaluate, check, …: typed requests, and all policy on what is saved, resumed and merged."""
+
+from cifs.tasks.base import TASKS, Prepared, Task, Workspace, run_task, task_of
+from cifs.tasks.checking import CheckMasking
+from cifs.tasks.comparing import Compare
+from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
+from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
+
+__all__ = [
+    "TASKS",
+    "AccuracyCurves",
+    "AutoAttackLeft",
+    "CheckMasking",
+    "Compare",
+    "Evaluate",
+    "MeasureStatistics",
+    "Prepared",
+    "StatisticsRecord",
+    "Task",
+    "Workspace",
+    "own_counterpart",
+    "run_task",
+    "task_of",
+]

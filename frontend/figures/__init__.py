@@ -1,1 +1,0 @@
-"""Data → an info NamedTuple → a plotly Figure. Nothing here knows of Streamlit."""

@@ -1,0 +1,156 @@
+"""A study of the smallest kind, end to end: cells in order, resumed where stopped, measured as the protocol says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cifs.attacks import PGD, survives
+from cifs.data import load_images
+from cifs.errors import CheckpointError, InvalidParameter, UnknownName
+from cifs.evaluation import unpack
+from cifs.studies import conduct, load_study, result_of, study_names
+from cifs.studies.measure import LEVELS, measure, sweep
+from cifs.studies.plan import parse_study
+from tests.cifs.tiny import npz, tiny
+
+RECIPE = """
+title = "Tiny"
+method = "vanilla"
+dataset = "tiny"
+epochs = 2
+batch_size = 16
+lr = 0.05
+padding = 1
+validation = 16
+model = { arch = "resnet10", width = 4 }
+attack = { name = "pgd", eps = "8/255", steps = 1, random_start = true }
+validation_attack = { name = "fgsm", eps = "8/255" }
+"""
+
+
+def plan(recipe: Path, **changes: Any) -> dict[str, Any]:
+    cifs = {"method": "cifs", "model": {"method": "cifs", "imgf": {"name": "softmax", "per_channel": True}}}
+    return {
+        "title": "Tiny",
+        "question": "?",
+        "recipe": str(recipe),
+        "test_images": 8,
+        "regimes": {"short": {"title": "short"}},
+        "arms": {"vanilla": {"title": "Vanilla"}, "cifs": {"title": "CIFS", "recipe": cifs}},
+        "blocks": [{"regime": "short", "arms": ["vanilla", "cifs"], "seeds": [1, 2]}],
+        **changes,
+    }
+
+
+@pytest.fixture
+def recipe(data: Path) -> Path:
+    npz(data)
+    path = data.parent / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_that_ships_describes_trainings_that_differ_in_arm_regime_and_seed_alone(name: str) -> None:
+    study = load_study(name)
+    recipes = {cell.id: study.recipe_of(cell).as_dict() for cell in study.cells()}
+    assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes.values()}) == len(recipes)
+    for cell in study.cells():
+        own = recipes[cell.id]
+        assert own["seed"] == cell.seed
+        of_arm = study.arms[cell.arm].recipe.keys() | study.regimes[cell.regime].recipe.keys() | {"seed", "title"}
+        base = recipes[next(iter(recipes))]
+        assert {key for key in own if own[key] != base[key]} <= of_arm
+
+
+def test_a_study_goes_seed_by_seed_and_names_every_training_once(recipe: Path) -> None:
+    blocks = [
+        {"regime": "short", "arms": ["vanilla", "cifs"], "seeds": [1, 2]},
+        {"regime": "short", "arms": ["cifs", "vanilla"], "seeds": [2, 3]},
+    ]
+    cells = [cell.id for cell in parse_study("x", plan(recipe, blocks=blocks)).cells()]
+    assert cells == [f"short-{name}" for name in ("vanilla-1", "cifs-1", "vanilla-2", "cifs-2", "cifs-3", "vanilla-3")]
+
+
+def unknown(**changes: str) -> list[dict[str, str]]:
+    whole = {"name": "?", "regime": "short", "arm": "cifs", "against": "vanilla", "checkpoint": "last"}
+    return [{**whole, "level": "adaptive", **changes}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"blocks": [{"regime": "long", "arms": ["cifs"], "seeds": [1]}]}, UnknownName, "regime 'long'"),
+        ({"blocks": [{"regime": "short", "arms": ["fsr"], "seeds": [1]}]}, UnknownName, "arm 'fsr'"),
+        ({"comparisons": unknown(against="none")}, UnknownName, "arm 'none'"),
+        ({"comparisons": unknown(level="square")}, UnknownName, "level 'square'"),
+        ({"comparisons": unknown(checkpoint="first")}, InvalidParameter, "checkpoint = 'first'"),
+        ({"test_images": 0}, InvalidParameter, "test_images = 0"),
+        ({"regimes": {"short": {"title": "short", "recipe": {"epochs": 0}}}}, InvalidParameter, "epochs = 0"),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_named_before_anything_is_run(
+    changes: dict[str, Any], error: type[Exception], match: str, recipe: Path
+) -> None:
+    with pytest.raises(error, match=match):
+        parse_study("x", plan(recipe, **changes))
+
+
+@pytest.mark.slow
+def test_a_study_that_was_stopped_goes_on_and_ends_in_what_one_run_gives(recipe: Path, tmp_path: Path) -> None:
+    study = parse_study("x", plan(recipe))
+    steps = 0
+
+    def stop() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps % 11 == 0
+
+    times = 0
+    while not conduct(study, tmp_path / "stopped", say=lambda line: None, stop=stop):
+        times += 1
+    assert times > 3
+    assert conduct(study, tmp_path / "whole", say=lambda line: None)
+    for cell in study.cells():
+        whole, stopped = result_of(study, cell, tmp_path / "whole"), result_of(study, cell, tmp_path / "stopped")
+        assert whole is not None
+        assert stopped is not None
+        assert whole["checkpoints"] == stopped["checkpoints"]
+        assert [point["epoch"] for point in whole["curve"]] == [1, 2]
+
+
+def test_a_result_of_another_recipe_is_not_taken_for_this_ones(recipe: Path, tmp_path: Path) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1]}]
+    conduct(parse_study("x", plan(recipe, blocks=blocks)), tmp_path, say=lambda line: None)
+    changed = parse_study("x", plan(recipe, blocks=blocks, common={"lr": 0.01}))
+    with pytest.raises(CheckpointError, match="of another recipe"):
+        conduct(changed, tmp_path, say=lambda line: None)
+
+
+def test_each_level_stands_within_the_one_before_and_four_attacks_are_made(data: Path) -> None:
+    npz(data)
+    images = load_images("tiny", "test")
+    for method in ("plain", "cifs"):
+        model = tiny(method)
+        tries = sweep(model, images[:8], 8 / 255, precision="float32")
+        assert [share for _, share in tries] == sorted(share for _, share in tries)
+        assert len(tries) == (9 if method == "cifs" else 1)
+        found = measure(model, images, tries[0][0], precision="float32")
+        standing = [unpack(found["levels"][level]["standing"], found["n"]) for level in LEVELS]
+        natural, unadaptive, adaptive, strongest = standing
+        assert not (unadaptive & ~natural).any()
+        assert not (strongest & ~(unadaptive & adaptive)).any()
+        assert len({json.dumps(attack) for attack in found["attacks"]}) == 4
+
+
+def test_the_adaptive_level_is_the_sweeps_strongest_setting_alone(data: Path) -> None:
+    npz(data)
+    images, model = load_images("tiny", "test"), tiny("cifs")
+    chosen = PGD(eps=8 / 255, beta=0.0, through_mask=True)
+    found = measure(model, images, chosen, precision="float32")
+    expected = survives(model, *images.batch(torch.arange(len(images))), chosen)
+    assert torch.equal(unpack(found["levels"]["adaptive"]["standing"], found["n"]), expected)
+    assert found["attacks"][1] == chosen.resolved()

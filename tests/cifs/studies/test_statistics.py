@@ -1,0 +1,117 @@
+"""The tests a study decides by: against scipy, closed forms, and their own rate of false alarms."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifs.errors import InvalidParameter
+from cifs.studies.statistics import bootstrap_means, components, effect, holm, seeds_to_find, t_quantile, t_tail
+
+DF = st.floats(1, 5000)
+
+
+def differences(seeds: int, images: int, *, of_seeds: float, of_images: float, both: float, seed: int) -> np.ndarray:
+    """μ = 0, with these standard deviations."""
+    random = np.random.default_rng(seed)
+    a, b = random.normal(size=(seeds, 1)) * of_seeds, random.normal(size=images) * of_images
+    return a + b + random.normal(size=(seeds, images)) * both
+
+
+@given(t=st.floats(0, 60), df=DF)
+def test_the_tail_of_t_is_scipys(t: float, df: float) -> None:
+    assert t_tail(t, df) == pytest.approx(scipy.stats.t.sf(t, df), rel=1e-6, abs=1e-12)
+
+
+@given(p=st.floats(0.51, 0.9995), df=DF)
+def test_the_quantile_of_t_is_scipys(p: float, df: float) -> None:
+    assert t_quantile(p, df) == pytest.approx(scipy.stats.t.ppf(p, df), rel=1e-6)
+
+
+def test_where_images_do_not_vary_the_test_is_students_over_seeds() -> None:
+    by_seed = np.array([0.01, 0.03, 0.02, 0.05])
+    found = effect(np.repeat(by_seed[:, None], 50, axis=1), resamples=100)
+    expected = scipy.stats.ttest_1samp(by_seed, 0)
+    assert found.p == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.df == pytest.approx(3)
+
+
+def test_where_seeds_do_not_vary_the_test_is_students_over_images() -> None:
+    by_image = np.random.default_rng(0).normal(0.1, 1, size=400)
+    found = effect(np.repeat(by_image[None], 3, axis=0), resamples=100)
+    assert found.p == pytest.approx(scipy.stats.ttest_1samp(by_image, 0).pvalue)
+
+
+def test_components_are_those_the_differences_were_drawn_with() -> None:
+    d = differences(60, 3000, of_seeds=0.3, of_images=0.2, both=0.5, seed=0)
+    parts = components(d)
+    assert parts.seeds == pytest.approx(0.3**2, rel=0.4)
+    assert parts.images == pytest.approx(0.2**2, rel=0.1)
+    assert parts.both == pytest.approx(0.5**2, rel=0.02)
+
+
+@pytest.mark.parametrize("of_seeds", [0.0, 0.02])
+def test_false_alarms_are_no_more_frequent_than_promised(of_seeds: float) -> None:
+    """300 studies of three seeds without an effect: at 5 % about 15 alarms; 30 would be chance in 1 of 5,000."""
+    p = [
+        effect(differences(3, 300, of_seeds=of_seeds, of_images=0.2, both=0.45, seed=seed), resamples=1).p
+        for seed in range(300)
+    ]
+    assert sum(value < 0.05 for value in p) < 30
+
+
+def test_a_bootstrapped_mean_varies_at_least_as_much_as_the_mean_of_new_studies() -> None:
+    def study(seed: int) -> np.ndarray:
+        return differences(4, 200, of_seeds=0.05, of_images=0.3, both=0.3, seed=seed)
+
+    new = np.std([study(seed).mean() for seed in range(400)])
+    drawn = np.mean([bootstrap_means(study(seed), resamples=200, seed=seed).std() for seed in range(20)])
+    assert 0.95 * new < drawn < 1.6 * new
+
+
+def test_a_large_effect_is_found_and_none_is_not() -> None:
+    noise = differences(3, 500, of_seeds=0.01, of_images=0.2, both=0.3, seed=1)
+    large, none = effect(noise + 0.2, resamples=500), effect(noise - noise.mean(), resamples=500)
+    assert large.p < 0.01
+    assert large.p_bootstrap < 0.01
+    assert none.p == pytest.approx(1)
+    assert large.low < 0.2 + noise.mean() < large.high
+
+
+def test_networks_that_never_differ_are_no_evidence() -> None:
+    found = effect(np.zeros((3, 20)), resamples=10)
+    assert (found.mean, found.low, found.high, found.p, found.p_bootstrap) == (0, 0, 0, 1, 1)
+
+
+def test_the_seeds_asked_for_find_the_difference_as_often_as_promised() -> None:
+    """0.05 at α = 0.05 and a power of 80 %, in 200 new studies of that many seeds (± 4 standard errors)."""
+    spread = {"of_seeds": 0.08, "of_images": 0.1, "both": 0.3}
+    needed = seeds_to_find(0.05, differences(200, 400, **spread, seed=0), alpha=0.05)
+    assert needed is not None
+    p = [effect(0.05 + differences(needed, 400, **spread, seed=seed), resamples=1).p for seed in range(200)]
+    assert sum(value < 0.05 for value in p) / 200 == pytest.approx(0.8, abs=0.12)
+
+
+def test_no_number_of_seeds_is_enough_where_the_images_are_too_few() -> None:
+    d = differences(5, 20, of_seeds=0, of_images=0.5, both=0.1, seed=0)
+    assert seeds_to_find(0.01, d) is None
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_the_step_down_procedure_does(p: list[float]) -> None:
+    alpha = 0.05
+    rejected = set()
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        if p[i] * (len(p) - rank) > alpha:
+            break
+        rejected.add(i)
+    assert {i for i, adjusted in enumerate(holm(p)) if adjusted <= alpha} == rejected
+
+
+@pytest.mark.parametrize("shape", [(1, 20), (3, 1), (20,)])
+def test_too_little_to_compare_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidParameter, match="at least two seeds"):
+        effect(np.zeros(shape))
