@@ -152,9 +152,7 @@ class Pursuit:
         self.sign = 1 if self.attack.target is None else -1
         self.name = next((name for name, cls in ATTACKS.items() if cls is type(self.attack)), "attack")
 
-    def of(
-        self, x: Tensor, y: Tensor, random: torch.Generator | None = None, rivals: Tensor | None = None
-    ) -> Outcome:
+    def of(self, x: Tensor, y: Tensor, random: torch.Generator | None = None, rivals: Tensor | None = None) -> Outcome:
         attack, random = self.attack, random or generator(self.attack.seed)
         outcome = Outcome(x.clone(), torch.full_like(y, attack.length + 1))
         refuse_copies(self.model)

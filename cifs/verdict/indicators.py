@@ -60,9 +60,7 @@ def judged(counts: Mapping[str, Count]) -> list[IndicatorResult]:
         count, of = counts[name]
         passed = count <= max(1, indicator.limit * of)
         results.append(
-            IndicatorResult(
-                name=name, title=indicator.title, count=count, of=of, limit=indicator.limit, passed=passed
-            )
+            IndicatorResult(name=name, title=indicator.title, count=count, of=of, limit=indicator.limit, passed=passed)
         )
     return results
 

@@ -151,7 +151,9 @@ def _indexed(x: Tensor, arrays: Arrays, key: str) -> tuple[Tensor, Tensor]:
     """Indices and arrays that belong together. Raises DataError where they do not fit the images."""
     index = torch.from_numpy(arrays[f"{key}_index"].astype(np.int64)).to(x.device)
     values = torch.from_numpy(arrays[key]).to(x.device)
-    if values.shape != (len(index), *x.shape[1:]) or (len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(x)):
+    if values.shape != (len(index), *x.shape[1:]) or (
+        len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(x)
+    ):
         raise DataError(f"{key}: {tuple(values.shape)} for {len(index)} of {len(x)} images of {tuple(x.shape[1:])}")
     return index, values
 

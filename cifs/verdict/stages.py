@@ -25,9 +25,7 @@ from typing import Any, Literal
 from torch import nn
 
 from cifs.attacks import Annealed, AnnealedT
-from cifs.evaluation.table import mask_matters
-from cifs.models import CNN
-from cifs.selection.collect import modified_layers
+from cifs.selection import SelectionLayer, mask_matters
 
 Needs = Literal["nothing", "probes", "mask"]
 
@@ -68,9 +66,9 @@ def _free(loss: str, steps: int, *, beta: float = 0.0, through_mask: bool = Fals
 
 STAGES = (
     Stage("cross-entropy", _free("ce", 10)),
+    Stage("probes too", _free("ce", 15, beta=2.0), (1.0,), "probes"),
     Stage("margin of probabilities", _free("probability_margin", 20)),
     Stage("targets", _margin(30), (1.0, 0.7, 0.5, 0.3, 0.3, 0.2, 0.2, 0.2, 0.2)),
-    Stage("probes too", _free("ce", 20, beta=2.0), (0.5,), "probes"),
     Stage("targets of the probes too", _margin(30, beta=2.0), (0.4, 0.2), "probes"),
     Stage("targets of the probes", _margin(30, beta=inf), (0.3, 0.2), "probes"),
     Stage("targets through the mask", _margin(30, through_mask=True), (0.3, 0.2), "mask"),
@@ -81,8 +79,8 @@ STAGES = (
 def stages_for(model: nn.Module, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
     """Those that make sense on this model."""
     offered: set[Needs] = {"nothing"}
-    if modified_layers(model):
+    if any(isinstance(module, SelectionLayer) for module in model.modules()):
         offered.add("probes")
-    if any(mask_matters(part) for part in model.modules() if isinstance(part, CNN)):
+    if mask_matters(model):
         offered.add("mask")
     return tuple(stage for stage in stages if stage.needs in offered)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from cifs.attacks.loop import Pursuit, Step
 from cifs.errors import CIFSError
 from cifs.models.folding import folded
+from cifs.models.trace import unwrap
 from cifs.modes import eval_mode, frozen
 from cifs.precision import Precision, autocast, generator
 from cifs.progress import Report, unreported
-from cifs.selection.collect import unwrapped
 from cifs.verdict.stages import STAGES, Stage, stages_for
 
 TOGETHER = 250  # images in one pass
@@ -52,7 +52,7 @@ class Trial:
     passes: int = 0  # forward and backward passes of one image
 
     def __post_init__(self) -> None:
-        self.model = unwrapped(self.model)
+        self.model = unwrap(self.model)
         self.stages = stages_for(self.model, self.stages)
         with eval_mode(self.model), frozen(self.model):
             refuse_unsteady(self.model, self.x[:ASKED_TWICE])

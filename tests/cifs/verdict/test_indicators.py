@@ -45,9 +45,7 @@ def test_a_saturated_network_is_measured_as_the_one_inside(honest: Outcome) -> N
 
 
 @pytest.mark.parametrize("cls", [Quantised, Shattered, WinnersOnly])
-def test_a_network_that_hides_its_gradients_is_broken_or_not_trusted(
-    cls: type[nn.Module], honest: Outcome
-) -> None:
+def test_a_network_that_hides_its_gradients_is_broken_or_not_trusted(cls: type[nn.Module], honest: Outcome) -> None:
     signs, accuracy = outcome(cls)
     assert signs or accuracy <= honest[1] + 0.02
 

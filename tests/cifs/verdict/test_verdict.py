@@ -57,7 +57,9 @@ def test_on_probes_it_is_as_strong_as_autoattack_and_each_adaptive_attack_togeth
     x, _ = images(48)
     y = model(x).argmax(dim=1)
     standard = autoattack(model, x, y, eps=0.01, queries=100, iterations=30).robust
-    adaptive = [Annealed(eps=0.01, steps=30, beta=beta, through_mask=mask) for beta in (0.0, 2.0) for mask in (False, True)]
+    adaptive = [
+        Annealed(eps=0.01, steps=30, beta=beta, through_mask=mask) for beta in (0.0, 2.0) for mask in (False, True)
+    ]
     for attack in adaptive:
         standard &= survives(model, x, y, attack)
     ours = verdict(model, x, y, eps=0.01, precision="float32").standing
@@ -68,7 +70,8 @@ def test_on_probes_it_is_as_strong_as_autoattack_and_each_adaptive_attack_togeth
 def test_saturated_logits_do_not_protect() -> None:
     x, y = first(60)
     assert torch.equal(
-        verdict(Saturated(), x, y, eps=EPS, stages=QUICK).standing, verdict(learned(), x, y, eps=EPS, stages=QUICK).standing
+        verdict(Saturated(), x, y, eps=EPS, stages=QUICK).standing,
+        verdict(learned(), x, y, eps=EPS, stages=QUICK).standing,
     )
 
 
@@ -208,8 +211,6 @@ def test_progress_names_the_stage_and_counts_the_images(tmp_path: Path) -> None:
 
 
 def test_what_is_random_is_a_function_of_seed_and_image(tmp_path: Path) -> None:
-    first_time, again, other = (
-        hearing(tmp_path / str(i), seed=seed).run() for i, seed in enumerate((0, 0, 1))
-    )
+    first_time, again, other = (hearing(tmp_path / str(i), seed=seed).run() for i, seed in enumerate((0, 0, 1)))
     assert outcomes(first_time) == outcomes(again)
     assert np.isfinite(other.seconds)
