@@ -5,7 +5,7 @@ al., arXiv 1802.00420, section 3.1). Each counts images, over all batches; it is
 limit allows. One image alone proves nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,17 +47,17 @@ class Indicator:
 INDICATORS: Registry[Indicator] = Registry("indicator")
 
 
-def count_all(trial: Trial) -> dict[str, Count]:
-    """Every indicator of one batch."""
+def count_all(trial: Trial, names: Sequence[str] | None = None) -> dict[str, Count]:
+    """The indicators of one batch, by default all. Raises UnknownName."""
     with eval_mode(trial.model), frozen(trial.model):
-        return {name: indicator.count(trial) for name, indicator in INDICATORS.items()}
+        return {name: INDICATORS[name].count(trial) for name in names or INDICATORS}
 
 
 def judged(counts: Mapping[str, Count]) -> list[IndicatorResult]:
     """Whether each passes, of the sums over all batches."""
     results = []
-    for name, indicator in INDICATORS.items():
-        count, of = counts[name]
+    for name, (count, of) in counts.items():
+        indicator = INDICATORS[name]
         passed = count <= max(1, indicator.limit * of)
         results.append(
             IndicatorResult(name=name, title=indicator.title, count=count, of=of, limit=indicator.limit, passed=passed)

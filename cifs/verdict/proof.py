@@ -1,8 +1,8 @@
 """The adversarial images of a verdict, kept so that anyone can check it in seconds: a verdict is a proof.
 
-A .npz holds what the verdict is of (`about`, JSON) and, batch by batch, where each image fell and its adversarial image:
-as δ in float16 where x' = clamp(x + clamp(δ, −ε, ε), 0, 1) still fools the model in float32, else x' itself. That an
-image stands cannot be proved; so what is proved is that robust accuracy is no higher than the verdict says.
+A .npz holds what the verdict is of (`about`, JSON) and, batch by batch, where each image fell and its adversarial
+image: as δ in float16 where x' = clamp(x + clamp(δ, −ε, ε), 0, 1) still fools the model in float32, else x' itself.
+That an image stands cannot be proved; so what is proved is that robust accuracy is no higher than the verdict says.
 """
 
 import json
@@ -68,14 +68,14 @@ class Proof:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 self.about: dict[str, Any] = json.loads(str(arrays["about"]))
                 self.batches = len({name.partition("/")[0] for name in arrays.files if "/" in name})
         except UNREADABLE_NPZ as error:
             raise DataError(f"{path} is no proof of a verdict ({error})") from error
 
     def __iter__(self) -> Iterator[Arrays]:
-        with np.load(self.path, allow_pickle=False) as arrays:
+        with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for number in range(self.batches):
                 try:
                     yield {key: arrays[f"{number}/{key}"] for key in KEYS}

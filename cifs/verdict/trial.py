@@ -1,4 +1,4 @@
-"""A batch of images on trial: stage after stage, until float32 confirms that the model itself is fooled, or none is left.
+"""A batch of images on trial: stage after stage, until float32 confirms that the model is fooled, or none is left.
 
 margins (N, K) remembers how close each image came to falling to each class, f_c − f_y at any iterate of any attack; it
 decides whom the next run attacks, and towards what.

@@ -124,8 +124,8 @@ def verdict(
 class Hearing:
     """A model on a data set: what is to be decided, and the folder where decided batches are kept.
 
-    about: what it is of (model, data set, split, digests of weights and configuration), JSON-safe. folder: where batches
-    are kept until all are there; a folder of anything else is emptied. Raises InvalidParameter without images.
+    about: what it is of (model, data set, split, digests of weights and configuration), JSON-safe. folder: where
+    batches are kept until all are there; a folder of anything else is emptied. Raises InvalidParameter without images.
     """
 
     model: nn.Module
@@ -134,6 +134,7 @@ class Hearing:
     folder: Path
     about: Mapping[str, Any] = field(default_factory=dict)
     stages: Sequence[Stage] = STAGES
+    indicators: tuple[str, ...] = tuple(INDICATORS)
     precision: Precision = "bf16"
     seed: int = 0
     batch_size: int = 1000
@@ -164,6 +165,7 @@ class Hearing:
             "eps": self.eps,
             "version": VERSION,
             "stages": [stage.resolved(self.eps) for stage in stages_for(self.model, self.stages)],
+            "indicators": [*self.indicators],
             "precision": self.precision,
             "seed": self.seed,
             "batch_size": self.batch_size,
@@ -183,14 +185,14 @@ class Hearing:
         """What is known of a decided batch but its images."""
         path = self.folder / f"batch-{number:05d}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {**json.loads(str(arrays["notes"])), "fell": torch.from_numpy(arrays["fell"].astype(np.int64))}
         except UNREADABLE_NPZ:
             pass
         began = time.monotonic()
         trial = self._attacked(first)
         notes = {
-            "counts": {name: [*count] for name, count in count_all(trial).items()},
+            "counts": {name: [*count] for name, count in count_all(trial, self.indicators).items()},
             "passes": trial.passes,
             "precision": trial.precision,
         }
@@ -224,7 +226,7 @@ class Hearing:
             fell=torch.cat([batch["fell"] for batch in batches]),
             stages=stages_for(self.model, self.stages),
             eps=self.eps,
-            counts={name: reduce(Count.__add__, (counts[name] for counts in sums)) for name in INDICATORS},
+            counts={name: reduce(Count.__add__, (counts[name] for counts in sums)) for name in self.indicators},
             passes=sum(batch["passes"] for batch in batches),
             precision=" and ".join(sorted({batch["precision"] for batch in batches})),
             seed=self.seed,

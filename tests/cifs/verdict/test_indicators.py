@@ -61,7 +61,7 @@ def test_probes_are_no_reason_for_distrust(method: str) -> None:
     model = tiny(method)
     x, _ = images(20)
     result = verdict(model, x, model(x).argmax(dim=1), eps=0.01, stages=SOME)
-    assert result.trusted
+    assert {sign.name for sign in judged(result.counts) if not sign.passed} <= {"budget"}  # three stages are few
 
 
 def test_limits_are_shares_of_all_batches_and_one_image_proves_nothing() -> None:

@@ -27,7 +27,7 @@ QUICK = (
 
 
 def hearing(folder: Path, model: nn.Module | None = None, **options: Any) -> Hearing:
-    defaults = {"stages": QUICK, "batch_size": 16, "about": {"model": "learned"}}
+    defaults = {"stages": QUICK, "indicators": ("ascent", "budget"), "batch_size": 16, "about": {"model": "learned"}}
     return Hearing(model or learned(), first_images(40), EPS, folder, **{**defaults, **options})
 
 
