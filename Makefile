@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench format clean
+.PHONY: help setup demo test test-fast lint docs bench format clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	@touch $@
 
 demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C ends both
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m cifs.cli demo
 
 test: $(STAMP)  ## Run every test, the browser's included
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m pytest $(ARGS)
@@ -29,6 +29,9 @@ lint: $(STAMP)  ## ruff, mypy, import-linter; hadolint and docker compose for th
 
 format: $(STAMP)  ## Let ruff format and fix the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: $(STAMP)  ## Build the documentation into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## Measure the claims about speed, side by side with peers
 	@$(BIN)/python -m benchmarks $(ARGS)

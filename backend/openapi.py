@@ -12,6 +12,7 @@ from backend.schemas import Problem
 EXAMPLES = {
     400: ("The body cannot be read", "There was an error parsing the body"),
     404: ("Unknown model or data set", "unknown model 'resnet'; choose from: fmnist-resnet10-w16-natural"),
+    409: ("Not in this state", "job 4f1c2a9b7d3e6058 is running; only one that failed or was cancelled can be resumed"),
     413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
     422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
     500: ("The server's fault", UNREADABLE),
@@ -179,6 +180,7 @@ ANSWERS: dict[str, Any] = {
             }
         ],
     },
+    "GET /robustness/groups": ["fashion_mnist, resnet10, width 16, ε = 0.1"],
     "GET /robustness/compare": {
         "first": "fmnist-resnet10-w16-cifs-softmax",
         "second": "fmnist-resnet10-w16-vanilla",

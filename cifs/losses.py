@@ -15,9 +15,9 @@ LOSSES: Registry[Loss] = Registry("loss")
 
 
 @LOSSES.register("ce")
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy."""
-    return F.cross_entropy(logits, labels, reduction="none")
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
 
 
 @LOSSES.register("margin")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +13,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from scripts.demo import DemoError, choose_port, end_group, is_free, wanted_port
+from cifs.cli.demo import DemoError, choose_port, end_group, is_free, wanted_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +39,7 @@ SERVER = textwrap.dedent("""
 DRIVER = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from scripts.demo import Demo, DemoError, Service
+    from cifs.cli.demo import Demo, DemoError, Service
 
     server, logs, *ports = sys.argv[1:]
     services = [
@@ -156,3 +158,49 @@ def test_imports_run_one_way():
         [Path(sys.executable).with_name("lint-imports"), "--no-logo"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_wheel_alone_serves_the_embedded_models(tmp_path, ports):
+    """Installed without the repository: `cifs demo` starts both, with the Fashion-MNIST models and images inside."""
+    wheels, site, empty = (tmp_path / name for name in ("wheels", "site", "empty"))
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "runs", "cifar10-*"))
+    shutil.copytree(ROOT / "frontend" / ".streamlit", source / "frontend" / ".streamlit")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheels, source], check=True)
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, *wheels.glob("*.whl")], check=True)
+    empty.mkdir()
+    environment = {
+        **os.environ, "PYTHONPATH": str(site), "XDG_DATA_HOME": str(tmp_path / "share"),
+        "CIFS_BACKEND_PORT": str(ports[0]), "CIFS_DASHBOARD_PORT": str(ports[1]), "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "cifs.cli", "demo"]
+    with subprocess.Popen(command, cwd=empty, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            announced = [line for line in iter(process.stdout.readline, "Ctrl-C ends both.\n") if line]
+            assert any("Dashboard" in line for line in announced), announced
+            models = httpx.get(f"http://127.0.0.1:{ports[0]}/models", trust_env=False).json()
+            assert [model["id"] for model in models] == sorted(
+                path.name for path in (ROOT / "checkpoints").glob("fmnist-*")
+            )
+            image = {"dataset": "fashion_mnist_mini", "index": 0}
+            request = {"model": models[0]["id"], "images": [image], "attack": {"name": "fgsm"}}
+            answer = httpx.post(f"http://127.0.0.1:{ports[0]}/attack", json=request, trust_env=False, timeout=60)
+            assert answer.is_success
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert {path.name for path in (tmp_path / "share" / "cifs-lab" / "checkpoints").iterdir()} == {
+        model["id"] for model in models
+    }
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "reference" / "attacks.html").read_text(encoding="utf-8")
+    assert "Adversarial images x" in reference  # of a docstring

@@ -1,8 +1,9 @@
 """What was measured of the models: channel statistics, and the robustness table."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
 
 from backend import measured, resolve
 from backend.dependencies import LabDep, ModelDep
@@ -12,8 +13,14 @@ from backend.schemas import ChannelStatistics, Comparison, RobustnessRow, Robust
 from cifs.data import dataset_names
 from cifs.errors import UnknownName
 from cifs.evaluation.rows import robustness_columns
+from cifs.report import FORMATS, groups
+from cifs.report.card import card
 
 router = APIRouter(route_class=StrictRoute, tags=["measured"])
+
+
+def _text(example: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": example}}, "description": "text"}}
 
 
 @router.get("/models/{id}/channel-statistics", responses=responses(404, 422, 500))
@@ -61,3 +68,37 @@ def compare(
 ) -> Comparison:
     """Is one model really more robust? McNemar's exact test on the same images, column by column."""
     return measured.comparison(lab.zoo.entry(first), lab.zoo.entry(second))
+
+
+@router.get(
+    "/robustness/export",
+    response_class=PlainTextResponse,
+    responses=_text("| Model | Natural | PGD-20 |\n| --- | ---: | ---: |") | responses(404, 422),
+)
+def export(
+    lab: LabDep,
+    group: Annotated[str, Query(description="which models, as `GET /robustness/groups` names them")],
+    form: Annotated[Literal["csv", "markdown", "latex"], Query(alias="format")] = "markdown",
+) -> PlainTextResponse:
+    """The table of models that may stand in one, as a file: the rendering the command line and the dashboard use."""
+    tables = groups(robustness_columns(lab.robustness_rows()))
+    if group not in tables:
+        raise UnknownName("group", group, tables)
+    written = next(f for f in FORMATS if f.name.lower() == form)
+    return PlainTextResponse(written.write(tables[group]), media_type=written.mime)
+
+
+@router.get("/robustness/groups", responses=responses())
+def group_names(lab: LabDep) -> list[str]:
+    """Models of one data set, network and budget share a table: the names of these groups."""
+    return list(groups(robustness_columns(lab.robustness_rows())))
+
+
+@router.get(
+    "/models/{id}/card",
+    response_class=PlainTextResponse,
+    responses=_text("# fmnist-resnet10-w16-natural\n\n## Training") | responses(404, 422, 500),
+)
+def model_card(model: ModelDep, lab: LabDep) -> PlainTextResponse:
+    """The model's card, Markdown, written from what is kept of it now."""
+    return PlainTextResponse(card(lab.zoo.entry(model.id)), media_type="text/markdown")

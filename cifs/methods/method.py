@@ -5,6 +5,7 @@ arXiv 1706.06083).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -34,9 +35,10 @@ class Method:
         """
         raise InvalidParameter(f"method {METHODS.name_of(self)!r} selects no features; choose from: {_selecting()}")
 
-    def loss(self, trace: Trace, labels: Tensor, beta: float) -> Tensor:
+    def loss(self, trace: Trace, labels: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
         """What training minimises, of each image: (N,). By default ℓ_β (arXiv 2102.05311, eq. 5)."""
-        return joint(cross_entropy, trace.logits, trace.raw_predictions, labels, beta)
+        smoothed = partial(cross_entropy, label_smoothing=label_smoothing)
+        return joint(smoothed, trace.logits, trace.raw_predictions, labels, beta)
 
 
 @METHODS.register("natural")
@@ -66,16 +68,17 @@ def selecting(name: str, options: Mapping[str, Any]) -> Method | None:
     """
     if name not in (PLAIN, *METHODS):
         raise UnknownName("method", name, (PLAIN, *METHODS))
-    known = {option for method in METHODS.values() for option in _options(method)}
+    known = {option for method in METHODS.values() for option in options_of(method)}
     if foreign := [option for option in options if option not in known]:
         raise InvalidParameter(f"no method takes {', '.join(foreign)}; known options: {', '.join(sorted(known))}")
     if name == PLAIN or not METHODS[name].selects:
         return None
-    own = _options(METHODS[name])
+    own = options_of(METHODS[name])
     return configure(METHODS, name, {k: v for k, v in options.items() if k in own and v is not None})
 
 
-def _options(method: type[Method]) -> tuple[str, ...]:
+def options_of(method: type[Method]) -> tuple[str, ...]:
+    """The names of a method's own options."""
     return tuple(json_schema(method).get("properties", {}))
 
 

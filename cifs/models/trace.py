@@ -7,6 +7,7 @@ that only saw the logits there would not be adaptive, and the model would seem m
 
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +18,10 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN
+from cifs.models.layers import logits_of
 from cifs.selection import Selection, SelectionLayer, Trace
 
-Collected = list[tuple[nn.Module, Selection]]  # in forward order
+Noted = list[tuple[nn.Module, Selection]]  # in forward order
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -36,18 +38,37 @@ def unwrap(model: nn.Module) -> nn.Module:
 def trace(model: nn.Module, x: Tensor) -> Trace:
     """Logits of x (N, C, H, W), and what every selection layer did on the way, at whatever depth it sits.
 
-    A layer that runs more than once is there more than once. Raises InvalidParameter where a selection layer is hidden.
+    Raises InvalidParameter where a selection layer is hidden.
     """
     model = unwrap(model)
     if isinstance(model, CNN):
         return model.trace(x)
-    inside = {name: module for name, module in model.named_modules() if isinstance(module, SelectionLayer)}
-    if not inside and is_compiled(model):
-        return Trace(model(x), {})  # what has no selection layers may stay compiled: hooks would break its graph
-    with _collecting() as collected, _eager(model):
-        logits = model(x)
-    _check(model, inside, collected, len(x))
-    return Trace(logits, _named(inside, collected))
+    if is_compiled(model) and not _inside(model):
+        return Trace(logits_of(model(x)), {})  # what has no selection layers may stay compiled
+    with collecting(model, len(x)) as layers:
+        logits = logits_of(model(x))
+    return Trace(logits, layers)
+
+
+@contextmanager
+def collecting(model: nn.Module, n: int) -> Iterator[dict[str, Selection]]:
+    """Within the block a forward pass of n images leaves what every selection layer in the model did, by its name.
+
+    The second run of a layer is "layer, pass 2". An attack that missed one would not be adaptive and its figure would
+    flatter the model, so at the block's end it is an error that one did not run, ran on other images than the n, or is
+    none of the model's modules: InvalidParameter.
+    """
+    layers: dict[str, Selection] = {}
+    with _eager(model), _noting() as noted:
+        yield layers
+    inside = _inside(model)
+    _check(type(model).__name__, inside, noted, n)
+    names = {id(module): name for name, module in inside.items()}
+    runs: Counter[str] = Counter()
+    for module, selection in noted:
+        name = names[id(module)]
+        runs[name] += 1
+        layers[name if runs[name] == 1 else f"{name}, pass {runs[name]}"] = selection
 
 
 def refuse_copies(model: nn.Module) -> None:
@@ -69,20 +90,24 @@ def is_compiled(model: nn.Module) -> bool:
     )
 
 
+def _inside(model: nn.Module) -> dict[str, SelectionLayer]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, SelectionLayer)}
+
+
 @contextmanager
-def _collecting() -> Iterator[Collected]:
+def _noting() -> Iterator[Noted]:
     """Within the block, every module that returns a Selection in this thread, with it."""
-    collected: Collected = []
+    noted: Noted = []
     thread = threading.get_ident()
 
     def note(module: nn.Module, args: Any, output: Any) -> None:
         own = not hasattr(module, "_orig_mod")  # else it is noted by the module that was compiled
         if own and isinstance(output, Selection) and threading.get_ident() == thread:
-            collected.append((module, output))
+            noted.append((module, output))
 
     handle = register_module_forward_hook(note)
     try:
-        yield collected
+        yield noted
     finally:
         handle.remove()
 
@@ -98,35 +123,21 @@ def _eager(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _check(model: nn.Module, inside: dict[str, SelectionLayer], collected: Collected, n: int) -> None:
-    ran = {id(module) for module, _ in collected}
+def _check(whose: str, inside: dict[str, SelectionLayer], noted: Noted, n: int) -> None:
+    ran = {id(module) for module, _ in noted}
     if missing := [name for name, module in inside.items() if id(module) not in ran]:
         raise InvalidParameter(
-            f"{type(model).__name__} has selection layers that did not run: {', '.join(missing)} (or ran as replicas "
-            "elsewhere); take the model they belong to, without what is around it"
+            f"{whose} has selection layers that did not run: {', '.join(missing)} (or that ran as replicas elsewhere); "
+            "take the model they belong to, without what is around it"
         )
     if ran - {id(module) for module in inside.values()}:
         raise InvalidParameter(
-            f"{type(model).__name__} runs a selection layer that is none of its modules, so that neither eval mode nor "
-            "an attack's settings reach it: register the model inside as a submodule"
+            f"{whose} runs a selection layer that is none of its modules, so that neither eval mode nor an attack's "
+            "settings reach it: register the model inside as a submodule"
         )
-    for _, selection in collected:
-        if (saw := len(selection.raw_prediction)) != n:
+    for _, selection in noted:
+        if (images := len(selection.raw_prediction)) != n:
             raise InvalidParameter(
-                f"a selection layer saw {saw} images where {type(model).__name__} was given {n}: take the model "
-                "inside, which makes one prediction of one image"
+                f"a selection layer saw {images} images where {whose} was given {n}: take the model inside, which "
+                "makes one prediction of one image"
             )
-
-
-def _named(inside: dict[str, SelectionLayer], collected: Collected) -> dict[str, Selection]:
-    """By name of the selection layer; "layer, pass 2" for its second run."""
-    names = {id(module): name for name, module in inside.items()}
-    layers: dict[str, Selection] = {}
-    for module, selection in collected:
-        name = key = names[id(module)]
-        runs = 1
-        while key in layers:
-            runs += 1
-            key = f"{name}, pass {runs}"
-        layers[key] = selection
-    return layers

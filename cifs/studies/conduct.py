@@ -10,6 +10,7 @@ import torch
 from cifs.data import Images, dataset, load_images
 from cifs.errors import CheckpointError
 from cifs.files import write_json
+from cifs.progress import Cancelled, Progress, Report
 from cifs.studies.measure import measure, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
@@ -46,15 +47,27 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     return result
 
 
+def _cancelling(stop: Callable[[], bool]) -> Report:
+    def report(progress: Progress) -> None:
+        if stop():
+            raise Cancelled("the study was stopped")
+
+    return report
+
+
 def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, say: Say, stop: Callable[[], bool]) -> bool:
     run = Run(recipe := study.recipe_of(cell), folder / "runs" / cell.id, device)
-    if not run.train(stop=stop) or stop():
+    try:
+        run.train(_cancelling(stop))
+    except Cancelled:
+        return False
+    if stop():
         return False
     test = load_images(recipe.dataset, "test")[: study.test_images]
     attack = recipe.training_attack
     eps = attack.eps if attack is not None else dataset(recipe.dataset).eps
     epochs = {"last": recipe.epochs, "best": run.best["epoch"] if run.best else recipe.epochs}
-    weights = {"last": {k: v.clone() for k, v in run.model.state_dict().items()}}
+    weights = {"last": {k: v.clone() for k, v in run.candidate.state_dict().items()}}
     weights["best"] = run.best["model"] if run.best else weights["last"]
     measured: dict[str, Any] = {}
     for checkpoint in CHECKPOINTS:
@@ -63,7 +76,7 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, say: 
             continue
         if stop():
             return False
-        run.model.load_state_dict(weights[checkpoint])
+        run.candidate.load_state_dict(weights[checkpoint])
         measured[checkpoint] = {"epoch": epochs[checkpoint], **_measure(run, test, eps)}
         levels = {key: round(100 * level["accuracy"], 2) for key, level in measured[checkpoint]["levels"].items()}
         say(f"{cell.id} {checkpoint} (epoch {epochs[checkpoint]}): {levels}")
@@ -82,10 +95,10 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, say: 
 
 
 def _measure(run: Run, test: Images, eps: float) -> dict[str, Any]:
-    run.model.eval()
-    tries = sweep(run.model, run.validation, eps, precision=run.recipe.precision)
+    run.candidate.eval()
+    tries = sweep(run.candidate, run.validation, eps, precision=run.recipe.precision)
     chosen = [{"settings": attack.resolved(), "validation_accuracy": share} for attack, share in tries]
-    return {**measure(run.model, test, tries[0][0], precision=run.recipe.precision), "sweep": chosen}
+    return {**measure(run.candidate, test, tries[0][0], precision=run.recipe.precision), "sweep": chosen}
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:

@@ -1,16 +1,20 @@
 """Adversarial training by recipe."""
 
-from cifs.training.adversarial import Progress, Run, natural_accuracy
+from cifs.training.adversarial import Run
+from cifs.training.estimate import estimate_seconds
+from cifs.training.finish import finish
 from cifs.training.material import Material, gather
 from cifs.training.ranks import Ranks, joined
 from cifs.training.recipe import Recipe, load_recipe, recipe_diff, recipe_names
+from cifs.training.validation import natural_accuracy
 
 __all__ = [
     "Material",
-    "Progress",
     "Ranks",
     "Recipe",
     "Run",
+    "estimate_seconds",
+    "finish",
     "gather",
     "joined",
     "load_recipe",

@@ -6,7 +6,7 @@ one left alone would have made. Choices are made for the whole batch, so several
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,35 +15,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import Attack, perturb, survives
-from cifs.data import Images, random_crop, random_flip
+from cifs.attacks import perturb
+from cifs.data import random_crop, random_flip
 from cifs.errors import CheckpointError, CIFSError
-from cifs.files import replacing, write_json
+from cifs.files import remove_stale, replacing, write_json
 from cifs.methods import METHODS
 from cifs.models import CNN, build
-from cifs.modes import eval_mode
-from cifs.precision import autocast, device_of, generator
+from cifs.precision import autocast, generator
+from cifs.progress import Cancelled, Progress, Report, unreported
+from cifs.training.average import Average
+from cifs.training.log import Log
 from cifs.training.material import gather
 from cifs.training.ranks import ALONE, Ranks, synchronise_batch_norm
 from cifs.training.recipe import Recipe, parse_recipe
+from cifs.training.validation import validate
 from cifs.zoo import Zoo
 
 SHUFFLE, AUGMENT, ATTACK, INITIALISE = range(4)  # purposes of random numbers
 
 
-@dataclass(frozen=True)
-class Progress:
-    step: int
-    steps: int
-    epoch: int
-    metrics: dict[str, float]  # of this step; of the validation at the end of an epoch
-
-
 @dataclass
 class Run:
-    """A training run in a folder: state.pt (to resume from), metrics.jsonl, recipe.json.
+    """A training run in a folder: state.pt (to resume from), metrics.jsonl, recipe.json, and TensorBoard's on demand.
 
     With several processes all read the folder, and the first alone writes. The zoo is where `recipe.init` is found.
+    Whoever makes one holds the folder (`cifs.files.locked`), for two at once would write over one another.
     """
 
     recipe: Recipe
@@ -51,10 +47,14 @@ class Run:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     ranks: Ranks = ALONE
     zoo: Zoo = field(default_factory=lambda: Zoo(Path("checkpoints")))
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         recipe = self.recipe
         self.ranks.check(recipe.batch_size)
+        if self.ranks.first:
+            remove_stale(self.folder)
+        self.log = Log(self.folder, self.tensorboard and self.ranks.first)
         material = gather(recipe, self.zoo)
         self.start, self.held_out = material.start, material.held_out(recipe)
         self.images, self.validation = material.images, material.validation
@@ -76,44 +76,58 @@ class Run:
             nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
         )
+        self.average = Average(self.model, recipe.ema) if recipe.ema else None
         self.step = 0
-        self.seconds = 0.0  # of training so far, over all sessions
+        self.seconds = 0.0  # of training so far, in all processes that went on from one another
         self.best: dict[str, Any] | None = None  # {"score", "epoch", "model"}
+        self._unlogged: dict[str, float] | None = None  # of a step that was made, while its epoch is validated
         self._resume()
 
-    def train(
-        self,
-        *,
-        report: Callable[[Progress], None] = lambda progress: None,
-        stop: Callable[[], bool] = lambda: False,
-        save_every: int = 500,
-    ) -> bool:
-        """Trains to the end or until `stop` says so; the state is saved either way. Returns whether it is the end.
+    @property
+    def candidate(self) -> CNN:
+        """The network that is validated and may come out of the run: the averaged one, where there is an average."""
+        return self.model if self.average is None else self.average.model
 
-        With several processes the first alone reports, and any of them can stop all.
+    def train(self, report: Report = unreported, *, save_every: int = 500) -> None:
+        """Trains to the end, or until `report` raises Cancelled: then the state is saved and Cancelled raised again.
+
+        Every process reports its steps and the first its validations too; a Cancelled in any of them ends all.
         """
-        started = time.monotonic() - self.seconds
+        began = time.monotonic() - self.seconds
         self.model.train()
-        for x, y in self._batches():
-            metrics = self._train_on(x, y)
-            self.step += 1
-            epoch = (self.step - 1) // self.steps_per_epoch + 1
-            if self.step % self.steps_per_epoch == 0 and self.ranks.first and self._validates_after(epoch):
-                metrics |= self._validate(epoch)
-            self.seconds = time.monotonic() - started
-            if self.ranks.first:
-                self._log({"step": self.step, "epoch": epoch, **metrics})
-                report(Progress(self.step, self.steps, epoch, metrics))
-            stopping = self.ranks.any(stop())
-            due = stopping or self.step % save_every == 0 or self.step % self.steps_per_epoch == 0
-            if due and self.ranks.first:
-                self.save()
-            if stopping:
-                break
+        with self.log.open():
+            if self._unlogged is not None:
+                self._conclude(self._unlogged, report, began, save_every)
+            for x, y in self.batches():
+                metrics = self.train_on(x, y)
+                self.step += 1
+                self._conclude(metrics, report, began, save_every)
         self.ranks.wait()  # for the first to have saved
-        return self.step == self.steps
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _conclude(self, metrics: dict[str, float], report: Report, began: float, save_every: int) -> None:
+        """What follows a step: validation where an epoch ends, the log, the report, and saving where it is due."""
+        epoch, rest = divmod(self.step, self.steps_per_epoch)
+        ends, epoch = rest == 0, epoch + (rest > 0)
+        cancelled = None
+        self._unlogged = metrics
+        try:
+            if ends and self.ranks.first and self._validates_after(epoch):
+                metrics = metrics | self._validate(epoch, report)
+            if self.ranks.first:
+                self.log.add({"step": self.step, "epoch": epoch, **metrics})
+            self._unlogged = None
+            report(Progress("training", self.step, self.steps, {"epoch": epoch, **metrics}))
+        except Cancelled as error:
+            cancelled = error
+        self.seconds = time.monotonic() - began
+        stopping = self.ranks.any(cancelled is not None)
+        if self.ranks.first and (stopping or ends or self.step % save_every == 0):
+            self.save()
+        if stopping:
+            self.ranks.wait()
+            raise cancelled or Cancelled("another process was cancelled")
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This process's share of every batch that is left."""
         recipe = self.recipe
         while self.step < self.steps:
@@ -127,7 +141,7 @@ class Run:
                 x, y = self.ranks.share(x), self.ranks.share(y)
                 yield x.to(self.device, memory_format=torch.channels_last), y.to(self.device)
 
-    def _train_on(self, x: Tensor, y: Tensor) -> dict[str, float]:
+    def train_on(self, x: Tensor, y: Tensor) -> dict[str, float]:
         recipe = self.recipe
         if recipe.training_attack is not None:
             random = generator(recipe.seed, ATTACK, self.step)
@@ -138,11 +152,13 @@ class Run:
             group["lr"] = lr
         with autocast(self.device, recipe.precision):
             traced = self.model.trace(x, y)
-        loss = self.method.loss(traced, y, recipe.beta).mean()
+        loss = self.method.loss(traced, y, recipe.beta, recipe.label_smoothing).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (recipe.loss_scale * loss).backward()
         self.ranks.average([p.grad for p in self.model.parameters() if p.grad is not None])
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model, self.step)
         loss, accuracy = loss.detach(), (traced.logits.argmax(dim=1) == y).float().mean()
         self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
@@ -150,38 +166,22 @@ class Run:
     def _validates_after(self, epoch: int) -> bool:
         return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
 
-    def _validate(self, epoch: int) -> dict[str, float]:
-        """Accuracies on the validation images; remembers the best weights by the last of them."""
-        if len(self.validation) == 0:
-            return {}
-        scores = {"validation_natural": natural_accuracy(self.model, self.validation)}
-        if self.recipe.checking_attack is not None:
-            robust = self._standing(self.recipe.checking_attack, torch.ones(len(self.validation), dtype=torch.bool))
-            scores["validation_robust"] = robust.float().mean().item()
-            for attack in self.recipe.further_checking_attacks:
-                robust = self._standing(attack, robust)
-                scores["validation_adaptive"] = robust.float().mean().item()
-        score = list(scores.values())[-1]
-        if self.best is None or score >= self.best["score"]:
-            weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+    def _validate(self, epoch: int, report: Report) -> dict[str, float]:
+        """Remembers the best weights by the last of the scores."""
+        scores = validate(self.candidate, self.validation, self.recipe, report)
+        score = list(scores.values())[-1] if scores else 0.0
+        if scores and (self.best is None or score >= self.best["score"]):
+            weights = {name: tensor.detach().clone() for name, tensor in self.candidate.state_dict().items()}
             self.best = {"score": score, "epoch": epoch, "model": weights}
         return scores
-
-    def _standing(self, attack: Attack, among: Tensor) -> Tensor:
-        """Which of the validation images `among` (N,) bool withstand an attack, (N,) bool."""
-        standing = torch.zeros_like(among)
-        for index in among.nonzero()[:, 0].split(500):
-            x, y = (t.to(self.device) for t in self.validation.batch(index))
-            standing[index] = survives(self.model, x, y, attack, precision=self.recipe.precision).cpu()
-        return standing
 
     def finished_model(self) -> tuple[CNN, int]:
         """The model the recipe keeps, in eval mode, and the epoch it is of."""
         epoch = self.recipe.epochs
         if self.recipe.keep == "best" and self.best is not None:
-            self.model.load_state_dict(self.best["model"])
+            self.candidate.load_state_dict(self.best["model"])
             epoch = self.best["epoch"]
-        return self.model.eval(), epoch
+        return self.candidate.eval(), epoch
 
     def save(self) -> None:
         state = {
@@ -190,6 +190,8 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "average": None if self.average is None else self.average.model.state_dict(),
+            "unlogged": self._unlogged,
         }
         write_json(self.folder / "recipe.json", self.recipe.as_dict())
         with replacing(self.folder / "state.pt") as temporary:
@@ -199,7 +201,7 @@ class Run:
         path = self.folder / "state.pt"
         if not path.exists():
             if self.ranks.first:
-                (self.folder / "metrics.jsonl").unlink(missing_ok=True)
+                self.log.path.unlink(missing_ok=True)
             return
         try:
             written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
@@ -215,21 +217,11 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self._unlogged = state.get("unlogged")
+        if self.average is not None:
+            self.average.model.load_state_dict(state["average"])
         if self.ranks.first:
-            self._forget_steps_after(self.step)
-
-    def _forget_steps_after(self, step: int) -> None:
-        """Steps that were logged but not saved will be made, and logged, again."""
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        with replacing(path) as temporary:
-            kept = (line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step)
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def _log(self, metrics: dict[str, float]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
+            self.log.forget_steps_after(self.step - (self._unlogged is not None))
 
 
 def _same(written: dict[str, Any], recipe: Recipe) -> bool:
@@ -239,14 +231,3 @@ def _same(written: dict[str, Any], recipe: Recipe) -> bool:
     except CIFSError:
         return False
     return before.as_dict() == recipe.as_dict()
-
-
-@torch.no_grad()
-def natural_accuracy(model: CNN, images: Images, *, batch_size: int = 500) -> float:
-    """Share of images the model predicts right, in eval mode and float32."""
-    right = 0
-    with eval_mode(model):
-        for index in torch.arange(len(images)).split(batch_size):
-            x, y = (t.to(device_of(model)) for t in images.batch(index))
-            right += int((model(x).argmax(dim=1) == y).sum())
-    return right / len(images)

@@ -52,6 +52,13 @@ class Recipe:
         description="id of a zoo model, or a folder like one of the zoo's: weights of the same name and shape are "
         "the start, and its mean and std are kept unless the recipe states others",
     )
+    label_smoothing: Share = Field(default=0.0, description="share of the label that is spread over all classes")
+    ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of a moving average of the weights, which is then validated and stored; 0: none",
+    )
     epochs: int = Field(default=12, ge=1)
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=0.1, gt=0, description="peak learning rate")

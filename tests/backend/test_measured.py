@@ -15,7 +15,10 @@ from cifs.attacks import PGD
 from cifs.channels import ChannelStatistics, channel_statistics
 from cifs.data import load_images
 from cifs.evaluation import COLUMNS, Bench, mcnemar, robustness_table, unpack
+from cifs.evaluation.rows import robustness_columns, row_of
 from cifs.files import write_json
+from cifs.report import printed, to_markdown
+from cifs.report.card import card
 from cifs.zoo import Zoo
 
 Serve = Callable[..., TestClient]
@@ -349,3 +352,33 @@ def test_malformed_statistics_are_a_clear_problem(serve: Serve, measured: Path, 
         response = client.get("/models/tiny-cifs/channel-statistics?class=9")
     assert response.status_code == 500
     assert "corrupt" in response.json()["detail"]
+
+
+# ---- as text --------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_exported_as_the_dashboard_prints_it(client: TestClient, measured: Path) -> None:
+    names = client.get("/robustness/groups").json()
+    assert names == ["fashion_mnist_mini, resnet10, width 4, ε = 0.1"]
+    rows = [row for model in ("tiny-natural", "tiny-cifs") if (row := row_of(Zoo(measured).entry(model)))]
+    expected = printed(robustness_columns(rows))
+    exported = client.get("/robustness/export", params={"group": names[0], "format": "markdown"})
+    assert exported.headers["content-type"].startswith("text/markdown")
+    assert exported.text == to_markdown(expected)
+    table = client.get("/robustness/export", params={"group": names[0], "format": "csv"}).text
+    assert [line.split(",")[1] for line in table.splitlines()[1:]][:1] == ["tiny-natural"]
+    assert r"\begin{tabular}" in client.get("/robustness/export", params={"group": names[0], "format": "latex"}).text
+
+
+def test_an_unknown_group_or_format_is_refused_with_the_known_ones(client: TestClient) -> None:
+    refused = client.get("/robustness/export", params={"group": "nothing"})
+    assert refused.status_code == 422
+    assert "unknown group 'nothing'" in refused.json()["detail"]
+    assert client.get("/robustness/export", params={"group": "nothing", "format": "xls"}).status_code == 422
+
+
+def test_a_card_is_served_as_it_would_be_written(client: TestClient, measured: Path) -> None:
+    answer = client.get("/models/tiny-cifs/card")
+    assert answer.headers["content-type"].startswith("text/markdown")
+    assert answer.text == card(Zoo(measured).entry("tiny-cifs"))
+    assert client.get("/models/nothing/card").status_code == 404

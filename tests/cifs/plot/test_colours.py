@@ -9,7 +9,7 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 from cifs.plot.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, SEQUENTIAL, ink, translucent
 
 MEANINGS = {"natural": NATURAL, "adversarial": ADVERSARIAL, "PR": PR, "NR": NR}
-BACKGROUNDS = ["#FFFFFF", "#14181D"]  # of .streamlit/config.toml
+BACKGROUNDS = ["#FFFFFF", "#14181D"]  # of frontend/.streamlit/config.toml
 # linear RGB under full deficiency: Machado, Oliveira, Fernandes 2009, severity 1.0
 DEFICIENCIES = {
     "none": np.eye(3),

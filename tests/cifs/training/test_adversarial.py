@@ -1,5 +1,7 @@
 """A run that was killed equals one left alone, bit for bit; a step is the textbook's; validation images stay out."""
 
+import errno
+import itertools
 import json
 import os
 import signal
@@ -16,8 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cifs.errors import CheckpointError, InvalidParameter
-from cifs.training import Recipe, Run
+from cifs.errors import CheckpointError, InvalidParameter, NoSpace
+from cifs.methods import METHODS
+from cifs.progress import Cancelled, Progress
+from cifs.selection import Selection, Trace
+from cifs.training import Recipe, Run, estimate_seconds
+from cifs.zoo import Zoo
 from tests.cifs.tiny import fingerprint, npz
 
 from .conftest import STEPS
@@ -29,12 +35,21 @@ class Killed(Exception):
     pass
 
 
-def kill_at(step: int) -> Callable[..., None]:
-    def report(progress: Any) -> None:
-        if progress.step == step:
-            raise Killed
+def raising_at(step: int, error: type[Exception], doing: str = "training") -> Callable[[Progress], None]:
+    """A report that raises once this step was made; or so far into what else is being done."""
+
+    def report(progress: Progress) -> None:
+        if progress.doing == doing and progress.done == step:
+            raise error
 
     return report
+
+
+def stop_at(run: Run, step: int) -> None:
+    """Trains to this step, in order."""
+    with pytest.raises(Cancelled):
+        run.train(raising_at(step, Cancelled))
+    assert run.step == step
 
 
 def flat(value: Any) -> list[Any]:
@@ -59,22 +74,86 @@ def test_a_run_interrupted_at_any_step_and_resumed_equals_one_left_alone(
     plan = recipe()
     alone = Run(plan, tmp_path / "alone")
     assert alone.steps == STEPS
-    assert alone.train()
+    alone.train()
 
     run = Run(plan, tmp_path / how)
     if how == "stopped":
-        assert not run.train(stop=lambda: run.step == step)
+        stop_at(run, step)
     else:  # after the step was logged and before it was saved
         with pytest.raises(Killed):
-            run.train(report=kill_at(step), save_every=2)
+            run.train(raising_at(step, Killed), save_every=2)
     resumed = Run(plan, tmp_path / how)
     saved = [s for s in range(step + (how == "stopped")) if s % 2 == 0 or s % 5 == 0]
     assert resumed.step == (step if how == "stopped" else saved[-1])
-    assert resumed.train(save_every=2)
+    resumed.train(save_every=2)
 
     assert outcome(tmp_path / how) == outcome(tmp_path / "alone")
     weights = (r.finished_model()[0].state_dict() for r in (alone, resumed))
     assert flat(next(weights)) == flat(next(weights))
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_run_cancelled_while_it_validates_does_so_first_when_it_goes_on(
+    epoch: int, recipe: Load, tmp_path: Path
+) -> None:
+    """The step is made and saved; its line of the log waits for the validation."""
+    plan = recipe()
+    Run(plan, tmp_path / "alone").train()
+    run = Run(plan, tmp_path / "stopped")
+    if epoch == 2:
+        stop_at(run, 6)
+        run = Run(plan, tmp_path / "stopped")
+    with pytest.raises(Cancelled):
+        run.train(raising_at(0, Cancelled, "validation"))
+    assert run.step == 5 * epoch
+    assert len((tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()) == 5 * epoch - 1
+    reported: list[Progress] = []
+    Run(plan, tmp_path / "stopped").train(reported.append)
+    assert reported[0].doing == "validation"
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "alone")
+
+
+def test_every_step_is_reported_with_how_far_it_is_and_what_it_measured(recipe: Load, tmp_path: Path) -> None:
+    reported: list[Progress] = []
+    Run(recipe(), tmp_path).train(reported.append)
+    steps = [progress for progress in reported if progress.doing == "training"]
+    assert [(progress.done, progress.total) for progress in steps] == [(i, STEPS) for i in range(1, STEPS + 1)]
+    assert [progress.metrics["epoch"] for progress in steps] == [1] * 5 + [2] * 5
+    assert {"validation_natural", "validation_robust"} < set(steps[-1].metrics)
+    assert {"lr", "loss", "accuracy", "epoch"} == set(steps[0].metrics)
+
+
+def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_from_its_last_save(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = recipe()
+    Run(plan, tmp_path / "alone").train()
+    save = torch.save
+
+    def full(state: Any, path: Path) -> None:
+        if state["step"] > 5:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(NoSpace, match=r"no space left for .*state\.pt; what was there before is untouched"):
+        Run(plan, tmp_path / "full").train()
+    monkeypatch.undo()
+    monkeypatch.setenv("CIFS_DATA", str(tmp_path / "data"))
+    resumed = Run(plan, tmp_path / "full")
+    assert resumed.step == 5
+    resumed.train()
+    assert outcome(tmp_path / "full") == outcome(tmp_path / "alone")
+    assert not list((tmp_path / "full").glob(".cifs-*"))
+
+
+def test_what_a_killed_process_left_half_written_is_removed(recipe: Load, tmp_path: Path) -> None:
+    for name in (".cifs-state-abc.pt", ".cifs-metrics-abc.jsonl"):
+        (tmp_path / name).write_text("half")
+    os.utime(tmp_path / ".cifs-state-abc.pt", (1, 1))
+    Run(recipe(), tmp_path)
+    assert [path.name for path in tmp_path.glob(".cifs-*")] == [".cifs-metrics-abc.jsonl"]
 
 
 def test_a_resumed_run_remembers_its_best_epoch(recipe: Load, tmp_path: Path) -> None:
@@ -85,7 +164,7 @@ def test_a_resumed_run_remembers_its_best_epoch(recipe: Load, tmp_path: Path) ->
     best = alone.finished_model()[1]
     assert best < 4
     run = Run(plan, tmp_path / "stopped")
-    run.train(stop=lambda: run.step == run.steps - 1)
+    stop_at(run, run.steps - 1)
     resumed = Run(plan, tmp_path / "stopped")
     resumed.train()
     assert resumed.finished_model()[1] == best
@@ -98,7 +177,7 @@ def test_every_step_crops_and_flips_anew(data: Path, recipe: Load, tmp_path: Pat
     npz(data, train_images=np.stack([image] * 96))
     run = Run(recipe(), tmp_path)
     batches = []
-    for x, _ in run._batches():
+    for x, _ in run.batches():
         batches.append(fingerprint(x))
         run.step += 1
     assert len(set(batches)) == STEPS
@@ -106,7 +185,7 @@ def test_every_step_crops_and_flips_anew(data: Path, recipe: Load, tmp_path: Pat
 
 def test_a_half_written_line_of_the_log_is_forgotten(recipe: Load, tmp_path: Path) -> None:
     run = Run(recipe(), tmp_path)
-    run.train(stop=lambda: run.step == 2)
+    stop_at(run, 2)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "epoch": 1, "lo')
     Run(recipe(), tmp_path).train()
@@ -115,9 +194,9 @@ def test_a_half_written_line_of_the_log_is_forgotten(recipe: Load, tmp_path: Pat
 
 
 def test_a_finished_run_has_nothing_left_to_do(recipe: Load, tmp_path: Path) -> None:
-    assert Run(recipe(), tmp_path).train()
+    Run(recipe(), tmp_path).train()
     before = outcome(tmp_path)
-    assert Run(recipe(), tmp_path).train()
+    Run(recipe(), tmp_path).train()
     assert outcome(tmp_path) == before
 
 
@@ -134,6 +213,82 @@ def test_a_run_leaves_the_global_random_state_alone(recipe: Load, tmp_path: Path
     torch.manual_seed(3)
     Run(recipe("epochs=1"), tmp_path).train()
     assert torch.equal(torch.rand(3), expected)
+
+
+# ---- averages, smooth labels, estimates ------------------------------------------------------------------------------
+
+
+def test_the_average_is_what_its_equation_says_and_is_validated_and_stored(recipe: Load, tmp_path: Path) -> None:
+    """w̄ ← d·w̄ + (1 − d)·w with d = min(0.5, (1 + t) / (10 + t)), from the weights after every step."""
+    run = Run(recipe("ema=0.5", "keep=last"), tmp_path)
+    expected = {name: tensor.double() for name, tensor in run.model.state_dict().items()}
+
+    def report(progress: Progress) -> None:
+        if progress.doing == "training":
+            step = progress.done - 1
+            d = min(0.5, (1 + step) / (10 + step))
+            for name, tensor in run.model.state_dict().items():
+                expected[name] = d * expected[name] + (1 - d) * tensor.double()
+
+    run.train(report)
+    model, _ = run.finished_model()
+    assert not model.training
+    assert model is run.candidate is not run.model
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor.double(), expected[name], atol=1e-6, rtol=1e-5)
+            if "weight" in name:
+                assert not torch.equal(tensor, run.model.state_dict()[name])
+        else:
+            assert torch.equal(tensor, run.model.state_dict()[name])
+
+
+def test_the_best_of_an_averaged_run_is_an_average(recipe: Load, tmp_path: Path) -> None:
+    run = Run(recipe("ema=0.9", "epochs=1"), tmp_path)
+    run.train()
+    assert run.best is not None
+    average = flat(run.candidate.state_dict())
+    assert flat(run.best["model"]) == average != flat(run.model.state_dict())
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_an_averaged_run_that_was_stopped_equals_one_left_alone(step: int, recipe: Load, tmp_path: Path) -> None:
+    plan = recipe("ema=0.9", "label_smoothing=0.1")
+    Run(plan, tmp_path / "alone").train()
+    stop_at(Run(plan, tmp_path / "stopped"), step)
+    Run(plan, tmp_path / "stopped").train()
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "alone")
+
+
+def test_a_smooth_label_is_a_mixture_with_the_uniform_distribution(recipe: Load) -> None:
+    """−Σ_c q_c log p_c with q = 0.9 of the label and 0.1 of all classes alike, for logits and probes."""
+    random = torch.Generator().manual_seed(0)
+    logits, probe = torch.randn(2, 5, 4, generator=random)
+    y = torch.tensor([0, 3, 1, 1, 2])
+    q = 0.9 * F.one_hot(y, 4) + 0.1 / 4
+    of_logits, of_probe = (-(q * scores.log_softmax(dim=1)).sum(dim=1) for scores in (logits, probe))
+    trace = Trace(logits, {"layer": Selection(*([probe] * len(Selection._fields)))})
+    loss = METHODS["cifs"]().loss(trace, y, 2.0, 0.1)
+    torch.testing.assert_close(loss, of_logits / 3 + 2 * of_probe / 3)
+
+
+@pytest.mark.parametrize("changed", [("epochs=4",), ("validation=32",)])
+def test_an_estimate_counts_the_steps_and_the_validations_there_are(
+    changed: tuple[str, ...], recipe: Load, tmp_path: Path
+) -> None:
+    """By a clock on which everything takes a second."""
+    ticks = itertools.count()
+    plan = recipe(*changed)
+    expected = {"epochs=4": 20 + 4, "validation=32": 8 + 2}[changed[0]]
+    assert estimate_seconds(plan, Zoo(tmp_path), clock=lambda: float(next(ticks))) == pytest.approx(expected)
+
+
+def test_an_estimate_leaves_no_trace_and_refuses_what_the_run_would(recipe: Load, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert estimate_seconds(recipe(), Zoo(tmp_path), steps=1) > 0
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(InvalidParameter, match="validation = 96"):
+        estimate_seconds(recipe("validation=96"), Zoo(tmp_path))
 
 
 def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> None:
@@ -155,7 +310,7 @@ def test_a_step_is_the_textbooks(data: Path, recipe: Load, tmp_path: Path) -> No
     plan = recipe(*overrides, "attack.random_start=false", "beta=3")
     run = Run(plan, tmp_path)
     twin = Run(plan, tmp_path / "twin").model.train()
-    assert run.train()
+    run.train()
 
     x = torch.from_numpy(image).permute(2, 0, 1)[None].float().div(255).repeat(4, 1, 1, 1)
     y = torch.ones(4, dtype=torch.long)
@@ -252,12 +407,13 @@ def test_the_model_kept_is_the_best_on_the_validation_images_or_the_last(
     weights: dict[int, Any] = {}
     scores: dict[int, float] = {}
 
-    def report(progress: Any) -> None:
+    def report(progress: Progress) -> None:
         if "validation_robust" in progress.metrics:
-            scores[progress.epoch] = progress.metrics["validation_robust"]
-            weights[progress.epoch] = flat(run.model.state_dict())
+            epoch = int(progress.metrics["epoch"])
+            scores[epoch] = progress.metrics["validation_robust"]
+            weights[epoch] = flat(run.model.state_dict())
 
-    run.train(report=report)
+    run.train(report)
     model, epoch = run.finished_model()
     assert epoch == (
         5 if keep == "last" else max(epoch for epoch, score in scores.items() if score == max(scores.values()))
@@ -292,8 +448,8 @@ def test_an_attack_on_the_probes_alone_can_be_trained_with_and_resumed(recipe: L
     """β_atk = ∞ is no number of JSON."""
     plan = recipe("attack.beta=inf", "epochs=1")
     run = Run(plan, tmp_path)
-    assert not run.train(stop=lambda: run.step == 2)
-    assert Run(plan, tmp_path).train()
+    stop_at(run, 2)
+    Run(plan, tmp_path).train()
 
 
 @pytest.mark.parametrize("validation", [81, 96, 1000])

@@ -34,22 +34,33 @@ validation_attack = { name = "pgd", steps = 2 }
 """
 STEPS = 10  # 80 images left for training
 
-# What two processes do in one launch: a run from start to end; and one that the second process stops, and all resume.
+# What two processes do in one launch: a run from start to end; and one that the second process stops and all resume,
+# and that the first stops again while it validates.
 WORKER = """
 import sys
 from pathlib import Path
+from cifs.progress import Cancelled
 from cifs.training import Run, joined, load_recipe
 
 recipe, folder = load_recipe(sys.argv[1]), Path(sys.argv[2])
 with joined("cpu") as (ranks, device):
     assert ranks.size == 2
-    assert Run(recipe, folder / "two", device, ranks).train()
+    Run(recipe, folder / "two", device, ranks).train()
+    for canceller, doing, step in ((1, "training", 3), (0, "validation", 5)):
+        def report(progress):
+            if ranks.rank == canceller and progress.doing == doing and run.step == step:
+                raise Cancelled("enough")
+        run = Run(recipe, folder / "stopped", device, ranks)
+        try:
+            run.train(report)
+        except Cancelled:
+            pass
+        else:
+            raise AssertionError("every process is cancelled")
+        assert run.step == step
     run = Run(recipe, folder / "stopped", device, ranks)
-    assert not run.train(stop=lambda: ranks.rank == 1 and run.step == 3)
-    assert run.step == 3
-    run = Run(recipe, folder / "stopped", device, ranks)
-    assert run.step == 3
-    assert run.train()
+    assert run.step == 5
+    run.train()
 """
 
 
@@ -93,7 +104,7 @@ def recipe(data: Path) -> str:
 def test_two_processes_make_the_run_of_one(recipe: str, data: Path) -> None:
     (data / "worker.py").write_text(WORKER)
     torchrun(data, "worker.py", recipe, str(data))
-    assert Run(load_recipe(recipe), data / "one").train()
+    Run(load_recipe(recipe), data / "one").train()
 
     one, two, stopped = (lines(data / name) for name in ("one", "two", "stopped"))
     for run in (one, two, stopped):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cifs.errors import CheckpointError
+from cifs.progress import Cancelled, Progress
 from cifs.training import Run, load_recipe
 from cifs.training.start import starting_point
 from cifs.zoo import Info, Zoo
@@ -70,7 +71,13 @@ def test_a_folder_is_a_start_too(zoo: Zoo) -> None:
 
 def test_a_resumed_run_goes_on_from_its_own_weights(zoo: Zoo) -> None:
     first = run(zoo, "lr=0.1")
-    first.train(stop=lambda: first.step == 2)
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        first.train(stop)
     again = run(zoo, "lr=0.1")
     assert again.step == 2
     for name, weight in first.model.state_dict().items():

@@ -1,13 +1,7 @@
-"""Start the backend and the dashboard, say where they are, and end both together.
-
-    python scripts/demo.py
-
-CIFS_BACKEND_PORT and CIFS_DASHBOARD_PORT choose the ports (8000 and 8501). Standard library only.
-"""
-
-from __future__ import annotations
+"""`cifs demo`: start the backend and the dashboard, say where they are, and end both together."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,16 +12,21 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Annotated, Self
 
-ROOT = Path(__file__).resolve().parent.parent
-LOGS = ROOT / "runs" / "demo"
+import typer
+
+from cifs.errors import CIFSError
+
+LOGS = Path("runs") / "demo"
 HOST = "127.0.0.1"
 TICK = 0.2  # seconds between two looks at the children
 
 
-class DemoError(Exception):
+class DemoError(CIFSError):
     """What the person at the terminal should read; the message is complete."""
 
 
@@ -56,7 +55,7 @@ class Stop:
         return self.requested
 
     @contextmanager
-    def listening(self) -> Iterator[Stop]:
+    def listening(self) -> Iterator[Self]:
         before = {s: signal.signal(s, self) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             yield self
@@ -107,7 +106,6 @@ def running(service: Service, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     with open(logs / f"{service.name}.log", "wb") as log:
         process = subprocess.Popen(
             service.command,
-            cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **service.env},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -207,43 +205,51 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def main() -> int:
-    try:
-        api_port = announced_port("backend", "CIFS_BACKEND_PORT", 8000)
-        page_port = announced_port("dashboard", "CIFS_DASHBOARD_PORT", 8501, taken=[api_port])
-        api, page = f"http://{HOST}:{api_port}", f"http://{HOST}:{page_port}"
-        uvicorn = [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(api_port)]
-        streamlit = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            "--server.address",
-            HOST,
-            "--server.port",
-            str(page_port),
-        ]
-        quiet = ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
-        services = [
-            Service(
-                "backend",
-                [*uvicorn, "--timeout-graceful-shutdown", "5", "--factory", "backend.app:create_app"],
-                health=f"{api}/health",
-            ),
-            Service(
-                "dashboard",
-                [*streamlit, *quiet, "frontend/app.py"],
-                health=f"{page}/_stcore/health",
-                env={"CIFS_BACKEND_URL": api},
-            ),
-        ]
-        say("Starting the backend and the dashboard …")
-        Demo(services).run(f"\n  Dashboard  {page}\n  API docs   {api}/docs\n\nCtrl-C ends both.")
-    except DemoError as error:
-        print(f"\n{error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+def demo(
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="folder of the zoo; default: ./checkpoints, or the embedded models")
+    ] = None,
+) -> None:
+    """Start the backend and the dashboard on the embedded models and images; Ctrl-C ends both.
+
+    CIFS_BACKEND_PORT and CIFS_DASHBOARD_PORT choose the ports (8000 and 8501).
+    """
+    api_port = announced_port("backend", "CIFS_BACKEND_PORT", 8000)
+    page_port = announced_port("dashboard", "CIFS_DASHBOARD_PORT", 8501, taken=[api_port])
+    api, page = f"http://{HOST}:{api_port}", f"http://{HOST}:{page_port}"
+    zoo = str((checkpoints or embedded_zoo()).resolve())
+    services = [_backend(api, api_port, zoo), _dashboard(api, page, page_port)]
+    say("Starting the backend and the dashboard …")
+    Demo(services).run(f"\n  Dashboard  {page}\n  API docs   {api}/docs\n\nCtrl-C ends both.")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _backend(api: str, port: int, zoo: str) -> Service:
+    uvicorn = [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(port)]
+    command = [*uvicorn, "--timeout-graceful-shutdown", "5", "--factory", "backend.app:create_app"]
+    env = {"CIFS_CHECKPOINTS": zoo, "CIFS_JOBS": os.environ.get("CIFS_JOBS", "embedded")}
+    return Service("backend", command, health=f"{api}/health", env=env)
+
+
+def _dashboard(api: str, page: str, port: int) -> Service:
+    package = find_spec("frontend")  # a name, not an import: the science knows nothing of Streamlit
+    if package is None or package.origin is None:
+        raise DemoError("The dashboard is not installed: pip install cifs-lab")
+    streamlit = [sys.executable, "-m", "streamlit", "run", str(Path(package.origin).with_name("app.py"))]
+    where = ["--server.address", HOST, "--server.port", str(port), "--server.headless", "true"]
+    quiet = ["--browser.gatherUsageStats", "false"]
+    env = {"CIFS_BACKEND_URL": api}
+    return Service("dashboard", [*streamlit, *where, *quiet], health=f"{page}/_stcore/health", env=env)
+
+
+def embedded_zoo() -> Path:
+    """./checkpoints where there is one; else a copy, of one's own to add to, of the models inside the package."""
+    if (here := Path("checkpoints")).is_dir():
+        return here
+    inside = Path(__file__).parents[1] / "checkpoints"
+    if not inside.is_dir():
+        raise DemoError("There is no folder checkpoints here, and this installation carries no models.")
+    own = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "cifs-lab" / "checkpoints"
+    for model in inside.iterdir():
+        if not (own / model.name).exists():
+            shutil.copytree(model, own / model.name)
+    return own
