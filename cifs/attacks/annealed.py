@@ -1,8 +1,7 @@
 """Annealed: ascent whose step falls from 2ε to nothing along half a cosine, with APGD's inertia.
 
 APGD (arXiv 2003.01690) halves a step once several have not helped, so a short run of it ends with steps that are still
-large. Here every run, however short, crosses the ball first and settles last. Cosine schedules are those of MM attack's
-and A3's kind (arXiv 2203.05154); what to maximise is free, as in PMA (arXiv 2411.15210).
+large. Here every run, however short, crosses the ball first and settles last.
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ from cifs.tasks.comparing import Compare
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.training import Train, TrainedModel
+from cifs.tasks.verdict import ReachVerdict, verified
 
 __all__ = [
     "TASKS",
@@ -16,6 +17,7 @@ __all__ = [
     "Evaluate",
     "MeasureStatistics",
     "Prepared",
+    "ReachVerdict",
     "StatisticsRecord",
     "Task",
     "Train",
@@ -24,4 +26,5 @@ __all__ = [
     "own_counterpart",
     "run_task",
     "task_of",
+    "verified",
 ]

@@ -30,11 +30,11 @@ STUCK = 1e-4  # of the image's own margin: less is no rise
 class Count(NamedTuple):
     """How many images show a sign, of how many."""
 
-    count: int
+    showing: int
     of: int
 
     def __add__(self, other: "Count") -> "Count":  # type: ignore[override]  # of counts, not of tuples
-        return Count(self.count + other.count, self.of + other.of)
+        return Count(self.showing + other.showing, self.of + other.of)
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ def count_all(trial: Trial, names: Sequence[str] | None = None) -> dict[str, Cou
 def judged(counts: Mapping[str, Count]) -> list[IndicatorResult]:
     """Whether each passes, of the sums over all batches."""
     results = []
-    for name, (count, of) in counts.items():
+    for name, (showing, of) in counts.items():
         indicator = INDICATORS[name]
-        passed = count <= max(1, indicator.limit * of)
+        passed = showing <= max(1, indicator.limit * of)
         results.append(
-            IndicatorResult(name=name, title=indicator.title, count=count, of=of, limit=indicator.limit, passed=passed)
+            IndicatorResult(
+                name=name, title=indicator.title, count=showing, of=of, limit=indicator.limit, passed=passed
+            )
         )
     return results
 
@@ -80,12 +82,10 @@ def vanishing(trial: Trial) -> Count:
     for part in standing.split(TOGETHER) if len(standing) else ():
         x = trial.x[part].requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(cw_margin(trial.model(x), trial.y[part]).sum(), x, allow_unused=True)
-        if gradient is None:
-            bad += len(part)
-        else:
-            steepest = gradient.abs().amax(dim=(1, 2, 3))
-            bad += int((~steepest.isfinite() | (steepest == 0)).sum())
+            margin = cw_margin(trial.model(x), trial.y[part]).sum()
+            (gradient,) = torch.autograd.grad(margin, x, materialize_grads=True)
+        steepest = gradient.abs().amax(dim=(1, 2, 3))
+        bad += int((~steepest.isfinite() | (steepest == 0)).sum())
     return Count(bad, len(standing))
 
 

@@ -89,7 +89,7 @@ KEYS = ("fell", "half_index", "half", "exact_index", "exact")
 class Claimed(NamedTuple):
     """Adversarial images of one batch: which, and why they may be none."""
 
-    index: Tensor  # (M,)
+    images: Tensor  # (M,) indices
     x_adv: Tensor  # (M, C, H, W)
     inside: Tensor  # (M,) bool: within ε and [0, 1]
 
@@ -131,7 +131,7 @@ def _refuted(model: nn.Module, x: Tensor, y: Tensor, arrays: Arrays, eps: float)
     fell = torch.from_numpy(arrays["fell"].astype(np.int64)).to(x.device)
     proved = _fooled(model, x, y) & (fell == MISTAKEN)
     for claimed in (_halves(x, arrays, eps), _exact(x, arrays, eps)):
-        proved[claimed.index] |= claimed.inside & _fooled(model, claimed.x_adv, y[claimed.index])
+        proved[claimed.images] |= claimed.inside & _fooled(model, claimed.x_adv, y[claimed.images])
     return ((fell != STANDS) & ~proved).nonzero()[:, 0]
 
 

@@ -78,8 +78,7 @@ class Verdict:
             "version": VERSION,
             "norm": "linf",
             "eps": self.eps,
-            "stages": [stage.name for stage in self.stages],
-            "attacks": [stage.resolved(self.eps) for stage in self.stages],
+            "ensemble": [stage.resolved(self.eps) for stage in self.stages],
             "precision": f"gradients in {self.precision}, success confirmed in float32",
             "seed": self.seed,
             "n": len(self.fell),
@@ -199,7 +198,7 @@ class Hearing:
         arrays = arrays_of(trial)
         notes["seconds"] = time.monotonic() - began
         with replacing(path) as temporary:
-            np.savez_compressed(temporary, notes=np.array(json.dumps(notes)), **arrays)
+            np.savez_compressed(temporary, **{"notes": np.array(json.dumps(notes)), **arrays})  # type: ignore[arg-type]
         return {**notes, "fell": trial.fell.cpu()}
 
     def _attacked(self, first: int) -> Trial:
@@ -237,6 +236,6 @@ class Hearing:
 
 def digest_of(images: Images) -> str:
     """SHA-256 of images and labels."""
-    digest = hashlib.sha256(np.ascontiguousarray(images.images.numpy()))
-    digest.update(np.ascontiguousarray(images.labels.numpy()))
+    digest = hashlib.sha256(images.images.contiguous().numpy().data)
+    digest.update(images.labels.contiguous().numpy().data)
     return digest.hexdigest()

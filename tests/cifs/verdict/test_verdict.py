@@ -173,7 +173,7 @@ def test_batches_add_up(tmp_path: Path) -> None:
     assert cell.correct == sum(fell == STANDS for fell in by_hand)
     assert cell.after is not None
     assert [stage.correct for stage in cell.after][-1] == cell.correct
-    assert json.loads(json.dumps(cell.as_json(), allow_nan=False))["settings"]["stages"] == ["free", "targets", "last"]
+    assert json.loads(json.dumps(cell.as_json(), allow_nan=False))["settings"]["ensemble"][1]["shares"] == [1.0, 0.5]
 
 
 def test_a_killed_verdict_goes_on_after_the_last_whole_batch(tmp_path: Path) -> None:
