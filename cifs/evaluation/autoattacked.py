@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cifs.attacks import MAXIMISING, STAGES, autoattack, check_stages
+from cifs.attacks import MAXIMISING, STAGES, AutoAttack, autoattack, check_stages
 from cifs.evaluation.bench import Bench, standing_of
 from cifs.records import Measurement, StageLeft
 from cifs.selection import mask_matters
@@ -26,17 +26,20 @@ def autoattack_cell(bench: Bench, standing: Measurement, stages: Sequence[str] =
         passes += [(stage, True) for stage in ordered if stage in MAXIMISING]
     attacked, seconds = int(standing_of(standing).sum()), 0.0
     settings: dict[str, Any] = {"name": "autoattack"}
+    left_out: list[str] = []  # stages that are not defined for so few classes
     after: list[StageLeft] = []
     for stage, through_mask in passes:
         result = _stage(bench, standing, stage, through_mask)
         standing = bench.counted(_left(result))
         settings |= result["settings"]
+        left_out += result["settings"].get("left_out", [])
         seconds += result["seconds"]
         left = {"correct": standing.correct, "remarks": result["remarks"]}
         after.append(StageLeft(stage=stage, through_mask=through_mask, **left))
     settings |= {
-        "stages": ordered,
-        "version": "standard" if len(ordered) == len(STAGES) else "custom",
+        "stages": [stage for stage in ordered if stage not in left_out],
+        "left_out": left_out,
+        "version": "standard" if len(ordered) == len(STAGES) and not left_out else "custom",
         "through_mask": sorted({through_mask for _, through_mask in passes}),
         "n": attacked,
         "on": "what the others left standing",
@@ -54,9 +57,8 @@ def _stage(bench: Bench, standing: Measurement, stage: str, through_mask: bool) 
     remarks: dict[str, None] = {}
 
     def attack(x: Tensor, y: Tensor) -> Tensor:
-        result = autoattack(
-            bench.model, x, y, eps=bench.eps, stages=[stage], through_mask=through_mask, batch_size=bench.batch_size
-        )
+        how = AutoAttack(eps=bench.eps, stages=(stage,), through_mask=through_mask, batch_size=bench.batch_size)
+        result = autoattack(bench.model, x, y, how)
         settings.update(result.settings)
         remarks.update(dict.fromkeys(result.remarks))
         return result.robust

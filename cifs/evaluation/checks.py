@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cifs import __version__
-from cifs.attacks import CW, FGSM, PGD, GradientAttack, Step, perturb, square
+from cifs.attacks import CW, FGSM, PGD, GradientAttack, Square, Step, perturb, square
 from cifs.evaluation.bench import Bench, standing_of, titled
 from cifs.evaluation.outcomes import accuracy, percent
 from cifs.evaluation.paired import mcnemar
@@ -246,9 +246,8 @@ class BlackBox:
         doing = f"Square, {self.queries} queries"
         for part, x, y in case.bench.batches(doing):
             # In float32: bf16 rounds the margin away on which a random search feeds.
-            standing[part] = square(
-                case.bench.model, x, y, eps=case.eps, queries=self.queries, seed=self.seed + int(part[0])
-            ).robust.cpu()
+            search = Square(eps=case.eps, queries=self.queries, seed=self.seed + int(part[0]))
+            standing[part] = square(case.bench.model, x, y, search).robust.cpu()
         black = {"name": "square", "eps": case.eps, "queries": self.queries, "p": 0.8, "seed": self.seed}
         return _compared("Square", black, standing, named(attack), attack.resolved(), white)
 
