@@ -17,7 +17,10 @@ from cifs.report import FORMATS, groups
 from cifs.report.card import card
 
 router = APIRouter(route_class=StrictRoute, tags=["measured"])
-_TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "the text"}}
+
+
+def _text(example: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": example}}, "description": "text"}}
 
 
 @router.get("/models/{id}/channel-statistics", responses=responses(404, 422, 500))
@@ -67,7 +70,11 @@ def compare(
     return measured.comparison(lab.zoo.entry(first), lab.zoo.entry(second))
 
 
-@router.get("/robustness/export", responses=_TEXT | responses(404, 422))
+@router.get(
+    "/robustness/export",
+    response_class=PlainTextResponse,
+    responses=_text("| Model | Natural | PGD-20 |\n| --- | ---: | ---: |") | responses(404, 422),
+)
 def export(
     lab: LabDep,
     group: Annotated[str, Query(description="which models, as `GET /robustness/groups` names them")],
@@ -87,7 +94,11 @@ def group_names(lab: LabDep) -> list[str]:
     return list(groups(robustness_columns(lab.robustness_rows())))
 
 
-@router.get("/models/{id}/card", responses=_TEXT | responses(404, 500))
+@router.get(
+    "/models/{id}/card",
+    response_class=PlainTextResponse,
+    responses=_text("# fmnist-resnet10-w16-natural\n\n## Training") | responses(404, 422, 500),
+)
 def model_card(model: ModelDep, lab: LabDep) -> PlainTextResponse:
     """The model's card, Markdown, written from what is kept of it now."""
     return PlainTextResponse(card(lab.zoo.entry(model.id)), media_type="text/markdown")

@@ -149,7 +149,15 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any], operat
         assert "Retry-After" in responses["503"]["headers"]
 
 
-@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o != "GET /metrics"])
+TEXT = ("GET /metrics", "GET /models/{id}/card", "GET /robustness/export")
+
+
+@pytest.mark.parametrize("operation", TEXT[1:])
+def test_every_text_has_an_example(document: dict[str, Any], operation: str) -> None:
+    assert operations(document)[operation]["responses"]["200"]["content"]["text/plain"]["example"]
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o not in TEXT])
 def test_every_answer_has_an_example_of_its_schema(document: dict[str, Any], operation: str) -> None:
     content = operations(document)[operation]["responses"]["200"]["content"]["application/json"]
     jsonschema.validate(content["example"], {**content["schema"], "components": document["components"]})
