@@ -149,8 +149,8 @@ def describe_model(entry: Entry) -> ModelInfo:
 
 
 def _imgf(cnn: CNN) -> Choice | None:
-    """What a CIFS model's own IMGF is, with every parameter."""
-    if cnn.method != "cifs" or not cnn.modified:
+    """What the own IMGF of a model that has one is, with every parameter."""
+    if "imgf" not in cnn.config or not cnn.modified:
         return None
     return Choice(**resolved(IMGFS, cnn.selector(cnn.modified[0]).imgf))
 

@@ -203,6 +203,11 @@ class Checks(BaseModel):
     results: list[CheckResult]
 
 
+def network_text(arch: str, width: int | None, joined: str = ", ") -> str:
+    """An architecture as people read it: "resnet18, width 16"; one of another library has the width its name says."""
+    return arch if width is None else f"{arch}{joined}width {width}"
+
+
 class Column(BaseModel):
     key: str
     title: str

@@ -2,7 +2,8 @@
 
 <id>/{model.safetensors, config.json, README.md, evaluation.json, checks.json, channel_statistics.npz}
 
-Weights are safetensors and configurations JSON: nothing that is loaded can run code.
+Weights are safetensors and configurations JSON: nothing that is loaded can run code. Such a folder is one of Hugging
+Face's too: `CNN.from_pretrained(folder)` loads it, and `save_pretrained` of a model from here writes a folder of a zoo.
 """
 
 import hashlib
@@ -21,10 +22,10 @@ from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.files import replacing, write_json
-from cifs.methods import METHODS
-from cifs.models import CNN, build
+from cifs.methods import METHODS, PLAIN
+from cifs.models import CNN, MODELS, build
 from cifs.precision import usable_device
-from cifs.records import Evaluation, MaskingChecks, Record
+from cifs.records import Evaluation, MaskingChecks, Record, network_text
 
 Storage = Literal["float32", "float16"]
 R = TypeVar("R", bound=Record)
@@ -52,6 +53,11 @@ class Entry:
     folder: Path
     config: Mapping[str, Any]  # the model's arguments
     info: Info
+
+    @property
+    def network(self) -> str:
+        """Architecture and width, for people."""
+        return network_text(self.config["arch"], self.config.get("width"), " of ")
 
     @property
     def evaluation_path(self) -> Path:
@@ -93,7 +99,7 @@ class Entry:
         place = usable_device(device)
         path = self.last_path if last else self.folder / "model.safetensors"
         try:
-            model = build(**self.config)
+            model = build(**self.config, info=asdict(self.info))
             model.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
@@ -135,6 +141,7 @@ class Zoo:
 
         What was measured of other weights under this id goes with them.
         """
+        _check_buildable(model)
         folder = self.root / checked_id(model_id)
         path = folder / "model.safetensors"
         before = path.read_bytes() if path.exists() else None
@@ -145,6 +152,15 @@ class Zoo:
             for measured in (entry.evaluation_path, entry.checks_path, entry.statistics_path):
                 measured.unlink(missing_ok=True)
         return entry
+
+
+def _check_buildable(model: CNN) -> None:
+    """Raises InvalidParameter for a model whose configuration could not be built again."""
+    if model.config["arch"] not in MODELS or model.config["method"] not in (PLAIN, *METHODS):
+        raise InvalidParameter(
+            f"a model of arch {model.config['arch']!r} and method {model.config['method']!r} cannot be saved, for "
+            "nobody could build it again: register its architecture under MODELS, and its method under METHODS"
+        )
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:

@@ -18,7 +18,7 @@ from cifs.channels.saliency import grad_cam, integrated_gradients
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
 from cifs.channels.transfer import TransferMatrix, transfer
-from cifs.channels.view import View, view
+from cifs.channels.view import View, view, views
 from cifs.channels.what_if import Edits, Reselected, Scaled, attack_again, edited, masks_of, predict, shuffled
 
 __all__ = [
@@ -64,4 +64,5 @@ __all__ = [
     "strongest_rivals",
     "transfer",
     "view",
+    "views",
 ]

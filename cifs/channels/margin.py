@@ -115,7 +115,8 @@ def _maps_above(model: nn.Module, layer: str, natural: HandedOn, swapped: Handed
     """Importance (N, C_l) of each modified layer above, of the natural image and once z̃' is handed on."""
     if not isinstance(model, CNN):
         return {}
-    above = model.layers[model.layers.index(layer) + 1 :]
+    order = list(model.shapes)
+    above = order[order.index(layer) + 1 :]
     both = natural.importances.keys() & swapped.importances.keys()
     return {name: (natural.importances[name], swapped.importances[name]) for name in above if name in both}
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from cifs.channels.capture import capture, editing
 from cifs.errors import InvalidParameter
-from cifs.models import CNN
+from cifs.models import CNN, trace, unwrap
 from cifs.modes import eval_mode, frozen
 from cifs.registry import Registry, settings
-from cifs.selection import attached_importance, top_k
+from cifs.selection import CIFS, attached_importance, top_k
 
 
 class Relevance(Protocol):
@@ -31,6 +31,7 @@ class True_:
 
     def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
         """x (N, C₀, H₀, W₀), classes (N,) → g (N, C)."""
+        model = unwrap(model)
         leaf: list[Tensor] = []
 
         def cut(z: Tensor) -> Tensor:  # the graph starts here: nothing below is differentiated
@@ -40,7 +41,7 @@ class True_:
         # The importance maps above are a part of f, so they are attached.
         with eval_mode(model), frozen(model), attached_importance(model), editing(model, layer, cut):
             with torch.enable_grad():
-                score = model(x).gather(1, classes[:, None]).sum()
+                score = trace(model, x).logits.gather(1, classes[:, None]).sum()
             return torch.autograd.grad(score, leaf[-1])[0].sum(dim=(2, 3))  # of the last pass, as `capture`
 
 
@@ -56,6 +57,7 @@ class Assessed:
 
     def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
         """x (N, C₀, H₀, W₀), classes (N,) → g (N, C)."""
+        model = unwrap(model)
         if not isinstance(model, CNN) or layer not in model.modified:
             probed = ", ".join(model.modified) if isinstance(model, CNN) else ""
             raise InvalidParameter(
@@ -63,7 +65,10 @@ class Assessed:
             )
         if self.k > model.num_classes:
             raise InvalidParameter(f"k = {self.k}: the model has {model.num_classes} classes")
-        probe = model.selector(layer).probe
+        selector = model.selector(layer)
+        if not isinstance(selector, CIFS):
+            raise InvalidParameter(f"layer {layer!r} is modified by {model.method!r}, which assesses no relevance")
+        probe = selector.probe
         with eval_mode(model), torch.no_grad(), capture(model, layer) as captured:
             model(x)
             z = captured.features

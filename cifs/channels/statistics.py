@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifs.attacks import Linf, perturb
 from cifs.channels.activation import active
-from cifs.channels.relevance import RELEVANCES
 from cifs.channels.shift import Shift, bootstrap, image_shift
-from cifs.channels.view import view
+from cifs.channels.view import View, views
 from cifs.data import Images
-from cifs.errors import CheckpointError, UnknownName
+from cifs.errors import CheckpointError, InvalidParameter, UnknownName
 from cifs.files import UNREADABLE_NPZ, replacing
-from cifs.models import CNN
+from cifs.models import CNN, adapt
 from cifs.precision import Precision, device_of
 
 INPUTS = ("natural", "adversarial")
@@ -125,7 +124,7 @@ class ChannelStatistics:
 
 
 def channel_statistics(
-    model: CNN,
+    model: nn.Module,
     batches: Iterable[Images],
     attack: Linf,
     *,
@@ -134,34 +133,60 @@ def channel_statistics(
     precision: Precision = "float32",
     report: Callable[[int], None] = lambda images: None,
 ) -> ChannelStatistics:
-    """Statistics over the images of all batches, natural and attacked; `report` is told each batch's size."""
-    true = RELEVANCES["true"]()
-    means: dict[str, ClassMeans] = {}
-    labels: list[Tensor] = []
-    shifts: dict[str, list[Tensor]] = {layer: [] for layer in model.layers}
+    """Statistics over the images of all batches, natural and attacked; `report` is told each batch's size.
+
+    Of any classifier: at a model's own layers, or at the blocks that `adapt` lists.
+    """
+    gathered: Gathered | None = None
     for images in batches:
         x, y = (t.to(device_of(model)) for t in images.batch(slice(None)))
-        x_adv = perturb(model, x, y, attack, precision=precision)
-        labels.append(images.labels)
-        for layer in model.layers:
-            natural, adversarial = (view(model, layer, data, relevance=true, classes=y) for data in (x, x_adv))
-            shifts[layer].append(image_shift(natural.relevance, natural.activation, adversarial.activation).cpu())
-            for inputs, seen in zip(INPUTS, (natural, adversarial), strict=True):
-                quantities = {
-                    "activation": seen.activation,
-                    "frequency": active(seen.activation),
-                    "relevance": seen.relevance,
-                    "importance": seen.importance,
-                    "selected": seen.selected,
-                }
-                for quantity, rows in quantities.items():
-                    if rows is not None:
-                        means.setdefault(f"{layer}/{inputs}/{quantity}", ClassMeans(model.num_classes)).add(rows, y)
+        gathered = gathered or Gathered(adapt(model, image_shape=tuple(x.shape[1:])))  # type: ignore[arg-type]
+        gathered.add(x, perturb(gathered.model, x, y, attack, precision=precision), y)
         report(len(images))
-    arrays = {key: mean.mean().float().numpy() for key, mean in means.items()}
-    seen_labels = torch.cat(labels)
-    counts = seen_labels.bincount(minlength=model.num_classes)
-    of_images = torch.stack([torch.cat(of_layer) for of_layer in shifts.values()])
-    return ChannelStatistics(
-        arrays, counts.numpy(), dataset, split, attack.resolved(), seen_labels.numpy(), of_images.numpy()
-    )
+    if gathered is None:
+        raise InvalidParameter("there are no images to make statistics of")
+    return gathered.statistics(dataset, split, attack)
+
+
+class Gathered:
+    """What the batches so far came to."""
+
+    def __init__(self, model: CNN) -> None:
+        self.model = model
+        self.means: dict[str, ClassMeans] = {}
+        self.labels: list[Tensor] = []
+        self.shifts: dict[str, list[Tensor]] = {layer: [] for layer in model.layers}
+
+    def add(self, x: Tensor, x_adv: Tensor, y: Tensor) -> None:
+        """One batch, natural and attacked (N, C₀, H₀, W₀): two passes, whatever the number of layers."""
+        self.labels.append(y.cpu())
+        natural, adversarial = (views(self.model, self.model.layers, data, classes=y) for data in (x, x_adv))
+        for layer, shifts in self.shifts.items():
+            before, after = natural[layer], adversarial[layer]
+            shifts.append(image_shift(before.relevance, before.activation, after.activation).cpu())
+            for inputs, looked_at in zip(INPUTS, (before, after), strict=True):
+                self._add_means(f"{layer}/{inputs}", looked_at, y)
+
+    def _add_means(self, prefix: str, looked_at: View, y: Tensor) -> None:
+        quantities = {
+            "activation": looked_at.activation,
+            "frequency": active(looked_at.activation),
+            "relevance": looked_at.relevance,
+            "importance": looked_at.importance,
+            "selected": looked_at.selected,
+        }
+        for quantity, rows in quantities.items():
+            if rows is not None:
+                self.means.setdefault(f"{prefix}/{quantity}", ClassMeans(self.model.num_classes)).add(rows, y)
+
+    def statistics(self, dataset: str, split: str, attack: Linf) -> ChannelStatistics:
+        labels = torch.cat(self.labels)
+        return ChannelStatistics(
+            arrays={key: mean.mean().float().numpy() for key, mean in self.means.items()},
+            counts=labels.bincount(minlength=self.model.num_classes).numpy(),
+            dataset=dataset,
+            split=split,
+            attack=attack.resolved(),
+            labels=labels.numpy(),
+            shifts=torch.stack([torch.cat(of_layer) for of_layer in self.shifts.values()]).numpy(),
+        )

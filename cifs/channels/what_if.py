@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cifs.attacks import Linf, Step, perturb
-from cifs.channels.capture import capture, intervene
+from cifs.channels.capture import capture, editing, intervene
 from cifs.channels.margin import linear_head
 from cifs.channels.relevance import RELEVANCES
 from cifs.channels.selected import handed_on
@@ -141,12 +141,10 @@ def _selecting(model: CNN, reselected: Reselected, probe: LinearProbe) -> Iterat
         raise InvalidParameter(f"layer {reselected.layer!r} is given another IMGF twice")
     selection = CIFS(probe, reselected.imgf, k=reselected.k).eval()
     model.add_module(WHAT_IF, selection)  # so that an attack through the mask attaches this one too
-    layer = model.get_submodule(reselected.layer)
-    handle = layer.register_forward_hook(lambda module, args, z: selection(z).selected)
     try:
-        yield
+        with editing(model, reselected.layer, lambda z: selection(z).selected):
+            yield
     finally:
-        handle.remove()
         delattr(model, WHAT_IF)
 
 

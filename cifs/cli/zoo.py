@@ -1,6 +1,6 @@
 """`cifs models`, `cifs import` and `cifs card`: the models there are."""
 
-import hashlib
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,8 @@ from cifs.errors import InvalidParameter
 from cifs.evaluation.rows import robustness_columns, row_of
 from cifs.files import replacing
 from cifs.foreign import LAYOUTS, SOURCES, import_model
+from cifs.methods import METHODS
+from cifs.models import CNN
 from cifs.registry import configure
 from cifs.report import PrintedCell, PrintedTable, brief, groups, to_markdown
 from cifs.report.card import write_card
@@ -21,43 +23,66 @@ from cifs.zoo import Info, Zoo
 
 
 def import_(
-    source: Annotated[str, typer.Argument(help=f"a file of weights, or one of: {', '.join(SOURCES)}")],
-    layout: Annotated[str | None, typer.Option(help=f"of a file's names: {', '.join(LAYOUTS)}")] = None,
+    source: Annotated[
+        str, typer.Argument(help=f"a file of weights, a Hugging Face folder, or one of: {', '.join(SOURCES)}")
+    ],
+    layout: Annotated[
+        str | None,
+        typer.Option(help=f"of a file's names: {', '.join(LAYOUTS)}, or library:name; default: whichever fits"),
+    ] = None,
     model_id: Annotated[str | None, typer.Option("--id", help="id in the zoo; default: the source's own")] = None,
     data: Annotated[str, typer.Option(help="data set of a file's model")] = "cifar10",
-    method: Annotated[str, typer.Option(help="how a file's model was trained: natural or vanilla")] = "natural",
+    method: Annotated[str | None, typer.Option(help=f"how a file's model was trained: {', '.join(METHODS)}")] = None,
     eps: Annotated[str | None, typer.Option(help="ε of its adversarial training")] = None,
+    normalised: Annotated[bool, typer.Option(help="it expects images normalised by the data's mean and std")] = False,
     checkpoints: Checkpoints = DEFAULT_ZOO,
 ) -> None:
     """Take weights of another project into the zoo; they stay on this machine (git is told to ignore them)."""
     zoo = Zoo(checkpoints)
-    if source in SOURCES:
-        known = SOURCES[source]
-        path, layout, data = known.path(), layout or known.layout, known.dataset
-        title, name, came_from = known.title, model_id or known.id, known.provenance()
-    else:
-        path, title, name, came_from = Path(source), f"Imported {method}", model_id or Path(source).stem, source
-        if layout is None:
-            raise InvalidParameter(f"--layout: say which names the file uses; choose from: {', '.join(LAYOUTS)}")
-    if method not in ("natural", "vanilla") or (method == "vanilla") != (eps is not None):
-        raise InvalidParameter(f"--method {method} --eps {eps}: write natural without ε, or vanilla with its ε")
+    known = next((SOURCES[key] for key in SOURCES if key == source), None)
+    path = Path(source) if known is None else known.path()
+    layout, data = (layout, data) if known is None else (layout or known.layout, known.dataset)
+    name = model_id or (path.resolve().stem if known is None else known.id)
     if name in zoo.ids():
         raise InvalidParameter(f"{name} is in {checkpoints} already; give another --id, or remove it")
-    network = import_model(path, layout, dataset(data))
-    words = [f"--layout {layout}", f"--data {data}", f"--method {method}", *([f"--eps {eps}"] if eps else [])]
+    network = import_model(path, layout, dataset(data), normalised=normalised)
+    trained_by = _method_of(network, method, eps)
+    options = {"layout": layout, "data": data, "method": method, "eps": eps}
+    words = [f"--{key} {value}" for key, value in options.items() if value is not None and known is None]
+    weights = path / "model.safetensors" if path.is_dir() else path
     info = Info(
-        title=title,
+        title=f"Imported {trained_by}" if known is None else known.title,
         dataset=data,
-        method="vanilla" if method == "vanilla" else "natural",
+        method=trained_by,
         eps=None if eps is None else configure(ATTACKS, "pgd", {"eps": eps}).eps,
-        command=" ".join(["cifs import", source, *([] if source in SOURCES else words)]),
-        source=f"{came_from}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}",
+        command=" ".join(["cifs import", source, *words, *["--normalised"] * normalised]),
+        source=f"{source if known is None else known.provenance()}, SHA-256 {sha256(weights.read_bytes()).hexdigest()}",
     )
+    _keep(zoo, name, network, info)
+
+
+def _method_of(network: CNN, method: str | None, eps: str | None) -> str:
+    """How the network was trained: as it is modified, or as the command says. Raises UnknownName, InvalidParameter."""
+    if network.selecting is not None:
+        if method not in (None, network.method):
+            raise InvalidParameter(f"--method {method}: the weights are of a network modified by {network.method}")
+        return network.method
+    plain = {name: kind for name, kind in METHODS.items() if not kind.selects}
+    chosen = method or next(iter(plain))
+    if chosen not in plain or plain[chosen].adversarial != (eps is not None):
+        raise InvalidParameter(
+            f"--method {chosen} --eps {eps}: such weights are of {' or '.join(plain)}; adversarial training has an ε"
+        )
+    return chosen
+
+
+def _keep(zoo: Zoo, name: str, network: CNN, info: Info) -> None:
     entry = zoo.save(name, network, info)
     write_card(entry)
     with replacing(entry.folder / ".gitignore") as temporary:
         temporary.write_text("# Weights of others: each fetches them for themselves.\n*\n", encoding="utf-8")
-    console.print(f"saved {entry.folder}: {network.arch} of width {network.width}")
+    modified = f", modified by {network.method} at {', '.join(network.modified)}" if network.modified else ""
+    console.print(f"saved {entry.folder}: {entry.network}{modified}")
 
 
 def models(

@@ -3,10 +3,10 @@
 All on CIFAR-10's test images under ℓ∞, ε = 8/255, of networks trained and attacked by the authors.
 """
 
+from cifs.methods import METHODS
 from cifs.records import PaperRow
 
 DATASET = "cifar10"
-TITLES = {"vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS"}  # by method
 POSTER = ("natural", "fgsm", "pgd20", "cw", "pgd100")
 
 
@@ -16,7 +16,7 @@ def _row(
     """accuracy: per cent, by column. The poster underlines the lowest of a row."""
     return PaperRow(
         source=source,
-        title=TITLES[method] + (f" ({imgf})" if imgf else ""),
+        title=METHODS[method].title + (f" ({imgf})" if imgf else ""),
         method=method,
         imgf=imgf,
         dataset=DATASET,

@@ -7,6 +7,7 @@ from cifs.data import Dataset, dataset
 from cifs.errors import CIFSError
 from cifs.evaluation import paper
 from cifs.evaluation.table import COLUMNS
+from cifs.methods import METHODS, options_of
 from cifs.records import CheckResult, Checks, Column, Evaluation, MaskingChecks, RobustnessRow, RobustnessTable
 from cifs.zoo import Entry, Info
 
@@ -19,7 +20,7 @@ def robustness_row(entry: Entry, evaluation: Evaluation, checks: MaskingChecks |
         **{key: getattr(evaluation, key) for key in RobustnessRow.model_fields if key in Evaluation.model_fields},
         title=info.title,
         method=info.method,
-        imgf=imgf["name"] if info.method == "cifs" else None,
+        imgf=imgf["name"] if "imgf" in options_of(METHODS[info.method]) else None,
         arch=config["arch"],
         width=config.get("width"),
         epochs=epochs_of(info),

@@ -68,16 +68,17 @@ def selecting(name: str, options: Mapping[str, Any]) -> Method | None:
     """
     if name not in (PLAIN, *METHODS):
         raise UnknownName("method", name, (PLAIN, *METHODS))
-    known = {option for method in METHODS.values() for option in _options(method)}
+    known = {option for method in METHODS.values() for option in options_of(method)}
     if foreign := [option for option in options if option not in known]:
         raise InvalidParameter(f"no method takes {', '.join(foreign)}; known options: {', '.join(sorted(known))}")
     if name == PLAIN or not METHODS[name].selects:
         return None
-    own = _options(METHODS[name])
+    own = options_of(METHODS[name])
     return configure(METHODS, name, {k: v for k, v in options.items() if k in own and v is not None})
 
 
-def _options(method: type[Method]) -> tuple[str, ...]:
+def options_of(method: type[Method]) -> tuple[str, ...]:
+    """The names of a method's own options."""
     return tuple(json_schema(method).get("properties", {}))
 
 

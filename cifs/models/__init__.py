@@ -3,6 +3,7 @@
 from typing import Any
 
 from cifs.errors import InvalidParameter
+from cifs.models.adapted import Adapted, adapt, insert, size_of
 from cifs.models.cnn import CNN, MODELS, layer_shapes
 from cifs.models.resnet import ResNet
 from cifs.models.trace import trace, unwrap
@@ -19,4 +20,18 @@ def build(arch: str, **options: Any) -> CNN:
         raise InvalidParameter(f"no {arch} can be made with {given} ({error})") from error
 
 
-__all__ = ["CNN", "MODELS", "ResNet", "Trace", "WideResNet", "build", "layer_shapes", "trace", "unwrap"]
+__all__ = [
+    "CNN",
+    "MODELS",
+    "Adapted",
+    "ResNet",
+    "Trace",
+    "WideResNet",
+    "adapt",
+    "build",
+    "insert",
+    "layer_shapes",
+    "size_of",
+    "trace",
+    "unwrap",
+]

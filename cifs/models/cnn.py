@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.methods import PLAIN, Method, selecting
+from cifs.models.layers import CHANNELS_FIRST
+from cifs.models.library import LIBRARIES
 from cifs.modes import eval_mode
 from cifs.registry import Registry
 from cifs.selection import Selection, SelectionLayer, Trace
@@ -77,12 +79,18 @@ class CNN(nn.Module, PyTorchModelHubMixin):
     def _select(self, options: dict[str, Any]) -> None:
         options.pop("info", None)  # of a zoo's config.json: about the weights, not the network
         sites = options.pop("sites", None)
-        self.selecting = selecting(self.method, options)
-        own = {} if self.selecting is None else asdict(self.selecting)
-        self._hub_mixin_config = {**{k: v for k, v in self.config.items() if k not in options}, **own, "sites": sites}
-        if self.selecting is not None:
+        method = selecting(self.method, options)
+        self._hub_mixin_config = {key: value for key, value in self.config.items() if key not in options}
+        self.remember(self.method, method, sites)
+        if method is not None:
             for site in self.default_sites() if sites is None else sites:
-                self.modify(self.selecting, site)
+                self.modify(method, site)
+
+    def remember(self, name: str, method: Method | None, sites: Sequence[Mapping[str, Any]] | None) -> None:
+        """What the model is modified by, for its configuration; no sites are those of the architecture's default."""
+        self.method, self.selecting = name, method
+        own = {} if method is None else asdict(method)
+        self._hub_mixin_config = {**self.config, "width": self.width, "method": name, **own, "sites": sites}
 
     def modify(self, method: Method, site: Mapping[str, Any]) -> None:
         """Puts the method's layer at site["layer"]. Raises UnknownName or InvalidParameter."""
@@ -91,7 +99,13 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         layer = site.get("layer")
         if layer not in self.layer_channels:
             raise UnknownName("layer", layer, self.layer_channels)
-        self.selection[layer.replace(".", "/")] = method.layer(self.layer_channels[layer], self.num_classes, site)
+        self.place(layer, method.layer(self.layer_channels[layer], self.num_classes, site))
+
+    def place(self, layer: str, selection: SelectionLayer) -> None:
+        """Puts a selection layer at a named layer; whoever places one of their own sees to its channels."""
+        if layer not in self.shapes:
+            raise UnknownName("layer", layer, self.shapes)
+        self.selection[layer.replace(".", "/")] = selection.to(next(self.parameters(), self.mean))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -142,6 +156,10 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         """Names of the layers where a method selects features, in forward order."""
         return tuple(name for name in self.shapes if name.replace(".", "/") in self.selection)
 
+    def channel_axis(self, layer: str) -> int:
+        """Of what the layer's module puts out: 1, but where it lays its features out as (N, H, W, C)."""
+        return CHANNELS_FIRST
+
     def selector(self, layer: str) -> Any:
         """The selection layer at a modified layer; UnknownName for any other."""
         if layer not in self.modified:
@@ -173,4 +191,19 @@ def layer_shapes(model: CNN) -> dict[str, tuple[int, int, int]]:
     return {name: model.shapes[name] for name in model.layers}
 
 
-MODELS: Registry[type[CNN]] = Registry("architecture")
+class Architectures(Registry[type[CNN]]):
+    """Ours by name, and those of other libraries as "library:name"."""
+
+    elsewhere: type[CNN]  # of those of other libraries
+
+    def __getitem__(self, name: str) -> type[CNN]:
+        if name not in self:
+            raise UnknownName(self.kind, name, (*self, *(f"{library}:…" for library in LIBRARIES)))
+        return super().__getitem__(name) if super().__contains__(name) else self.elsewhere
+
+    def __contains__(self, name: object) -> bool:
+        library, colon, _ = name.partition(":") if isinstance(name, str) else ("", "", "")
+        return (isinstance(name, str) and super().__contains__(name)) or (colon == ":" and library in LIBRARIES)
+
+
+MODELS = Architectures("architecture")

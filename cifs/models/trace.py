@@ -1,9 +1,13 @@
 """The trace of any classifier, through whatever it is wrapped in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN
+from cifs.models.layers import logits_of
 from cifs.selection import Selection, SelectionLayer, Trace
 
 
@@ -18,15 +22,13 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
-def trace(model: nn.Module, x: Tensor) -> Trace:
-    """Logits of x (N, C, H, W), and what every selection layer did on the way, at whatever depth it sits.
+@contextmanager
+def collecting(model: nn.Module) -> Iterator[dict[str, Selection]]:
+    """Within the block a forward pass leaves what every selection layer in the model did, by name, at whatever depth.
 
-    An attack that missed one would not be adaptive and its figure would flatter the model, so a layer that did not run
-    is an error. Raises InvalidParameter.
+    An attack that missed one would not be adaptive and its figure would flatter the model, so one that did not run is
+    an error at the block's end: InvalidParameter.
     """
-    model = unwrap(model)
-    if isinstance(model, CNN):
-        return model.trace(x)
     inside = {name: module for name, module in model.named_modules() if isinstance(module, SelectionLayer)}
     layers: dict[str, Selection] = {}
     handles = [
@@ -34,10 +36,19 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
         for name, module in inside.items()
     ]
     try:
-        logits = model(x)
+        yield layers
     finally:
         for handle in handles:
             handle.remove()
     if missing := [name for name in inside if name not in layers]:
         raise InvalidParameter(f"{type(model).__name__} has selection layers that did not run: {', '.join(missing)}")
+
+
+def trace(model: nn.Module, x: Tensor) -> Trace:
+    """Logits of x (N, C, H, W), and what every selection layer did on the way. Raises InvalidParameter."""
+    model = unwrap(model)
+    if isinstance(model, CNN):
+        return model.trace(x)
+    with collecting(model) as layers:
+        logits = logits_of(model(x))
     return Trace(logits, layers)

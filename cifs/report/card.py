@@ -33,7 +33,7 @@ def _head(entry: Entry) -> str:
     return (
         f"---\nlibrary_name: cifs-lab\nlicense: mit\ndatasets: [{info.dataset}]\n"
         "tags: [adversarial-robustness, cifs]\n---\n\n"
-        f"# {entry.id}\n\n{info.title}: {config['arch']} of width {config['width']} on {spec.title}, {method}{imgf}. "
+        f"# {entry.id}\n\n{info.title}: {entry.network} on {spec.title}, {method}{imgf}. "
         f"It takes images in [0, 1] of shape {spec.image_shape} and returns logits of {len(spec.classes)} classes; "
         "normalisation is inside."
     )
@@ -223,8 +223,9 @@ def _limits(entry: Entry) -> str:
     )
     if entry.info.source:
         return f"## Limits\n\n{robustness} How it was trained, and on which images, is known to its authors alone."
+    network = "A narrow network on a" if (entry.config["width"] or 64) < 64 else "A"
     return (
-        f"## Limits\n\n{robustness} {'A narrow network on a' if entry.config['width'] < 64 else 'A'} short schedule, "
+        f"## Limits\n\n{robustness} {network} short schedule, "
         "made to be looked at on a CPU: do not compare its figures with those of papers."
     )
 

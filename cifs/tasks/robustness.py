@@ -34,6 +34,7 @@ from cifs.evaluation.merge import (
     stands_beside,
 )
 from cifs.files import write_json
+from cifs.methods import METHODS, options_of
 from cifs.models import CNN
 from cifs.precision import Precision
 from cifs.progress import Report
@@ -88,7 +89,7 @@ class Evaluate:
             return workspace.load(case.entry, case.data)
         imgf = configure(IMGFS, self.imgf, self.set)
         model = workspace.load(case.entry, case.data)
-        if case.entry.info.method != "cifs":
+        if "imgf" not in options_of(METHODS[case.entry.info.method]):
             raise InvalidParameter(f"imgf {self.imgf}: the model has no CIFS layers (method {case.entry.info.method})")
         for layer in model.modified:
             model.selector(layer).imgf = imgf

@@ -6,6 +6,7 @@ from typing import Any
 
 from cifs.errors import CheckpointError, UnknownName
 from cifs.models import CNN
+from cifs.records import network_text
 from cifs.zoo import Entry, Zoo
 
 
@@ -41,7 +42,7 @@ class Start:
 
         Raises CheckpointError for another architecture or width.
         """
-        theirs, ours = (f"{config['arch']} of width {config['width']}" for config in (self.entry.config, model.config))
+        theirs, ours = self.entry.network, network_text(model.arch, model.width, " of ")
         if theirs != ours:
             raise CheckpointError(f"init = {self.entry.id!r} is a {theirs}, and a {ours} cannot start from it")
         own = model.state_dict()

@@ -10,6 +10,7 @@ from cifs.plot.activation import CROWDED, activation_figure, activation_info
 from cifs.plot.colours import method_rank
 from cifs.plot.labels import eps_text, settings_label
 from cifs.plot.shift import shift_figure, shift_info
+from cifs.records import network_text
 from cifs.report import groups
 from frontend import state
 from frontend.components.lab import Lab
@@ -71,7 +72,7 @@ def pick_network(lab: Lab, networks: list[str]) -> str:
 
 
 def network(model: ModelInfo) -> str:
-    return f"{model.dataset}, {model.arch}, width {model.width}"
+    return f"{model.dataset}, {network_text(model.arch, model.width)}"
 
 
 def layers_of_all(lab: Lab, models: list[ModelInfo], class_index: int) -> list[str]:

@@ -7,6 +7,7 @@ import streamlit as st
 from backend.schemas import RobustnessRow, RobustnessTable
 from cifs.plot.labels import eps_text, labels
 from cifs.plot.robustness import sweep_figure, sweep_info
+from cifs.records import network_text
 from cifs.report import FORMATS, PrintedTable, printed, printed_paper, to_html
 
 STYLE = """<style>
@@ -68,8 +69,8 @@ def show_details(table: RobustnessTable) -> None:
 
 def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
     st.caption(
-        f"{row.model}: {row.arch}, width {row.width}, {row.method}. {row.n:,} {row.split} images of {row.dataset}, "
-        f"ε = {eps_text(row.eps)}."
+        f"{row.model}: {network_text(row.arch, row.width)}, {row.method}. {row.n:,} {row.split} images of "
+        f"{row.dataset}, ε = {eps_text(row.eps)}."
     )
     for note in row.notes:
         st.markdown(f"- {note}")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from backend.schemas import Choice, ImageRef, LayerInfo, ModelInfo
 from cifs.plot.labels import eps_text
+from cifs.records import network_text
 from frontend import state
 from frontend.components.gallery import fitting_datasets, pick_image
 from frontend.components.lab import Lab
@@ -58,7 +59,7 @@ def pick_model(lab: Lab, models: list[ModelInfo]) -> ModelInfo:
     )  # fmt: skip
     model = by_id[picked]
     training = f"trained against ε = {eps_text(model.eps)}" if model.eps else "trained on natural images only"
-    st.caption(f"{model.arch}, width {model.width}, {training}")
+    st.caption(f"{network_text(model.arch, model.width)}, {training}")
     return model
 
 
@@ -68,7 +69,7 @@ def _families(lab: Lab, models: list[ModelInfo]) -> dict[str, list[ModelInfo]]:
     found: dict[str, list[ModelInfo]] = {}
     for model in sorted(models, key=lambda model: not fitting_datasets(list(datasets.values()), model)):
         data = datasets[model.dataset].title if model.dataset in datasets else model.dataset
-        found.setdefault(f"{data}, {model.arch}, width {model.width}", []).append(model)
+        found.setdefault(f"{data}, {network_text(model.arch, model.width)}", []).append(model)
     return found
 
 
