@@ -1,5 +1,6 @@
 """The application: `uvicorn --factory backend.app:create_app`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,10 +16,13 @@ from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
 from backend import errors, openapi
 from backend.inference import Inference
+from backend.jobs.embedded import EmbeddedWorker
+from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.requests import BodyLimit
-from backend.routes import attack, catalogue, channels, laboratory, robustness
+from backend.routes import attack, catalogue, channels, jobs, laboratory, robustness, uploads
 from backend.settings import Settings
+from backend.uploads import sweep
 from cifs import __version__
 
 DESCRIPTION = """Why CNNs are fooled, channel by channel, and what CIFS (ICML 2021) changes about it.
@@ -35,7 +39,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
-    for module in (catalogue, attack, channels, laboratory, robustness):
+    app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
+    for module in (catalogue, attack, channels, laboratory, robustness, jobs, uploads):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
@@ -45,13 +50,36 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
-    await app.state.inference.close()
+    await asyncio.to_thread(sweep, app.state.lab.zoo.root)
+    async with serving_jobs(app.state.jobs):
+        yield
+        await app.state.inference.close()
+
+
+@asynccontextmanager
+async def serving_jobs(jobs: Jobs | None) -> AsyncIterator[None]:
+    """With a worker of this server's own, where the settings say so. Raises LedgerUnreadable."""
+    if jobs is None:
+        yield
+        return
+    await asyncio.to_thread(jobs.open)
+    worker = EmbeddedWorker(jobs.settings) if jobs.settings.jobs == "embedded" else None
+    try:
+        if worker is not None:
+            worker.start()
+        yield
+    finally:
+        if worker is not None:
+            await worker.close()
+        jobs.close()
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the outermost."""
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    uploads = {"/models": settings.max_model_bytes, "/datasets": settings.max_dataset_bytes}
+    form = 2**17  # bytes of what goes with a file
+    limits = {path: limit + form for path, limit in uploads.items()}
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, uploads=limits)
     app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
     if settings.cors_origins:
         app.add_middleware(

@@ -5,6 +5,7 @@ CIFSError
 ├── InvalidParameter   422
 ├── DataError          500: a file of the server's is corrupt; told without its path
 └── CheckpointError    500: likewise
+LedgerError            503: the database of jobs does not answer
 Refusal                what the backend itself refuses: limits, malformed uploads, a full queue
 """
 
@@ -19,11 +20,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from backend.jobs.ledger import LedgerError
 from backend.log import log
 from backend.schemas import Problem, ProblemError
 from cifs.errors import CheckpointError, CIFSError, DataError, UnknownName
 
-RESOURCES = ("model", "data set")
+RESOURCES = ("model", "data set", "job")
 CLIENT_CLOSED_REQUEST = 499  # nginx's number; nobody is left to read it, but the metrics count it
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {CLIENT_CLOSED_REQUEST: "Client Closed Request"}
 SHOWN = 100  # characters of a refused value that are repeated in the message
@@ -139,6 +141,11 @@ async def on_cifs_error(request: Request, error: CIFSError) -> Response:
     return ProblemResponse(request, _status(error), str(error))
 
 
+async def on_ledger_error(request: Request, error: LedgerError) -> Response:
+    log.error("no ledger of jobs", path=request.url.path, error=str(error))
+    return ProblemResponse(request, 503, str(error), headers={"Retry-After": "5"})
+
+
 async def on_unexpected_error(request: Request, error: Exception) -> Response:
     log.exception("unexpected error", method=request.method, path=request.url.path, exc_info=error)
     return ProblemResponse(request, 500, "the server failed on this request; its log says why")
@@ -149,6 +156,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError: on_validation_error,
         HTTPException: on_http_exception,
         CIFSError: on_cifs_error,
+        LedgerError: on_ledger_error,
         Exception: on_unexpected_error,
     }
     for kind, handler in handlers.items():

@@ -12,6 +12,7 @@ from backend.schemas import Problem
 EXAMPLES = {
     400: ("The body cannot be read", "There was an error parsing the body"),
     404: ("Unknown model or data set", "unknown model 'resnet'; choose from: fmnist-resnet10-w16-natural"),
+    409: ("Not in this state", "job 4f1c2a9b7d3e6058 is running; only one that failed or was cancelled can be resumed"),
     413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
     422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
     500: ("The server's fault", UNREADABLE),
@@ -55,6 +56,7 @@ NATURAL = {"prediction": 9, "class_name": "Ankle boot", "probabilities": [2.5e-0
 ADVERSARIAL = {"prediction": 7, "class_name": "Sneaker", "probabilities": [5.8e-07, 4.5e-07, 7.9e-07]}
 PGD = {
     "name": "pgd",
+    "norm": "linf",
     "eps": 0.1,
     "steps": 20,
     "step_size": 0.01,
@@ -285,6 +287,8 @@ ANSWERS: dict[str, Any] = {
                 "adversarial": ADVERSARIAL,
                 "success": True,
                 "linf": 0.10000002384185791,
+                "size": 0.10000002384185791,
+                "norm": "linf",
                 "natural_image": IMAGE,
                 "image": IMAGE,
                 "png_success": True,

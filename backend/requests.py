@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
@@ -21,19 +21,22 @@ class BodyLimit:
     FastAPI's own `max_body_size` answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, uploads: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.limit = limit
+        self.uploads = uploads or {}  # paths to which files are sent, and their own limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        length = Headers(scope=scope).get("content-length", "0")
-        if length.isdecimal() and int(length) > self.limit:
-            return await ProblemResponse(Request(scope), 413, self._message())(scope, receive, send)
-        await self.app(scope, self._counting(receive), send)
+        length, limit = Headers(scope=scope).get("content-length", "0"), self.limit
+        if scope["method"] == "POST":
+            limit = self.uploads.get(scope["path"], limit)
+        if length.isdecimal() and int(length) > limit:
+            return await ProblemResponse(Request(scope), 413, _too_large(limit))(scope, receive, send)
+        await self.app(scope, self._counting(receive, limit), send)
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, receive: Receive, limit: int) -> Receive:
         """`receive`, for a body that came without its length."""
         total = 0
 
@@ -41,14 +44,15 @@ class BodyLimit:
             nonlocal total
             message = await receive()
             total += len(message.get("body", b""))
-            if total > self.limit:
-                raise Refusal(413, self._message())
+            if total > limit:
+                raise Refusal(413, _too_large(limit))
             return message
 
         return counting
 
-    def _message(self) -> str:
-        return f"the request's body is larger than this server takes, {self.limit} bytes"
+
+def _too_large(limit: int) -> str:
+    return f"the request's body is larger than this server takes, {limit} bytes"
 
 
 class StrictRequest(Request):

@@ -1,7 +1,8 @@
 """What an operator may set, each as an environment variable `CIFS_<NAME>`."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,7 +21,7 @@ class Settings(BaseSettings):
     max_images: Count = Field(64, description="images in one request")
     max_steps: Count = Field(200, description="steps of an attack")
     max_restarts: Count = Field(10, description="restarts of an attack")
-    max_image_steps: Count = Field(12_800, description="images × steps × restarts of one request")
+    max_image_steps: Count = Field(12_800, description="images × gradient steps of one request, in all runs")
     max_map_values: Count = Field(1_000_000, description="numbers in one response of feature maps")
     max_page: Count = Field(200, description="samples in one page of a data set")
 
@@ -29,7 +30,41 @@ class Settings(BaseSettings):
     max_pixels: Count = Field(20_000_000, description="one uploaded image, width × height")
     max_request_pixels: Count = Field(64_000_000, description="all uploaded images of one request")
 
+    jobs: Literal["off", "embedded", "external"] = Field(
+        "off",
+        description="work that lasts: not at all; by a worker process this server starts; by `cifs worker` elsewhere",
+    )
+    runs: Path = Field(Path("runs"), description="the folder of runs and of what belongs to jobs")
+    database_url: str | None = Field(
+        None, description="of jobs: sqlite:////…/jobs.sqlite or postgresql://…; by default jobs.sqlite in the runs"
+    )
+    jobs_at_once: Count = Field(1, description="jobs that one worker runs side by side")
+    job_device: str = Field("cpu", description="the device jobs compute on: cpu, cuda, cuda:1, …")
+    job_log_bytes: Count = Field(2**20, description="of one job's log, of which the older half goes first")
+    cancel_patience: float = Field(6.0, ge=0, le=600, description="seconds a cancelled job has to save and end")
+    tasks: str = Field("cifs.tasks:TASKS", description="the registry of kinds of jobs, as module:attribute")
+    max_model_bytes: Count = Field(512 * 2**20, description="one uploaded file of weights")
+    max_dataset_bytes: Count = Field(512 * 2**20, description="one uploaded data set, packed and unpacked")
+
     cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a process that is to have the same."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {
+            f"CIFS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
+
+    @property
+    def jobs_url(self) -> str:
+        """The database of jobs."""
+        return self.database_url or f"sqlite:///{self.runs.resolve() / 'jobs.sqlite'}"
+
+    @property
+    def workspace(self) -> dict[str, str]:
+        """Where jobs read and write, and what they compute on."""
+        return {"checkpoints": str(self.checkpoints), "runs": str(self.runs), "device": self.job_device}
 
     @property
     def attack_limits(self) -> dict[str, int]:

@@ -36,6 +36,7 @@ from backend.schemas.channels import (
     MapsResult,
 )
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
+from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
 from backend.schemas.problem import Problem, ProblemError
 from backend.schemas.robustness import (
     Cell,
@@ -89,6 +90,12 @@ __all__ = [
     "InterveneResponse",
     "InterveneResult",
     "Intervention",
+    "Job",
+    "JobEvent",
+    "JobPage",
+    "JobProgress",
+    "JobRequest",
+    "JobState",
     "LastCheckpoint",
     "LayerInfo",
     "MapsRequest",

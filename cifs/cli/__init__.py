@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cifs import __version__
-from cifs.cli import channels, demo, robustness, serve, study, train, zoo
+from cifs.cli import channels, demo, robustness, serve, study, train, worker, zoo
 from cifs.cli.console import console, one_line_errors
 
 COMMANDS = (
@@ -21,6 +21,7 @@ COMMANDS = (
     channels.attack,
     channels.channels,
     serve.serve,
+    worker.worker,
     demo.demo,
 )
 

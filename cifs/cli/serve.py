@@ -1,5 +1,6 @@
 """`cifs serve`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -9,7 +10,9 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port", min=1, max=65535)] = 8000,
 ) -> None:
-    """Serve the REST API (settings are CIFS_… environment variables)."""
+    """Serve the REST API with a worker for its jobs (settings are CIFS_… environment variables)."""
     import uvicorn  # only here: the library needs no server
 
-    uvicorn.run("backend.app:create_app", factory=True, host=host, port=port)
+    os.environ.setdefault("CIFS_JOBS", "embedded")
+    # An event stream ends with its job, which may be in hours: connections get a few seconds.
+    uvicorn.run("backend.app:create_app", factory=True, host=host, port=port, timeout_graceful_shutdown=5)

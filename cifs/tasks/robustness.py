@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cifs.attacks import ATTACKS, STAGES, check_stages
+from cifs.attacks import ATTACKS, STAGES, GradientAttack, check_stages
 from cifs.data import SPLITS, Images, dataset, load_images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.evaluation import (
@@ -149,6 +149,7 @@ class AccuracyCurves:
         partial_file = case.partial("curves") if saved else None
         strongest = dict(table.cells["pgd20"].settings or {})
         attack = configure(ATTACKS, strongest.pop("name"), strongest)
+        assert isinstance(attack, GradientAttack)  # as every column's is
         curves = accuracy_curves(case.bench(model, self.precision, partial_file, report), attack)
         result = merge_curves(evaluated(case.entry), table, curves)
         if saved:

@@ -1,5 +1,6 @@
 """The OpenAPI document, and what schemathesis finds when it holds the app to it."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema
@@ -38,6 +39,19 @@ OPERATIONS = [
     "POST /channels/saliency",
     "POST /attack/transfer",
 ]
+LASTING = [  # jobs, and what people bring
+    "GET /jobs",
+    "GET /jobs/kinds",
+    "GET /jobs/{id}",
+    "GET /jobs/{id}/events",
+    "GET /jobs/{id}/log",
+    "POST /jobs",
+    "POST /jobs/{id}/resume",
+    "DELETE /jobs/{id}",
+    "POST /models",
+    "DELETE /models/{id}",
+    "POST /datasets",
+]
 FGSM = {"name": "fgsm", "eps": 0.1}
 QUICK = settings(
     max_examples=25,
@@ -63,7 +77,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_document_has_every_operation_of_the_contract(document: dict[str, Any]) -> None:
-    assert set(operations(document)) == set(OPERATIONS)
+    assert set(operations(document)) == {*OPERATIONS, *LASTING}
 
 
 def holds(client: TestClient, operation: str, mode: GenerationMode, **aimed: Any) -> None:
@@ -92,6 +106,32 @@ def test_well_formed_requests_are_answered_as_documented(client: TestClient, ope
 )
 def test_malformed_requests_are_refused_as_documented(client: TestClient, operation: str) -> None:
     holds(client, operation, GenerationMode.NEGATIVE)
+
+
+@pytest.fixture(scope="module")
+def lasting(serve: Callable[..., TestClient], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """With a queue and no worker, and models of its own."""
+    folder = tmp_path_factory.mktemp("lasting")
+    doubles = {"jobs": "external", "runs": folder, "tasks": "tests.backend.jobs.doubles:TASKS"}
+    with serve(checkpoints=folder / "models", **doubles) as client:
+        yield client
+
+
+@pytest.mark.parametrize("operation", LASTING)
+def test_requests_about_jobs_and_uploads_are_answered_as_documented(lasting: TestClient, operation: str) -> None:
+    holds(lasting, operation, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize("operation", ["GET /jobs", "POST /jobs", "POST /models", "POST /datasets"])
+def test_malformed_requests_about_jobs_and_uploads_are_refused_as_documented(
+    lasting: TestClient, operation: str
+) -> None:
+    holds(lasting, operation, GenerationMode.NEGATIVE)
+
+
+@pytest.mark.parametrize("body", [{"kind": "count", "request": {}}, {"kind": "misbehave", "request": {"how": "x"}}])
+def test_jobs_that_are_taken_are_answered_as_documented(lasting: TestClient, body: dict[str, Any]) -> None:
+    holds(lasting, "POST /jobs", GenerationMode.POSITIVE, **body)
 
 
 @pytest.mark.parametrize(
@@ -132,19 +172,19 @@ def test_the_examples_of_every_request_are_answered(
         assert response.status_code == 200, response.text
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", OPERATIONS + LASTING)
 def test_every_error_is_documented_as_a_problem(document: dict[str, Any], operation: str) -> None:
     responses = operations(document)[operation]["responses"]
     problem = {**document["components"]["schemas"]["Problem"], "components": document["components"]}
     for status, response in responses.items():
-        if status == "200":
+        if status.startswith("2"):
             continue
         (content,) = response["content"].items()
         assert content[0] == "application/problem+json"
         assert content[1]["schema"] == {"$ref": "#/components/schemas/Problem"}
         jsonschema.validate(content[1]["example"], problem)
         assert content[1]["example"]["status"] == int(status)
-    if operation.startswith("POST"):
+    if operation.startswith("POST") and operation in OPERATIONS:
         assert {"400", "404", "413", "422", "503"} <= set(responses)
         assert "Retry-After" in responses["503"]["headers"]
 

@@ -1,0 +1,104 @@
+"""The process that computes one job: reads {"kind", "request", "workspace"} and runs that task of the registry.
+
+    python -m backend.jobs.child cifs.tasks:TASKS
+
+stdin    the request, one line of JSON; later perhaps "cancel", which the task's next report raises as Cancelled
+stdout   lines of JSON: {"progress": …}, and at last {"result": …}, {"cancelled": true} or {"error": {…}}
+stderr   whatever the task prints
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from threading import Event, Thread
+from typing import Any, TextIO
+
+from pydantic_core import to_json
+
+from backend.jobs.kinds import Kinds, load_kinds, without_folders
+from cifs.errors import CIFSError
+from cifs.progress import Cancelled, Progress
+
+BETWEEN = 0.2  # seconds from one line of progress to the next
+NICENESS = 5  # the server that answers people goes first
+
+
+class Reporter:
+    """The task's `report`: passes on the latest progress with every figure since the line before."""
+
+    def __init__(self, out: TextIO, cancelled: Event) -> None:
+        self.out, self.cancelled = out, cancelled
+        self.waiting: Progress | None = None
+        self.next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        figures = {**(self.waiting.metrics if self.waiting else {}), **progress.metrics}
+        self.waiting = replace(progress, metrics=figures)
+        if time.monotonic() >= self.next:
+            self.flush()
+        if self.cancelled.is_set():
+            raise Cancelled("cancelled")
+
+    def flush(self) -> None:
+        if self.waiting is not None:
+            self.say(progress={**asdict(replace(self.waiting, metrics={})), "metrics": dict(self.waiting.metrics)})
+        self.waiting, self.next = None, time.monotonic() + BETWEEN
+
+    def say(self, **line: Any) -> None:
+        self.out.write(to_json(line, inf_nan_mode="null").decode() + "\n")
+        self.out.flush()
+
+
+def run(kinds: Kinds, order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """The last line: what became of it."""
+    try:
+        record = kinds.run(order["kind"], order["request"], order["workspace"], reporter)
+    except Cancelled:
+        return {"cancelled": True}
+    except CIFSError as error:
+        return {"error": {"message": without_folders(str(error), order["workspace"]), "expected": True}}
+    except Exception as error:
+        traceback.print_exc()
+        return {"error": {"message": f"{type(error).__name__}: {error}", "expected": False}}
+    return {"result": record}
+
+
+@contextmanager
+def own_stdout() -> Iterator[TextIO]:
+    """File descriptor 1 for lines of ours alone; what is printed goes to stderr."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        yield out
+
+
+def _listen(cancelled: Event) -> None:
+    for line in sys.stdin:
+        if line == "cancel\n":
+            cancelled.set()
+    os._exit(1)  # the guard is gone
+
+
+def main() -> int:
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)  # of the terminal; the guard says when to end
+    os.nice(NICENESS)
+    cancelled = Event()
+    with own_stdout() as out:
+        order = json.loads(sys.stdin.readline())
+        Thread(target=_listen, args=[cancelled], daemon=True).start()
+        reporter = Reporter(out, cancelled)
+        reporter(Progress("starting"))
+        last = run(load_kinds(sys.argv[1]), order, reporter)
+        reporter.flush()
+        reporter.say(**last)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

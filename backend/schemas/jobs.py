@@ -1,0 +1,58 @@
+"""Work that lasts: jobs, their events, and the kinds there are."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+JobState = Literal["waiting", "running", "cancelling", "finished", "failed", "cancelled"]
+
+
+class JobRequest(BaseModel):
+    """A kind of job and its own request, whose JSON Schema is under `GET /jobs/kinds`."""
+
+    kind: str = Field(examples=["train"])
+    request: dict[str, Any] = Field(examples=[{"recipe": "cpu/fmnist-mini-vanilla-lesson"}])
+
+
+class JobProgress(BaseModel):
+    doing: str
+    done: int
+    total: int | None = Field(description="null: not known")
+    metrics: dict[str, float | None] = Field(description="figures of now: loss, accuracy, …")
+
+
+class JobEvent(BaseModel):
+    """What happened: a change of state, or progress. Numbers of a job's events start at 1 and have no gaps."""
+
+    number: int
+    at: float = Field(description="seconds since 1970, UTC")
+    event: Literal["state", "progress"]
+    state: JobState | None = Field(None, description="of a change of state: the new one")
+    attempt: int | None = None
+    error: str | None = None
+    progress: JobProgress | None = None
+
+
+class Job(BaseModel):
+    id: str
+    kind: str
+    model: str | None = Field(description="the model it makes or measures")
+    request: dict[str, Any]
+    notes: list[str] = Field(description="what to know of it, for people")
+    state: JobState
+    attempt: int = Field(description="from 1; one more with every resume, and every change of worker")
+    worker: str | None
+    created: float = Field(description="seconds since 1970, UTC")
+    started: float | None
+    ended: float | None
+    progress: JobProgress | None = Field(description="the latest")
+    events: int = Field(description="how many there are")
+    result: Any = Field(description="what a finished job measured")
+    error: str | None = Field(description="of a failed job, for people")
+    resumable: bool
+
+
+class JobPage(BaseModel):
+    total: int = Field(description="how many match, of which this is a page, the newest first")
+    offset: int
+    jobs: list[Job]

@@ -1,0 +1,78 @@
+"""kill -9 of what serves, works, guards and computes: no job is lost, none runs twice at once."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.backend.jobs.conftest import Server, eventually, rows, serving_jobs, steps, working
+
+
+def counted_once(server: Server, model: str, to: int) -> None:
+    """Every step was made once and in order: nothing lost, and no two processes at it at once."""
+    assert steps(server, model) == list(range(1, to + 1))
+
+
+@pytest.mark.parametrize("role", ["worker", "guard", "child"])
+def test_a_job_whose_processes_are_killed_is_taken_up_again_or_says_so(server: Server, role: str) -> None:
+    job = server.submit("count", model=f"k-{role}", to=40)
+    server.until_it_gets_on(job)
+    assert server.kill(role)
+    ended = server.until(job, "finished", "failed")
+    if role != "worker":
+        assert ended["state"] == "failed"
+        assert "can be resumed" in ended["error"]
+        server.resume(job)
+        server.until(job, "finished")
+    counted_once(server, f"k-{role}", 40)
+
+
+def test_descendants_are_gone_when_the_worker_is_killed(server: Server) -> None:
+    job = server.submit("misbehave", how="breed")
+    server.until_it_gets_on_with(job, "breed")
+    mark = f"# {server.runs}"
+    eventually(lambda: len(server.named(mark)) == 2)
+    first = server.named(mark)
+    server.kill("worker")
+    eventually(lambda: not set(first) & set(server.named(mark)), within=10)
+    eventually(lambda: server.job(job)["state"] == "running" and len(server.named(mark)) == 2)
+    server.cancel(job)
+    server.until(job, "cancelled", within=15)
+    assert server.named(mark) == []
+
+
+@pytest.mark.slow
+def test_a_job_survives_the_server_and_another_server_finishes_it(tmp_path: Path) -> None:
+    with serving_jobs(tmp_path) as first:
+        job = first.submit("count", model="m", to=60)
+        first.until_it_gets_on(job)
+        first.process.kill()
+        first.process.wait()
+        eventually(lambda: not first.pids("child"), within=10)
+    with serving_jobs(tmp_path) as second:
+        assert second.until(job, "finished")["attempt"] == 2  # the worker saved and handed over
+        counted_once(second, "m", 60)
+        told = rows(second.runs / "jobs.sqlite", "SELECT number FROM cifs_events ORDER BY number")
+        assert [number for (number,) in told] == list(range(1, len(told) + 1))
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_was_at_goes_to_another(tmp_path: Path) -> None:
+    with serving_jobs(tmp_path, jobs="external") as server, working(tmp_path, "one") as one:
+        job = server.submit("count", model="m", to=60)
+        server.until_it_gets_on(job)
+        with working(tmp_path, "two"):
+            one.kill()
+            one.wait()
+            ended = server.until(job, "finished", "failed")
+    assert (ended["state"], ended["attempt"], ended["worker"]) == ("finished", 2, "two")
+    counted_once(server, "m", 60)
+
+
+@pytest.mark.slow
+def test_thirty_kills_of_anything_lose_no_job_and_double_none(tmp_path: Path) -> None:
+    """With seeds, so that a failure can be looked at again; `benchmarks/pull_the_plug.py` pulls it 100 times."""
+    from benchmarks.pull_the_plug import pull
+
+    report = pull(tmp_path, kills=30, seed=1)
+    assert report.kills == 30
+    assert report.lost == report.doubled == 0
