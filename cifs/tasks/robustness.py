@@ -42,7 +42,7 @@ from cifs.records import Evaluation, LastMeasurements
 from cifs.registry import configure, settings
 from cifs.report.card import write_card
 from cifs.selection import IMGFS
-from cifs.tasks.base import TASKS, Budget, Prepared, Workspace, budget_of, evaluated, first_images
+from cifs.tasks.base import TASKS, Budget, Prepared, Workspace, budget_of, evaluated, exclusively, first_images
 from cifs.zoo import Entry
 
 FIRST = 1000  # images of the suites that add to a table, by default
@@ -79,7 +79,8 @@ class Evaluate:
         destiny, note = self._destiny(case)
         saves = None if destiny is None else case.entry.evaluation_path
         run = partial(self._run, workspace, case, model, destiny)
-        return Prepared(run, (note,) if note else (), destiny is not None, saves)
+        prepared = Prepared(run, (note,) if note else (), destiny is not None, saves)
+        return exclusively(workspace, prepared, self.model, destiny or "")
 
     def _network(self, workspace: Workspace, case: "_Case") -> CNN:
         """The model, with the IMGF that is asked for."""
@@ -143,7 +144,8 @@ class AccuracyCurves:
     def prepare(self, workspace: Workspace) -> Prepared:
         case, table = _on_top(self, workspace)
         model = workspace.load(case.entry, case.data)
-        return _addition(case, table, "curves", (), partial(self._run, case, table, model))
+        prepared = _addition(case, table, "curves", (), partial(self._run, case, table, model))
+        return exclusively(workspace, prepared, self.model, "curves")
 
     def _run(self, case: "_Case", table: Evaluation, model: CNN, saved: bool, report: Report) -> Evaluation:
         partial_file = case.partial("curves") if saved else None
@@ -170,7 +172,8 @@ class AutoAttackLeft:
         check_stages(self.stage)
         case, table = _on_top(self, workspace)
         model = workspace.load(case.entry, case.data)
-        return _addition(case, table, "autoattack", self.stage, partial(self._run, case, table, model))
+        prepared = _addition(case, table, "autoattack", self.stage, partial(self._run, case, table, model))
+        return exclusively(workspace, prepared, self.model, "autoattack")
 
     def _run(self, case: "_Case", table: Evaluation, model: CNN, saved: bool, report: Report) -> Evaluation:
         partial_file = case.partial("autoattack") if saved else None

@@ -23,6 +23,7 @@ from cifs.methods import METHODS
 from cifs.models import CNN, build
 from cifs.precision import autocast, generator
 from cifs.progress import Cancelled, Progress, Report, unreported
+from cifs.selection import Trace
 from cifs.training.average import Average
 from cifs.training.log import Log
 from cifs.training.material import gather
@@ -31,7 +32,7 @@ from cifs.training.recipe import Recipe, parse_recipe
 from cifs.training.validation import validate
 from cifs.zoo import Zoo
 
-SHUFFLE, AUGMENT, ATTACK, INITIALISE, NOISE = range(5)  # purposes of random numbers
+SHUFFLE, AUGMENT, ATTACK, INITIALISE, LAYERS, NOISE = range(6)  # purposes of random numbers
 
 
 @dataclass
@@ -147,8 +148,7 @@ class Run:
         lr = recipe.lr_at(self.step / self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        with autocast(self.device, recipe.precision):
-            traced = self.model.trace(x, y)
+        traced = self._trace(x, y)
         loss = self.method.loss(traced, y, recipe.beta, recipe.label_smoothing).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (recipe.loss_scale * loss).backward()
@@ -159,6 +159,12 @@ class Run:
         loss, accuracy = loss.detach(), (traced.logits.argmax(dim=1) == y).float().mean()
         self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
+
+    def _trace(self, x: Tensor, y: Tensor) -> Trace:
+        """In training mode. Layers that draw random numbers draw those of this step and process."""
+        with torch.random.fork_rng(devices=[]), autocast(self.device, self.recipe.precision):
+            torch.manual_seed(generator(self.recipe.seed, LAYERS, self.step, self.ranks.rank).initial_seed() % 2**63)
+            return self.model.trace(x, y)
 
     def _validates_after(self, epoch: int) -> bool:
         return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs

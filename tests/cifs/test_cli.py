@@ -383,7 +383,7 @@ def test_the_last_weights_are_kept_and_measured_beside_the_best(
         f'model = {{ arch = "resnet10", width = 4 }}\nkeep = "{keep}"\nstorage = "float16"\n'
     )
     scores = iter([0.5, 0.7, 0.6])
-    monkeypatch.setattr("cifs.training.adversarial.natural_accuracy", lambda *args, **kwargs: next(scores))
+    monkeypatch.setattr("cifs.training.validation.natural_accuracy", lambda *args, **kwargs: next(scores))
     assert cifs("train", recipe, "--runs", tmp_path / "runs").exit_code == 0
     entry = zoo.entry("mine")
     assert entry.last_path.exists() == (keep == "best")

@@ -448,6 +448,18 @@ def test_a_folder_of_another_recipe_is_refused(recipe: Load, tmp_path: Path) -> 
         Run(recipe("epochs=2"), tmp_path)
 
 
+def test_a_layer_that_draws_noise_draws_the_same_after_a_stop(recipe: Load, tmp_path: Path) -> None:
+    plan = recipe("epochs=1", "method=fsr", 'model={arch = "resnet10", width = 4, method = "fsr"}')
+    weights = []
+    with pytest.raises(Cancelled):
+        Run(plan, tmp_path / "stopped").train(raising_at(2, Cancelled))
+    for name in ("whole", "stopped"):
+        again = Run(plan, tmp_path / name)
+        again.train()
+        weights.append(flat(again.model.state_dict()))
+    assert weights[0] == weights[1]
+
+
 @pytest.mark.parametrize("damage", [b"", b"no state", None])
 def test_a_damaged_state_is_a_clear_error(damage: bytes | None, recipe: Load, tmp_path: Path) -> None:
     Run(recipe("epochs=1"), tmp_path).train()
