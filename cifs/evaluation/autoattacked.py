@@ -26,8 +26,8 @@ def autoattack_cell(bench: Bench, standing: Measurement, stages: Sequence[str] =
         passes += [(stage, True) for stage in ordered if stage in MAXIMISING]
     attacked, seconds = int(standing_of(standing).sum()), 0.0
     settings: dict[str, Any] = {"name": "autoattack"}
-    left_out: list[str] = []  # stages that are not defined for so few classes
     after: list[StageLeft] = []
+    left_out: list[str] = []  # with fewer than four classes not every stage is defined
     for stage, through_mask in passes:
         result = _stage(bench, standing, stage, through_mask)
         standing = bench.counted(_left(result))
@@ -36,10 +36,11 @@ def autoattack_cell(bench: Bench, standing: Measurement, stages: Sequence[str] =
         seconds += result["seconds"]
         left = {"correct": standing.correct, "remarks": result["remarks"]}
         after.append(StageLeft(stage=stage, through_mask=through_mask, **left))
+    ran = [stage for stage in ordered if stage not in left_out]
     settings |= {
-        "stages": [stage for stage in ordered if stage not in left_out],
-        "left_out": left_out,
-        "version": "standard" if len(ordered) == len(STAGES) and not left_out else "custom",
+        "stages": ran,
+        "left_out": [*dict.fromkeys(left_out)],
+        "version": "standard" if len(ran) == len(STAGES) else "custom",
         "through_mask": sorted({through_mask for _, through_mask in passes}),
         "n": attacked,
         "on": "what the others left standing",
@@ -58,7 +59,7 @@ def _stage(bench: Bench, standing: Measurement, stage: str, through_mask: bool) 
 
     def attack(x: Tensor, y: Tensor) -> Tensor:
         how = AutoAttack(eps=bench.eps, stages=(stage,), through_mask=through_mask, batch_size=bench.batch_size)
-        result = autoattack(bench.model, x, y, how)
+        result = autoattack(bench.model, x, y, how, report=bench.pulse)
         settings.update(result.settings)
         remarks.update(dict.fromkeys(result.remarks))
         return result.robust

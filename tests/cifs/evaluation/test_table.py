@@ -28,7 +28,7 @@ from cifs.evaluation import (
     wilson,
 )
 from cifs.models import CNN
-from cifs.progress import Cancelled, Progress
+from cifs.progress import Cancelled, Progress, Report
 from cifs.registry import configure
 from tests.cifs.tiny import METHODS, images, tiny
 
@@ -264,7 +264,7 @@ def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkey
     """Square follows no gradient, so nothing is gained by opening the maps to it: it is run once."""
     ran: list[str] = []
 
-    def all_but_one_stand(model: CNN, x: Tensor, y: Tensor, attack: AutoAttack) -> AutoAttacked:
+    def all_but_one_stand(model: CNN, x: Tensor, y: Tensor, attack: AutoAttack, *, report: Report) -> AutoAttacked:
         stage = f"{attack.stages[0]} {attack.through_mask}"
         if stage == "square False" and stage not in ran:
             ran.append(stage)
