@@ -3,7 +3,7 @@
 from cifs.attacks.annealed import Annealed, AnnealedT
 from cifs.attacks.apgd import APGDCE, APGDDLR, APGDT
 from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
-from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttacked, autoattack, check_stages
+from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttack, AutoAttacked, autoattack, check_stages
 from cifs.attacks.loop import Step, fooled_at, fools, goal_of, perturb, survives
 from cifs.attacks.mifgsm import MIFGSM
 from cifs.attacks.norms import NORMS, Norm
@@ -26,6 +26,7 @@ __all__ = [
     "Annealed",
     "AnnealedT",
     "Attack",
+    "AutoAttack",
     "AutoAttacked",
     "GradientAttack",
     "Norm",
