@@ -51,7 +51,7 @@ def test_one_damaged_configuration_takes_no_other_model_down(damage: str, zoo: P
         assert [model["id"] for model in client.get("/models").json()] == ["tiny-cifs", "tiny-natural"]
         assert client.get("/robustness").status_code == 200
         assert client.get("/models/tiny-cas").status_code == 500
-        assert time.monotonic() - began < 10  # nothing of that width was allocated
+        assert time.monotonic() - began < 60  # nothing of that width was allocated
 
 
 def test_an_edited_configuration_and_a_new_evaluation_are_seen(zoo: Path, serve: Serve) -> None:
