@@ -2,7 +2,7 @@
 
 from cifs.attacks.apgd import APGDCE, APGDDLR, APGDT
 from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
-from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttacked, autoattack, check_stages
+from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttack, AutoAttacked, autoattack, check_stages
 from cifs.attacks.loop import Step, fooled_at, fools, goal_of, perturb, survives
 from cifs.attacks.mifgsm import MIFGSM
 from cifs.attacks.norms import NORMS, Norm
@@ -23,6 +23,7 @@ __all__ = [
     "PGDL2",
     "STAGES",
     "Attack",
+    "AutoAttack",
     "AutoAttacked",
     "GradientAttack",
     "Norm",

@@ -21,7 +21,7 @@ from cifs.precision import Precision, autocast, generator
 from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
 
-WORTH_FOLDING = 4  # steps from which on folding, which takes two forward passes of few images, pays
+WORTH_FOLDING = 200  # steps × images from which on it pays: folding costs about what it saves on so many
 
 
 class Step(NamedTuple):
@@ -168,8 +168,9 @@ class Pursuit:
         return outcome
 
     def _surrogate(self, x: Tensor) -> nn.Module:
-        approximate = self.precision != "float32" and self.attack.length >= WORTH_FOLDING
-        return folded(self.model, x) if approximate else self.model
+        work = self.attack.runs * self.attack.length * len(x)
+        folds = self.precision != "float32" and work >= WORTH_FOLDING
+        return folded(self.model, x) if folds else self.model
 
     def _standing(self, outcome: Outcome, goal: Tensor) -> Tensor:
         """Indices of the images that are not fooled yet."""
