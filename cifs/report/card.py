@@ -7,7 +7,7 @@ from cifs.attacks import STAGES
 from cifs.data import dataset
 from cifs.evaluation import COLUMNS
 from cifs.files import replacing
-from cifs.methods import METHODS
+from cifs.methods import METHODS, PLAIN
 from cifs.records import NORMS, Evaluation, MaskingChecks, Measurement, MoreMeasurements
 from cifs.zoo import Entry
 
@@ -72,7 +72,7 @@ def _training(entry: Entry) -> str:
             f"- this began with weights not trained here, {start}: on which images is not known, so the validation "
             "images may not have been unseen"
         )
-    if recipe["model"].get("method", "plain") != "plain":
+    if recipe["model"].get("method", PLAIN) != PLAIN:
         lines.insert(1, f"- loss ℓ_β with β = {recipe['beta']}; modified by {_settings(recipe['model'])}")
     return "## Training\n\n" + "\n".join(lines)
 
