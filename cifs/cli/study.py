@@ -9,8 +9,8 @@ from rich.table import Table
 
 from cifs.cli.console import Device, Json, console, print_json, reporting
 from cifs.records import StudyRecord
-from cifs.studies import load_study, markdown, prepared_study, study_folder, study_names, sum_up
-from cifs.tasks import Workspace
+from cifs.studies import load_study, markdown, study_names
+from cifs.tasks import Workspace, prepared_study, study_folder, sum_up
 
 Name = Annotated[str, typer.Argument(help="a name under `cifs study list`, or a .toml file")]
 Runs = Annotated[Path, typer.Option(help="folder of runs, where a stopped study resumes: in studies/<name>")]

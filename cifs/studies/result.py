@@ -15,6 +15,7 @@ from cifs.studies.statistics import Array, effect, holm, seeds_to_find
 
 Results = dict[tuple[str, str], dict[int, dict[str, Any]]]  # (regime, arm) → seed → what conduct wrote
 FEWEST = 2  # seeds of an effect
+RESAMPLES = {"stated": 10_000, "descriptive": 1_000}
 
 
 def summary(name: str, study: Study, folder: Path) -> StudyRecord:
@@ -35,7 +36,9 @@ def summary(name: str, study: Study, folder: Path) -> StudyRecord:
         measured=sum(len(by_seed) for by_seed in results.values()),
         planned=len(list(study.cells())),
         accuracies=list(_accuracies(study, results)),
-        gains=[gain for plan in _every_gain(study, results) if (gain := _gain(study, results, plan)) is not None],
+        gains=[
+            g for plan in _every_gain(study, results) if (g := _gain(study, results, plan, "descriptive")) is not None
+        ],
         tests=_tests(study, results),
         curves=list(_curves(results)),
     )
@@ -91,11 +94,11 @@ def _differences(results: Results, plan: Comparison) -> tuple[list[int], Array] 
     return seeds, at(plan.level) if plan.minus is None else at(plan.level) - at(plan.minus)
 
 
-def _gain(study: Study, results: Results, plan: Comparison) -> StudyGain | None:
+def _gain(study: Study, results: Results, plan: Comparison, kind: str) -> StudyGain | None:
     if (found := _differences(results, plan)) is None:
         return None
     seeds, d = found
-    gain = effect(d, confidence=1 - study.alpha)
+    gain = effect(d, confidence=1 - study.alpha, resamples=RESAMPLES[kind])
     return StudyGain(
         regime=plan.regime, arm=plan.arm, against=plan.against, checkpoint=plan.checkpoint, level=plan.level,
         minus=plan.minus, mean=gain.mean, low=gain.low, high=gain.high, p=gain.p, p_bootstrap=gain.p_bootstrap,
@@ -104,7 +107,7 @@ def _gain(study: Study, results: Results, plan: Comparison) -> StudyGain | None:
 
 
 def _tests(study: Study, results: Results) -> list[StudyTest]:
-    made = [(plan, gain) for plan in study.comparisons if (gain := _gain(study, results, plan)) is not None]
+    made = [(plan, gain) for plan in study.comparisons if (gain := _gain(study, results, plan, "stated")) is not None]
     corrected = holm([gain.p for _, gain in made])
     tests = []
     for (plan, gain), p in zip(made, corrected, strict=True):

@@ -6,7 +6,9 @@ from cifs.tasks.comparing import Compare
 from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
+from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
 from cifs.tasks.training import Train, TrainedModel
+from cifs.tasks.verdict import ReachVerdict, verified
 
 __all__ = [
     "TASKS",
@@ -19,6 +21,8 @@ __all__ = [
     "FindExemplars",
     "MeasureStatistics",
     "Prepared",
+    "ReachVerdict",
+    "RunStudy",
     "StatisticsRecord",
     "Task",
     "Train",
@@ -27,6 +31,10 @@ __all__ = [
     "exemplars_of",
     "exemplars_path",
     "own_counterpart",
+    "prepared_study",
     "run_task",
+    "study_folder",
+    "sum_up",
     "task_of",
+    "verified",
 ]

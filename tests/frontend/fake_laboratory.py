@@ -95,7 +95,9 @@ def what_if(request: lab.WhatIfRequest) -> lab.WhatIfResponse:
     result = lab.WhatIfResult(
         label=label,
         natural=lab.BeforeAfter(before=said(label), after=said(label, 0.8)),
-        adversarial=lab.BeforeAfter(before=said(label + RIVAL), after=said(label if back else label + RIVAL, 0.6 if back else 0.9)),
+        adversarial=lab.BeforeAfter(
+            before=said(label + RIVAL), after=said(label, 0.6) if back else said(label + RIVAL)
+        ),
         again=[
             lab.AttackedAgain(through_mask=through, prediction=said(label + 3, 0.6 + 0.1 * through), success=True)
             for through in (False, True)

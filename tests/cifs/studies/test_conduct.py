@@ -14,10 +14,10 @@ from cifs.evaluation import unpack
 from cifs.files import locked
 from cifs.progress import Cancelled, Progress
 from cifs.records import StudyRecord
-from cifs.studies import conduct, load_study, prepared_study, result_of, study_names
+from cifs.studies import conduct, load_study, result_of, study_names
 from cifs.studies.measure import LEVELS, measure, sweep
 from cifs.studies.plan import parse_study
-from cifs.tasks import Workspace, task_of
+from cifs.tasks import Workspace, prepared_study, task_of
 from tests.cifs.tiny import npz, tiny
 
 RECIPE = """

@@ -11,11 +11,8 @@ from cifs.precision import usable_device
 from cifs.progress import Report
 from cifs.records import StudyRecord
 from cifs.registry import settings
-from cifs.studies.conduct import conduct
-from cifs.studies.plan import Study, load_study
-from cifs.studies.report import markdown
-from cifs.studies.result import summary
-from cifs.tasks import TASKS, Prepared, Workspace
+from cifs.studies import Study, conduct, load_study, markdown, summary
+from cifs.tasks.base import TASKS, Prepared, Workspace
 
 
 @TASKS.register("study")
