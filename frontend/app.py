@@ -16,7 +16,7 @@ pages = [
 page = st.navigation(pages, position="hidden")
 links = st.container(key="navigation", horizontal=True, gap="small")
 try:
-    with state.address():
+    with state.address(page.url_path):
         page.run()
 finally:  # links carry what was chosen meanwhile
     with links:

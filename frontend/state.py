@@ -17,6 +17,7 @@ from frontend.parameters import Parameter, check_all
 CHOICES = "choices"  # key → text of what was chosen
 UNCHECKED = "unchecked choices"  # keys that came with the address and were not resolved yet
 WRITTEN = "written address"
+PAGE = "page shown"
 LINKED = "linked address"  # what the links to other pages carry
 SHOWN = "shown values"
 WIDGETS = "chosen widgets"  # keys of widgets that show a choice
@@ -35,24 +36,32 @@ class Resolved(NamedTuple):
 
 
 @contextmanager
-def address() -> Iterator[None]:
-    """Around a page: its choices are those of the address, and the address is written when all are made."""
+def address(page: str | None = None) -> Iterator[None]:
+    """Around a page: its choices are those of the address, and the address is written when all are made.
+
+    page: which one, where there are several. Arriving by a link writes nothing, so that it is one step of the history:
+    what a part of the last page, running alone, added since the link was drawn concerns that page alone.
+    """
     if st.session_state.get(OPEN):
         yield
         return
+    arrived = page != st.session_state.get(PAGE, page) and st.query_params.to_dict() == st.session_state.get(LINKED)
+    st.session_state[PAGE] = page
     _adopt()
     st.session_state[OPEN] = True
     try:
         yield
     finally:
         st.session_state[OPEN] = False
-        _write()
+        if not arrived:
+            _write()
 
 
 def _adopt() -> None:
     """Take the choices of an address this session did not write; widgets that showed others are made anew."""
     now = st.query_params.to_dict()
     if CHOICES in st.session_state and now in (st.session_state.get(WRITTEN), st.session_state.get(LINKED)):
+        st.session_state[WRITTEN] = now
         return
     st.session_state[CHOICES], st.session_state[UNCHECKED] = dict(now), set(now)
     for key in st.session_state.setdefault(WIDGETS, set()):

@@ -16,6 +16,7 @@ COMMANDS = (
     robustness.evaluate,
     robustness.compare,
     robustness.check,
+    robustness.verify,
     channels.statistics,
     zoo.card,
     channels.attack,

@@ -7,6 +7,7 @@ from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
 from cifs.tasks.training import Train, TrainedModel
+from cifs.tasks.verdict import ReachVerdict, verified
 
 __all__ = [
     "TASKS",
@@ -17,6 +18,7 @@ __all__ = [
     "Evaluate",
     "MeasureStatistics",
     "Prepared",
+    "ReachVerdict",
     "RunStudy",
     "StatisticsRecord",
     "Task",
@@ -29,4 +31,5 @@ __all__ = [
     "study_folder",
     "sum_up",
     "task_of",
+    "verified",
 ]

@@ -34,7 +34,7 @@ def test_going_back_shows_the_view_of_that_address() -> None:
     assert page.segmented_control(key="view").value == "every channel"
     go_to(page)
     assert page.selectbox(key="layer").value == "layer4.0"
-    assert "The 128 channels of layer4.0" in page.subheader[0].value
+    assert "The 128 channels of layer4.0" in page.header[0].value
     go_to(page, layer="layer2.0", view="importance")
     assert (page.selectbox(key="layer").value, page.segmented_control(key="view").value) == ("layer2.0", "importance")
 

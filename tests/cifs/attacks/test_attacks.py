@@ -593,7 +593,7 @@ def test_resolved_settings_configure_the_same_attack_again(name: str) -> None:
     resolved = json.loads(json.dumps(attack.resolved()))
     assert (resolved["name"], resolved["norm"], resolved["eps"]) == (name, attack.norm, 8 / 255)
     if attack.adaptive:
-        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2}  # of ε
+        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2, "annealed": 2, "annealed_t": 2}  # of ε
         assert resolved["step_size"] == pytest.approx(shares.get(name, 0.1) * 8 / 255)
         assert resolved["beta"] == "inf"
     again = configure(ATTACKS, resolved.pop("name"), resolved)
