@@ -146,7 +146,11 @@ def channel_statistics(
     for images in batches:
         x, y = (t.to(device_of(model)) for t in images.batch(slice(None)))
         gathered = gathered or Gathered(adapt(model, image_shape=tuple(x.shape[1:])))  # type: ignore[arg-type]
-        x_adv = perturb(gathered.model, x, y, attack, precision=precision, report=lambda step, here=here: report(here))
+
+        def pulse(step: Progress, here: Progress = here) -> None:
+            report(here)
+
+        x_adv = perturb(gathered.model, x, y, attack, precision=precision, report=pulse)
         gathered.add(x, x_adv, y)
         here = replace(here, done=here.done + len(images))
         report(here)
