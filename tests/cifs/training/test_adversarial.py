@@ -216,7 +216,9 @@ def test_training_attacks_the_model_as_it_stands(
 ) -> None:
     """PGD-10 in bf16, where folding always were worth it, gives the weights that training without folding gives."""
     plain = ("method=vanilla", 'model={arch = "resnet10", width = 4}') if method == "vanilla" else ()
-    pgd_10 = recipe("precision=bf16", "batch_size=32", "attack.steps=10", "validation_attack.name=pgd", *plain)
+    pgd_10 = recipe(
+        "precision=bf16", "epochs=1", "batch_size=32", "attack.steps=10", "validation_attack.name=pgd", *plain
+    )
     monkeypatch.setattr(loop, "WORTH_FOLDING", 0)
     Run(pgd_10, tmp_path / "worth folding").train()
     monkeypatch.setattr(loop, "WORTH_FOLDING", float("inf"))
