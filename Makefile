@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench format clean
+.PHONY: help setup demo test test-fast lint docs bench format clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ lint: $(STAMP)  ## ruff, mypy, import-linter; hadolint and docker compose for th
 
 format: $(STAMP)  ## Let ruff format and fix the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: $(STAMP)  ## Build the documentation into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## Measure the claims about speed, side by side with peers
 	@$(BIN)/python -m benchmarks $(ARGS)

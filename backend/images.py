@@ -122,7 +122,7 @@ def encoded(x: Tensor) -> EncodedImage:
     return EncodedImage(png=png(x), npy=npy(x))
 
 
-def perturbation(delta: Tensor, eps: float) -> Perturbation:
-    """x' − x, exact and magnified around grey so that ±ε spans the PNG's range."""
-    magnification = 0.5 / max(eps, 1e-6)
+def perturbation(delta: Tensor, largest: float) -> Perturbation:
+    """x' − x, exact and magnified around grey so that ±largest spans the PNG's range."""
+    magnification = 0.5 / max(largest, 1e-6)
     return Perturbation(png=png(0.5 + magnification * delta), npy=npy(delta), magnification=magnification)

@@ -56,6 +56,7 @@ NATURAL = {"prediction": 9, "class_name": "Ankle boot", "probabilities": [2.5e-0
 ADVERSARIAL = {"prediction": 7, "class_name": "Sneaker", "probabilities": [5.8e-07, 4.5e-07, 7.9e-07]}
 PGD = {
     "name": "pgd",
+    "norm": "linf",
     "eps": 0.1,
     "steps": 20,
     "step_size": 0.01,
@@ -285,6 +286,8 @@ ANSWERS: dict[str, Any] = {
                 "adversarial": ADVERSARIAL,
                 "success": True,
                 "linf": 0.10000002384185791,
+                "size": 0.10000002384185791,
+                "norm": "linf",
                 "natural_image": IMAGE,
                 "image": IMAGE,
                 "png_success": True,

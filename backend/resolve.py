@@ -13,7 +13,7 @@ from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.schemas import Choice, DatasetImage, ImageRef, LayerInfo, ModelInfo, UploadedImage
 from backend.settings import Settings
-from cifs.attacks import ATTACKS, Linf
+from cifs.attacks import ATTACKS, Attack
 from cifs.data import Dataset
 from cifs.errors import InvalidParameter
 from cifs.models import CNN
@@ -38,14 +38,15 @@ def choice(registry: Registry[type[Any]], chosen: Choice, location: str) -> Any:
         return configure(registry, chosen.name, chosen.parameters)
 
 
-def attack(chosen: Choice, count: int, model: ModelInfo, settings: Settings) -> Linf:
+def attack(chosen: Choice, count: int, model: ModelInfo, settings: Settings) -> Attack:
     """The attack on `count` images, within the operator's limits."""
     _limit(chosen.parameters, settings)  # first, for this server's limits are narrower than cifs's
-    attack: Linf = choice(ATTACKS, chosen, "attack")
+    attack: Attack = choice(ATTACKS, chosen, "attack")
     _limit(attack.resolved(), settings)
-    cost = count * attack.steps * attack.restarts
+    cost = count * attack.cost
     if cost > settings.max_image_steps:
-        product = f"{count} images × {attack.steps} steps × {attack.restarts} restarts = {cost}"
+        factors = " × ".join(f"{number} {name}" for name, number in attack.factors.items())
+        product = f"{count} images × {factors} = {cost}"
         raise invalid("attack", f"{product}; allowed: up to {settings.max_image_steps}")
     if attack.target is not None:
         class_index(attack.target, model, "attack.target")

@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     max_images: Count = Field(64, description="images in one request")
     max_steps: Count = Field(200, description="steps of an attack")
     max_restarts: Count = Field(10, description="restarts of an attack")
-    max_image_steps: Count = Field(12_800, description="images × steps × restarts of one request")
+    max_image_steps: Count = Field(12_800, description="images × gradient steps of one request, in all runs")
     max_map_values: Count = Field(1_000_000, description="numbers in one response of feature maps")
     max_page: Count = Field(200, description="samples in one page of a data set")
 

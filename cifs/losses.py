@@ -43,6 +43,18 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     return cw_margin(logits, labels) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
 
 
+def dlr_targeted(logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+    """Difference of logits ratio of the label and one other class (arXiv 2003.01690, eq. 7); rivals (N,).
+
+    Raises InvalidParameter for K < 4.
+    """
+    if logits.shape[1] < 4:
+        raise InvalidParameter(f"the targeted DLR loss needs 4 classes, there are {logits.shape[1]}; take 'apgd_ce'")
+    ordered = logits.sort(dim=1, descending=True).values
+    margin = logits.gather(1, rivals[:, None])[:, 0] - logits.gather(1, labels[:, None])[:, 0]
+    return margin / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)
+
+
 def joint(loss: Loss, logits: Tensor, raw_predictions: Sequence[Tensor], labels: Tensor, beta: float) -> Tensor:
     """ℓ_β = 1/(1+β)·ℓ(p, y) + β/((1+β)|I|)·Σ_{l∈I} ℓ(p^l, y) (arXiv 2102.05311, eq. 5); β = ∞ is the probes alone.
 

@@ -3,8 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 from typing_extensions import dataclass_transform
 
 from cifs.errors import InvalidParameter, UnknownName
@@ -55,6 +65,27 @@ class Registry(Mapping[str, T]):
     def name_of(self, thing: object) -> str:
         """The name a settings instance's class is registered under."""
         return next(name for name, cls in self._read().items() if type(thing) is cls)
+
+
+class Named:
+    """Annotation of a string that names a thing in a registry: Annotated[str, Named(LOSSES)].
+
+    Its JSON Schema lists the names that are registered when it is asked for.
+    """
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.registry)}
+
+    def _check(self, name: str) -> str:
+        if name not in self.registry:
+            raise ValueError(f"choose from: {', '.join(self.registry)}")
+        return name
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))

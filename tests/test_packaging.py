@@ -194,3 +194,13 @@ def test_a_wheel_alone_serves_the_embedded_models(tmp_path, ports):
     assert {path.name for path in (tmp_path / "share" / "cifs-lab" / "checkpoints").iterdir()} == {
         model["id"] for model in models
     }
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "reference" / "attacks.html").read_text(encoding="utf-8")
+    assert "Adversarial images x" in reference  # of a docstring

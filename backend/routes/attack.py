@@ -17,7 +17,7 @@ from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions
 from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, TrajectoryStep
-from cifs.attacks import Linf, Step, fools, goal_of, perturb
+from cifs.attacks import NORMS, Attack, Step, fools, goal_of, perturb
 from cifs.models import CNN
 
 router = APIRouter(route_class=StrictRoute)
@@ -36,19 +36,14 @@ async def attack(body: AttackRequest, lab: LabDep, run: RunDep) -> AttackRespons
 
 
 def attacked(
-    body: AttackRequest, model: ModelInfo, attack: Linf, lab: Lab, still_wanted: StillWanted
+    body: AttackRequest, model: ModelInfo, attack: Attack, lab: Lab, still_wanted: StillWanted
 ) -> AttackResponse:
     start = time.perf_counter()
     x, y = resolve.inputs(body.images, model, lab, still_wanted)
     cnn = lab.model(model.id)
     steps: list[Step] = []
-
-    def record(step: Step) -> None:
-        still_wanted()
-        if body.trajectory:
-            steps.append(step)
-
-    x_adv = perturb(cnn, x, y, attack, record=record)
+    record = steps.append if body.trajectory else None
+    x_adv = perturb(cnn, x, y, attack, record=record, report=lambda progress: still_wanted())
     results = _results(cnn, x, x_adv, y, attack, model.classes)
     if body.trajectory:
         for result, trajectory in zip(results, _trajectories(steps, len(x)), strict=True):
@@ -58,12 +53,14 @@ def attacked(
 
 
 @torch.no_grad()
-def _results(cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Linf, classes: Sequence[str]) -> list[AttackResult]:
+def _results(
+    cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Attack, classes: Sequence[str]
+) -> list[AttackResult]:
     natural, adversarial = (predictions(cnn(images), classes) for images in (x, x_adv))
     goal = goal_of(cnn, y, attack)
     success = fools(cnn, x_adv, goal, attack).tolist()
     png_success = fools(cnn, eight_bits(x_adv), goal, attack).tolist()
-    linf = (x_adv - x).abs().amax(dim=(1, 2, 3)).tolist()
+    linf, size = (NORMS[norm].size(x_adv - x).tolist() for norm in ("linf", attack.norm))
     return [
         AttackResult(
             label=int(y[i]),
@@ -71,10 +68,12 @@ def _results(cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Linf, classe
             adversarial=adversarial[i],
             success=success[i],
             linf=linf[i],
+            size=size[i],
+            norm=attack.norm,
             natural_image=encoded(x[i]),
             image=encoded(x_adv[i]),
             png_success=png_success[i],
-            perturbation=perturbation(x_adv[i] - x[i], attack.eps),
+            perturbation=perturbation(x_adv[i] - x[i], attack.eps if attack.norm == "linf" else linf[i]),
         )
         for i in range(len(x))
     ]

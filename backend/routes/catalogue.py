@@ -102,7 +102,7 @@ async def attacks(settings: SettingsDep) -> list[Described]:
     described = describe(ATTACKS)
     for attack in described:
         for name, limit in settings.attack_limits.items():
-            schema = attack.parameters["properties"][name]
+            schema = attack.parameters["properties"].get(name, {})
             if "maximum" in schema:
                 schema["maximum"] = min(schema["maximum"], limit)
     return described

@@ -34,7 +34,7 @@ from backend.schemas import (
     ModelInfo,
 )
 from backend.schemas.channels import Target
-from cifs.attacks import Linf, perturb
+from cifs.attacks import Attack, perturb
 from cifs.channels import RELEVANCES, View, capture, intervene, view
 from cifs.models import CNN
 from cifs.selection import IMGFS
@@ -52,7 +52,7 @@ class Scene(NamedTuple):
 
     model: ModelInfo
     layer: LayerInfo
-    attack: Linf | None
+    attack: Attack | None
 
     @property
     def resolved_attack(self) -> dict[str, Any] | None:
@@ -81,7 +81,7 @@ def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, still_wanted
     cnn = lab.model(scene.model.id)
     adversarial: Sequence[Any] = [None] * len(x)
     if scene.attack is not None:
-        x_adv = perturb(cnn, x, y, scene.attack, record=lambda step: still_wanted())
+        x_adv = perturb(cnn, x, y, scene.attack, report=lambda progress: still_wanted())
         adversarial = look(cnn, x_adv, y)
     return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), adversarial, strict=True)]
 

@@ -48,7 +48,7 @@ from backend.schemas.laboratory import (
     WhatIfResponse,
     WhatIfResult,
 )
-from cifs.attacks import Linf, goal_of, perturb
+from cifs.attacks import Attack, GradientAttack, goal_of, perturb
 from cifs.channels import (
     RELEVANCES,
     Circuit,
@@ -101,7 +101,7 @@ class Case(NamedTuple):
     adversarial: list[Prediction]
 
 
-def case_of(body: AttackedImages, model: ModelInfo, attack: Linf, lab: Lab, still_wanted: StillWanted) -> Case:
+def case_of(body: AttackedImages, model: ModelInfo, attack: Attack, lab: Lab, still_wanted: StillWanted) -> Case:
     x, y = resolve.inputs(body.images, model, lab, still_wanted)
     cnn = lab.model(model.id)
     x_adv = perturb(cnn, x, y, attack, record=lambda step: still_wanted())
@@ -110,7 +110,7 @@ def case_of(body: AttackedImages, model: ModelInfo, attack: Linf, lab: Lab, stil
     return Case(cnn, x, x_adv, y, natural, adversarial)
 
 
-async def asked(body: AttackedImages, lab: Lab, attacks: int = 1) -> tuple[ModelInfo, Linf]:
+async def asked(body: AttackedImages, lab: Lab, attacks: int = 1) -> tuple[ModelInfo, Attack]:
     """The model and the attack, within the operator's limits when every image is attacked `attacks` times."""
     model = await resolve.model(body.model, lab)
     count = resolve.image_count(body.images, lab.settings)
@@ -292,7 +292,7 @@ async def what_if(body: WhatIfRequest, lab: LabDep, run: RunDep) -> WhatIfRespon
 
 class Asked(NamedTuple):
     model: ModelInfo
-    attack: Linf
+    attack: Attack
     still_wanted: StillWanted
 
 
@@ -310,8 +310,7 @@ def _what_if(
     edits = Edits(masks_of(case.cnn, case.x, case.y, scaled), reselected)
     classes = asked.model.classes
     natural, adversarial = (predictions(predict(case.cnn, x, edits), classes) for x in (case.x, case.x_adv))
-    attacks = [replace(asked.attack, through_mask=through) for through in (False, True)] if body.again else []
-    again = [_again(case, edits, asked, attack) for attack in attacks]
+    again = [_again(case, edits, asked, attack) for attack in _both_ways(asked.attack)] if body.again else []
     controls = _controls(case, edits, body.controls, asked.still_wanted)
     return [
         WhatIfResult(
@@ -326,13 +325,20 @@ def _what_if(
     ]
 
 
-def _again(case: Case, edits: Edits, asked: Asked, attack: Linf) -> list[AttackedAgain]:
+def _both_ways(attack: Attack) -> list[Attack]:
+    """With and without gradients through the importance maps, where it follows gradients."""
+    if not isinstance(attack, GradientAttack):
+        return [attack]
+    return [replace(attack, through_mask=through) for through in (False, True)]
+
+
+def _again(case: Case, edits: Edits, asked: Asked, attack: Attack) -> list[AttackedAgain]:
     x_adv = attack_again(case.cnn, case.x, case.y, attack, edits, report=lambda progress: asked.still_wanted())
     goal = goal_of(case.cnn, case.y, attack).tolist()
     found = predictions(predict(case.cnn, x_adv, edits), asked.model.classes)
     return [
         AttackedAgain(
-            through_mask=attack.through_mask,
+            through_mask=isinstance(attack, GradientAttack) and attack.through_mask,
             prediction=prediction,
             success=(prediction.prediction == wanted) == (attack.target is not None),
         )
@@ -363,9 +369,9 @@ async def film_(body: FilmRequest, lab: LabDep, run: RunDep) -> FilmResponse:
     """The attack step by step: image, loss, margin, the channels that move most, how far each layer has diverged."""
     model, attack = await asked(body, lab)
     layer = resolve.layer(model, body.layer)
-    frames = len(body.images) * (attack.steps + 1)
+    frames = len(body.images) * (attack.length + 1)
     if frames > MAX_FRAMES:
-        raise invalid("attack", f"{len(body.images)} films of {attack.steps + 1} frames; allowed: {MAX_FRAMES} in all")
+        raise invalid("attack", f"{len(body.images)} films of {attack.length + 1} frames; allowed: {MAX_FRAMES} in all")
 
     def work(still_wanted: StillWanted) -> FilmResponse:
         start = time.perf_counter()
@@ -500,7 +506,7 @@ async def transfer_(body: TransferRequest, lab: LabDep, run: RunDep) -> Transfer
     return await run(work)
 
 
-def _matrix(found: TransferMatrix, y: Tensor, classes: Sequence[str], attack: Linf) -> TransferResponse:
+def _matrix(found: TransferMatrix, y: Tensor, classes: Sequence[str], attack: Attack) -> TransferResponse:
     right = found.natural.argmax(dim=2) == y  # (S, N)
     wrong = found.adversarial.argmax(dim=3) != y  # (S, S, N)
     entries = [

@@ -55,7 +55,9 @@ class AttackResult(BaseModel):
     success: bool = Field(
         description="untargeted: the adversarial prediction is not the label; targeted: it is the target"
     )
-    linf: float = Field(description="max |x' − x|, at most eps")
+    linf: float = Field(description="max |x' − x|, whatever the attack's norm")
+    size: float = Field(description="‖x' − x‖ under `norm`, at most eps")
+    norm: str = Field(description="the attack's norm: linf or l2")
     natural_image: EncodedImage
     image: EncodedImage = Field(description="the adversarial image x'")
     png_success: bool = Field(description="whether the 8-bit PNG of x' still succeeds")

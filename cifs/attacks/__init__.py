@@ -1,19 +1,35 @@
-"""Attacks under ℓ∞."""
+"""Attacks: an attack owns its update, a norm its ball, and one loop runs them all."""
 
+from cifs.attacks.apgd import APGDCE, APGDDLR, APGDT
+from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
 from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttacked, autoattack, check_stages
-from cifs.attacks.linf import ATTACKS, CW, FGSM, PGD, Linf, Step, fooled_at, fools, goal_of, perturb, survives
-from cifs.attacks.square import Searched, square
+from cifs.attacks.loop import Step, fooled_at, fools, goal_of, perturb, survives
+from cifs.attacks.mifgsm import MIFGSM
+from cifs.attacks.norms import NORMS, Norm
+from cifs.attacks.pgd import CW, FGSM, PGD, PGDL2
+from cifs.attacks.square import Searched, Square, square
 
 __all__ = [
+    "APGDCE",
+    "APGDDLR",
+    "APGDT",
     "ATTACKS",
     "CW",
     "FGSM",
     "MAXIMISING",
+    "MIFGSM",
+    "NORMS",
     "PGD",
+    "PGDL2",
     "STAGES",
+    "Attack",
     "AutoAttacked",
-    "Linf",
+    "GradientAttack",
+    "Norm",
+    "Run",
     "Searched",
+    "Square",
+    "Start",
     "Step",
     "autoattack",
     "check_stages",

@@ -7,7 +7,7 @@ what the ones before left standing. It sees the final logits alone: β_atk and t
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cifs.errors import CIFSError, InvalidParameter, UnknownName
+from cifs.errors import CIFSError, UnknownName
+from cifs.models.trace import unwrap
 from cifs.modes import eval_mode, frozen
+from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")  # the standard version, in its order
+FEWEST = {"apgd-t": 4}  # classes a stage is defined for, where it is more than two
 MAXIMISING = ("apgd-ce", "apgd-t")  # follow a loss's gradient as far as ε allows; the others look for the boundary
 
 
@@ -45,19 +48,20 @@ def autoattack(
     queries: int = 5000,
     through_mask: bool = False,
     batch_size: int = 250,
-    report: Callable[[str, int, int], None] = lambda stage, images, total: None,
+    report: Report = unreported,
 ) -> AutoAttacked:
     """Runs AutoAttack on images x (N, C, H, W) in [0, 1] with labels y (N,).
 
     `iterations` of APGD and FAB and `queries` of Square are the standard's; the result says whether they were kept.
     through_mask: let gradients flow through CIFS's importance maps. All is in float32: the reference takes whom it has
     fooled off its list, and FAB and Square stop right behind the boundary, where rounding would decide. `report` is
-    told the stage, and how many of the images it attacks are done. The model runs frozen in eval mode; torch's global
-    generator is left as it was found.
-    Raises CIFSError without `pyautoattack`, UnknownName, and InvalidParameter for fewer than four classes, which the
-    targeted DLR loss cannot do with.
+    called before every forward pass with the stage, and how many of the images it attacks are done. The model runs
+    frozen in eval mode; torch's global generator is left as it was found. A stage that is not defined for so few
+    classes (the targeted DLR loss needs four) is left out; settings and remarks say so.
+    Raises CIFSError without `pyautoattack`, UnknownName, and what `report` raises.
     """
     check_stages(stages)
+    model = unwrap(model)
     reference = _reference()
     # The reference views gradients as flat vectors, which those of channels_last images do not allow.
     x = x.contiguous()
@@ -70,8 +74,9 @@ def autoattack(
     ):
         logits = _logits(model, x, batch_size)
         classes = logits.shape[1]
-        if classes < 4:
-            raise InvalidParameter(f"{classes} classes: AutoAttack's targeted DLR loss needs at least 4")
+        left_out = [stage for stage in stages if classes < FEWEST.get(stage, 2)]
+        remarks += [f"{stage} is not defined for {classes} classes and was left out" for stage in left_out]
+        stages = [stage for stage in stages if stage not in left_out]
         attacker = reference.AutoAttack(model, eps=eps, seed=seed, device=x.device)
         attacker.apgd.n_iter = attacker.apgd_targeted.n_iter = attacker.fab.n_iter = iterations
         attacker.square.n_queries = queries
@@ -83,13 +88,14 @@ def autoattack(
             attacker.attacks_to_run = [stage]
             todo, done = robust.nonzero()[:, 0], 0
             for part in todo.split(batch_size) if len(todo) else ():
-                found, _ = attacker.run_standard_evaluation(x[part], y[part], batch_size=batch_size)
+                with _reporting(model, report, Progress(f"AutoAttack, {stage}", done, len(todo))):
+                    found, _ = attacker.run_standard_evaluation(x[part], y[part], batch_size=batch_size)
                 # The reference's last bit may lie outside the ball; ours never does.
                 found = torch.min(torch.max(found, x[part] - eps), x[part] + eps).clamp(0, 1)
                 fooled = _logits(model, found, batch_size).argmax(dim=1) != y[part]
                 robust[part[fooled]], x_adv[part[fooled]] = False, found[fooled]
                 done += len(part)
-                report(stage, done, len(todo))
+                report(Progress(f"AutoAttack, {stage}", done, len(todo)))
             before, accuracy[stage] = accuracy[[*accuracy][-1]], float(robust.float().mean())
             if stage == "square":  # the reference says so only of stages it ran at one go
                 square = {"clean": accuracy["natural"], "before": before, "square": accuracy[stage]}
@@ -98,6 +104,7 @@ def autoattack(
         "name": "autoattack",
         "version": "standard" if (tuple(stages), iterations, queries) == (STAGES, 100, 5000) else "custom",
         "stages": list(stages),
+        "left_out": left_out,
         "norm": "linf",
         "eps": eps,
         "iterations": iterations,
@@ -129,6 +136,16 @@ def _reference() -> Any:
         raise CIFSError(
             f"AutoAttack needs its authors' package pyautoattack ({error}): pip install 'cifs-lab[autoattack]'"
         ) from error
+
+
+@contextmanager
+def _reporting(model: nn.Module, report: Report, progress: Progress) -> Iterator[None]:
+    """A batch of AutoAttack takes minutes: within the block every forward pass reports, and may be stopped by it."""
+    handle = model.register_forward_pre_hook(lambda module, args: report(progress))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @torch.no_grad()

@@ -3,19 +3,76 @@
 It sees nothing but the final logits, so a hidden gradient hides nothing from it.
 """
 
-from collections.abc import Callable
-from math import sqrt
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+from typing import ClassVar, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from cifs.errors import InvalidParameter
+from cifs.attacks.attack import ATTACKS, Attack, Run, Start
+from cifs.attacks.loop import Pursuit
 from cifs.losses import cw_margin
-from cifs.modes import eval_mode
-from cifs.precision import Precision, autocast, generator
+from cifs.models.trace import unwrap
+from cifs.precision import Precision
+from cifs.progress import Report, unreported
+from cifs.registry import configure, settings
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # queries of 10,000 after which p is halved (appendix B)
+
+
+@dataclass(kw_only=True)
+class Search(Run):
+    batch: tuple[int, ...]  # shape of all images, of which these are some
+    random: torch.Generator
+    query: int = 0
+
+
+@ATTACKS.register("square")
+@settings
+class Square(Attack):
+    """Square: random search on the margin, without gradients (arXiv 1912.00049).
+
+    The first query is vertical stripes of ±ε; each further one sets a random square of the best image so far to ±ε, one
+    sign a channel, and is kept if the margin rises.
+    """
+
+    queries: int = Field(default=5000, ge=1, le=1_000_000, description="of the model, for one image")
+    p: float = Field(
+        default=0.8, gt=0, le=1, description="the first square's share of the image; it shrinks on a schedule"
+    )
+
+    stops_when_fooled: ClassVar[bool] = True
+
+    @property
+    def length(self) -> int:
+        return self.queries
+
+    @property
+    def factors(self) -> dict[str, int]:
+        return {"pairs of queries": (self.queries + 1) // 2}
+
+    def begin(self, start: Start) -> Search:
+        x = start.x[start.todo]
+        return Search(x, x, start.goal[start.todo], start.todo, batch=tuple(start.x.shape), random=start.random)
+
+    def score(self, run: Run, logits: Tensor, raw_predictions: Sequence[Tensor]) -> Tensor:
+        return cw_margin(logits.float(), run.goal)
+
+    def advance(self, run: Run, gradient: Tensor, loss: Tensor) -> None:
+        assert isinstance(run, Search)
+        run.query += 1
+        # Drawn for all images, so that an image's luck does not hang on which others are still in the race.
+        if run.query == 1:
+            window, sign = _stripes(run.batch, run.random)
+            run.highest = torch.full_like(run.highest, -inf)  # the stripes are kept in any case
+        else:
+            side = _side(run.batch, self.p, (run.query - 2) / self.queries)
+            window, sign = _square(run.batch, side, run.random)
+        moved = (run.x + self.eps * sign.to(run.x)[run.images]).clamp(0, 1)
+        run.x_adv = torch.where(window.to(run.x.device)[run.images], moved, run.best)
 
 
 class Searched(NamedTuple):
@@ -26,7 +83,6 @@ class Searched(NamedTuple):
     queries: Tensor  # (N,) int: spent on the image, 0 where the image itself is misclassified
 
 
-@torch.no_grad()
 def square(
     model: nn.Module,
     x: Tensor,
@@ -37,71 +93,39 @@ def square(
     p: float = 0.8,
     seed: int = 0,
     precision: Precision = "float32",
-    record: Callable[[int, Tensor], None] | None = None,
+    report: Report = unreported,
 ) -> Searched:
-    """Maximises the margin of images x (N, C, H, W) in [0, 1] with labels y (N,) within ε, `queries` times.
+    """Square on images x (N, C, H, W) in [0, 1] with labels y (N,), with what each image cost.
 
-    The first query is vertical stripes of ±ε; each further one sets a random square of the best image so far to ±ε,
-    one sign a channel, and is kept if the margin rises. p is the first square's share of the image (AutoAttack's 0.8);
-    its schedule is stretched to the number of queries. An image is dropped once it is fooled; what is drawn for it
-    does not depend on when others are. `record` gets the query's number and the largest margins (N,) so far. The model
-    runs in eval mode and every module is put back into the mode it was found in. Under bf16 an image counts as fooled
-    only once float32 confirms it. Raises InvalidParameter.
+    p is the first square's share of the image (AutoAttack's 0.8); its schedule is stretched to the number of queries.
+    An image is dropped once it is fooled; what is drawn for it does not depend on when others are. The model runs in
+    eval mode and every module is put back into the mode it was found in. Under bf16 an image counts as fooled only once
+    float32 confirms it. Raises InvalidParameter, and what `report` raises.
     """
-    if not 0 <= eps <= 1:
-        raise InvalidParameter(f"eps = {eps}: a number from 0 to 1, in units of the image's range")
-    if queries < 1:
-        raise InvalidParameter(f"queries = {queries}: at least 1")
-    if not 0 < p <= 1:
-        raise InvalidParameter(f"p = {p}: a share of the image's pixels, above 0 and at most 1")
-    random = generator(seed)
-    best, margin = x.clone(), torch.full(y.shape, -torch.inf, device=x.device)
-    spent = torch.zeros_like(y)
-    with eval_mode(model):
-        robust = model(x).argmax(dim=1) == y
-        for query in range(1, queries + 1):
-            # Drawn for all images, so that an image's luck does not hang on which others are still in the race.
-            draw = _stripes if query == 1 else _square
-            window, sign = draw(x, _side(x, p, (query - 2) / queries), random)
-            left = robust.nonzero()[:, 0]
-            if len(left) == 0:
-                break
-            moved = (x[left] + eps * sign[left]).clamp(0, 1)
-            tried, labels = torch.where(window[left], moved, best[left]), y[left]
-            with autocast(x.device, precision):
-                logits = model(tried).float()
-            found, fooled = cw_margin(logits, labels), logits.argmax(dim=1) != labels
-            if precision != "float32" and fooled.any():
-                fooled[fooled.clone()] = model(tried[fooled]).argmax(dim=1) != labels[fooled]
-            kept = (found > margin[left]) | fooled
-            best[left[kept]], margin[left[kept]] = tried[kept], found[kept]
-            spent[left] += 1
-            robust[left[fooled]] = False
-            if record is not None:
-                record(query, margin.clone())
-    return Searched(robust, best, spent)
+    attack = configure(ATTACKS, "square", {"eps": eps, "queries": queries, "p": p, "seed": seed})
+    x_adv, at = Pursuit(unwrap(model), attack, precision, True, None, report).of(x, y)
+    return Searched(at > queries, x_adv, at.clamp(max=queries))
 
 
-def _side(x: Tensor, p: float, progress: float) -> int:
+def _side(batch: Sequence[int], p: float, progress: float) -> int:
     """Side of the square in pixels at this share of the queries, from p halved on schedule."""
-    height, width = x.shape[2:]
+    height, width = batch[2:]
     share = p / 2 ** sum(int(10_000 * progress) > after for after in HALVINGS)
     return min(max(round(sqrt(share * height * width)), 1), height, width)
 
 
-def _stripes(x: Tensor, side: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def _stripes(batch: Sequence[int], random: torch.Generator) -> tuple[Tensor, Tensor]:
     """The whole image (N, 1, 1, 1), and a sign for every column of every channel (N, C, 1, W)."""
-    n, channels, _, width = x.shape
-    window = torch.ones(n, 1, 1, 1, dtype=torch.bool, device=x.device)
-    return window, _signs(n, channels, width, random).to(x)
+    n, channels, _, width = batch
+    return torch.ones(n, 1, 1, 1, dtype=torch.bool), _signs(n, channels, width, random)
 
 
-def _square(x: Tensor, side: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def _square(batch: Sequence[int], side: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """One square an image (N, 1, H, W), anywhere inside, and a sign for every channel (N, C, 1, 1)."""
-    n, channels, height, width = x.shape
+    n, channels, height, width = batch
     rows = _interval(n, height, side, random)[:, None, :, None]
     columns = _interval(n, width, side, random)[:, None, None, :]
-    return (rows & columns).to(x.device), _signs(n, channels, 1, random).to(x)
+    return rows & columns, _signs(n, channels, 1, random)
 
 
 def _interval(n: int, length: int, side: int, random: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cifs.attacks import Linf, Step, perturb
+from cifs.attacks import Attack, Step, perturb
 from cifs.channels.activation import activation
 from cifs.channels.capture import capture
 from cifs.losses import cw_margin
@@ -42,12 +42,12 @@ class Film(NamedTuple):
         return int(fallen[0]) if len(fallen) else None
 
 
-def film(model: CNN, x: Tensor, label: Tensor, attack: Linf, *, report: Report = unreported) -> Film:
+def film(model: CNN, x: Tensor, label: Tensor, attack: Attack, *, report: Report = unreported) -> Film:
     """Of one image x (1, C₀, H₀, W₀) with its label (1,)."""
     steps: list[Step] = []
 
     def record(step: Step) -> None:
-        report(Progress("attacking", step.step, attack.steps))
+        report(Progress("attacking", step.step, attack.length))
         if step.step == 0:
             steps.clear()
         steps.append(step)

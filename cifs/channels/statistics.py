@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifs.attacks import Linf, perturb
+from cifs.attacks import Attack, perturb
 from cifs.channels.activation import active
 from cifs.channels.shift import Shift, bootstrap, image_shift
 from cifs.channels.view import View, views
@@ -126,7 +126,7 @@ class ChannelStatistics:
 def channel_statistics(
     model: nn.Module,
     batches: Iterable[Images],
-    attack: Linf,
+    attack: Attack,
     *,
     dataset: str,
     split: str,
@@ -179,7 +179,7 @@ class Gathered:
             if rows is not None:
                 self.means.setdefault(f"{prefix}/{quantity}", ClassMeans(self.model.num_classes)).add(rows, y)
 
-    def statistics(self, dataset: str, split: str, attack: Linf) -> ChannelStatistics:
+    def statistics(self, dataset: str, split: str, attack: Attack) -> ChannelStatistics:
         labels = torch.cat(self.labels)
         return ChannelStatistics(
             arrays={key: mean.mean().float().numpy() for key, mean in self.means.items()},

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import Linf, perturb
+from cifs.attacks import Attack, perturb
 from cifs.modes import eval_mode
 from cifs.progress import Progress, Report, unreported
 
@@ -26,7 +26,7 @@ class TransferMatrix(NamedTuple):
 
 
 def transfer(
-    models: Mapping[str, nn.Module], x: Tensor, labels: Tensor, attack: Linf, *, report: Report = unreported
+    models: Mapping[str, nn.Module], x: Tensor, labels: Tensor, attack: Attack, *, report: Report = unreported
 ) -> TransferMatrix:
     """x (N, C, H, W) and labels (N,) suit every model."""
     natural, adversarial = [], []

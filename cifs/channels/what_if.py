@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import Linf, Step, perturb
+from cifs.attacks import Attack, Step, perturb
 from cifs.channels.capture import capture, editing, intervene
 from cifs.channels.margin import linear_head
 from cifs.channels.relevance import RELEVANCES
@@ -156,7 +156,7 @@ def predict(model: nn.Module, x: Tensor, edits: Edits) -> Tensor:
 
 
 def attack_again(
-    model: nn.Module, x: Tensor, labels: Tensor, attack: Linf, edits: Edits, *, report: Report = unreported
+    model: nn.Module, x: Tensor, labels: Tensor, attack: Attack, edits: Edits, *, report: Report = unreported
 ) -> Tensor:
     """Adversarial images (N, C₀, H₀, W₀) of the edited network: did the first attack only miss, or is it robust?
 
@@ -164,7 +164,7 @@ def attack_again(
     """
 
     def record(step: Step) -> None:
-        report(Progress("attacking the edited network", step.step, attack.steps))
+        report(Progress("attacking the edited network", step.step, attack.length))
 
     if all(bool((mask == mask[:1]).all()) for mask in edits.masks.values()):
         with edited(model, edits.of(0)):

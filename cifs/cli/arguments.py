@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cifs.data import load_images
 from cifs.errors import InvalidParameter
+from cifs.training import recipe_names
 from cifs.zoo import Zoo
 
 
@@ -18,6 +19,11 @@ def model_ids(incomplete: str) -> list[str]:
     """For the shell: ids of the zoo that begin so."""
     zoo = Zoo(Path(os.environ.get("CIFS_CHECKPOINTS", "checkpoints")))
     return [model_id for model_id in zoo.ids() if model_id.startswith(incomplete)]
+
+
+def recipe_ids(incomplete: str) -> list[str]:
+    """For the shell: recipes that begin so."""
+    return [name for name in recipe_names() if name.startswith(incomplete)]
 
 
 def parameters(overrides: list[str] | None) -> dict[str, Any]:

@@ -11,13 +11,13 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cifs.cli.arguments import model_ids, parameters
-from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, Json, errors, print_json, reporting
+from cifs.cli.arguments import model_ids, parameters, recipe_ids
+from cifs.cli.console import DEFAULT_RUNS, DEFAULT_ZOO, Checkpoints, Device, Json, Runs, errors, print_json, reporting
 from cifs.errors import InvalidParameter
 from cifs.tasks import TASKS, Workspace, task_of
 
 Show = Callable[[Any, Mapping[str, Any], Workspace], None]  # record, request, where → prints
-MODELS = ("model", "first", "second", "source")  # fields that name models of the zoo
+COMPLETED = {"model": model_ids, "first": model_ids, "second": model_ids, "source": model_ids, "recipe": recipe_ids}
 
 
 def command(name: str, show: Show, suites: Mapping[str, str] | None = None) -> Callable[..., None]:
@@ -31,7 +31,8 @@ def command(name: str, show: Show, suites: Mapping[str, str] | None = None) -> C
 
     def run(**given: Any) -> None:
         suite = given.pop("suite", None) or next(iter(kinds))
-        workspace = Workspace(checkpoints=given.pop("checkpoints"), device=given.pop("device"))
+        places = {key: given.pop(key) for key in ("checkpoints", "runs", "device") if key in given}
+        workspace = Workspace(**places, files=True)
         as_json = given.pop("json")
         if suite not in kinds:
             raise InvalidParameter(f"--suite {suite}: choose from: {', '.join(kinds)}")
@@ -55,7 +56,9 @@ def run_shown(kind: str, request: Mapping[str, Any], workspace: Workspace) -> Ba
     for note in prepared.notes:
         errors.print(note, soft_wrap=True)
     after_a_stop = "the same command goes on from there" if prepared.resumes else "nothing was written"
-    with reporting(str(request.get("model", kind)), after_a_stop) as report:
+    with reporting(
+        str(request.get("model") or request.get("id") or request.get("recipe", kind)), after_a_stop
+    ) as report:
         return prepared.run(report)
 
 
@@ -80,6 +83,8 @@ def _give_signature(function: Any, fields: Mapping[str, FieldInfo], suites: Mapp
     if suites:
         about = Annotated[str | None, typer.Option("--suite", help=f"what to measure: {', '.join(suites)}")]
         options.append(inspect.Parameter("suite", keyword, default=None, annotation=about))
+    if "recipe" in fields:
+        options.append(inspect.Parameter("runs", keyword, default=DEFAULT_RUNS, annotation=Runs))
     options += [
         inspect.Parameter("checkpoints", keyword, default=DEFAULT_ZOO, annotation=Checkpoints),
         inspect.Parameter("device", keyword, default="cpu", annotation=Device),
@@ -91,7 +96,7 @@ def _give_signature(function: Any, fields: Mapping[str, FieldInfo], suites: Mapp
 
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     kind: Any = _option_type(info)
-    complete = model_ids if name in MODELS else None
+    complete = COMPLETED.get(name)
     keyword = inspect.Parameter.KEYWORD_ONLY
     if info.is_required():
         about = typer.Argument(help=info.description, autocompletion=complete)

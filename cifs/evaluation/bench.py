@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import Linf, survives
+from cifs.attacks import GradientAttack, survives
 from cifs.data import Images
 from cifs.errors import InvalidParameter
 from cifs.evaluation.outcomes import accuracy, pack, unpack
@@ -87,7 +87,7 @@ class Bench:
         """Which images the model is right about, in float32."""
         return self.cell("natural", self.right)
 
-    def under(self, attack: Linf, *, n: int | None = None, among: Measurement | None = None) -> Measurement:
+    def under(self, attack: GradientAttack, *, n: int | None = None, among: Measurement | None = None) -> Measurement:
         """Which of the first n images withstand the attack; those not `among` the standing count as fallen."""
 
         def judge(x: Tensor, y: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def standing_of(cell: Measurement, n: int | None = None) -> Tensor:
     return unpack(cell.robust, cell.n)[:n]
 
 
-def titled(attack: Linf) -> str:
+def titled(attack: GradientAttack) -> str:
     """As in "PGD-20 through the mask, β = 2, ε = 0.03137"."""
     mask = " through the mask" if attack.through_mask else ""
     return f"{attack.resolved()['name'].upper()}-{attack.steps}{mask}, β = {attack.beta:g}, ε = {attack.eps:.4g}"

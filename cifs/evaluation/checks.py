@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cifs import __version__
-from cifs.attacks import CW, FGSM, PGD, Linf, Step, perturb, square
+from cifs.attacks import CW, FGSM, PGD, GradientAttack, Step, perturb, square
 from cifs.evaluation.bench import Bench, standing_of, titled
 from cifs.evaluation.outcomes import accuracy, percent
 from cifs.evaluation.paired import mcnemar
@@ -71,11 +71,11 @@ class Case:
         """(N,) bool: which images the model is right about."""
         return standing_of(self.bench.natural())
 
-    def robust(self, attack: Linf, among: Measurement | None = None) -> Tensor:
+    def robust(self, attack: GradientAttack, among: Measurement | None = None) -> Tensor:
         """(N,) bool: which images withstand the attack; of those `among`, the others do not."""
         return standing_of(self.bench.under(attack, among=among))
 
-    def transferred(self, source: str, attack: Linf) -> Tensor:
+    def transferred(self, source: str, attack: GradientAttack) -> Tensor:
         """(N,) bool: which images the model is right about after the attack on that source, in float32."""
 
         def judge(x: Tensor, y: Tensor) -> Tensor:
@@ -86,22 +86,22 @@ class Case:
         return standing_of(cell)
 
     @property
-    def settings(self) -> list[Linf]:
+    def settings(self) -> list[GradientAttack]:
         """PGD-20 in every setting the table has on this model."""
         return settings_to_try(self.bench.model, PGD(eps=self.eps, steps=20))
 
     @cached_property
-    def pgd(self) -> Linf:
+    def pgd(self) -> GradientAttack:
         """The strongest of them."""
         return self.strongest(self.settings)[0]
 
     @cached_property
-    def white_box(self) -> tuple[Linf, Tensor]:
+    def white_box(self) -> tuple[GradientAttack, Tensor]:
         """The strongest white-box attack, PGD-20 or C&W, and (N,) bool which images withstand it."""
         cw = replace(CW(eps=self.eps), beta=self.pgd.beta, through_mask=self.pgd.through_mask)
         return self.strongest([self.pgd, cw])
 
-    def strongest(self, attacks: Sequence[Linf]) -> tuple[Linf, Tensor]:
+    def strongest(self, attacks: Sequence[GradientAttack]) -> tuple[GradientAttack, Tensor]:
         return min(((attack, self.robust(attack)) for attack in attacks), key=lambda pair: int(pair[1].sum()))
 
 
@@ -371,6 +371,6 @@ def _compared(
     )
 
 
-def named(attack: Linf) -> str:
+def named(attack: GradientAttack) -> str:
     mask = " through the mask" if attack.through_mask else ""
     return f"{attack.resolved()['name'].upper()}-{attack.steps}{mask}"

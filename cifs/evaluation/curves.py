@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cifs.attacks import Linf, fooled_at
+from cifs.attacks import GradientAttack, fooled_at
 from cifs.evaluation.bench import Bench, titled
 from cifs.records import Curves, EpsPoint, StepsPoint
 
@@ -15,7 +15,7 @@ EIGHTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # of ε: where accuracy against ε
 STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100)
 
 
-def accuracy_curves(bench: Bench, attack: Linf) -> Curves:
+def accuracy_curves(bench: Bench, attack: GradientAttack) -> Curves:
     """Of one attack: at ever larger ε (its step stays the same share of ε), and after ever more steps at its own."""
     return Curves(
         n=len(bench.images),
@@ -25,7 +25,7 @@ def accuracy_curves(bench: Bench, attack: Linf) -> Curves:
     )
 
 
-def _against_eps(bench: Bench, attack: Linf) -> list[EpsPoint]:
+def _against_eps(bench: Bench, attack: GradientAttack) -> list[EpsPoint]:
     """The balls are nested, so an image that fell within a small ε counts as fallen within every larger one."""
     cell = bench.natural()
     points = [EpsPoint(eps=0.0, **_figures(cell.as_json()))]
@@ -36,7 +36,7 @@ def _against_eps(bench: Bench, attack: Linf) -> list[EpsPoint]:
     return points
 
 
-def _against_steps(bench: Bench, attack: Linf) -> list[StepsPoint]:
+def _against_steps(bench: Bench, attack: GradientAttack) -> list[StepsPoint]:
     def fall(x: Tensor, y: Tensor) -> Tensor:
         return fooled_at(bench.model, x, y, attack, precision=bench.precision)
 

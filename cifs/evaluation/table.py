@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cifs.attacks import CW, FGSM, PGD, Linf
+from cifs.attacks import CW, FGSM, PGD, GradientAttack
 from cifs.evaluation.bench import CRITERION, Bench, standing_of
 from cifs.models import CNN
 from cifs.records import Evaluation, Measurement, SweepMeasurement
@@ -29,7 +29,7 @@ class ColumnSpec:
     key: str
     title: str
     description: str
-    attack: Callable[[float], Linf] | None  # of ε; None: natural images, or derived from the other columns
+    attack: Callable[[float], GradientAttack] | None  # of ε; None: natural images, or derived from the other columns
     settings_of: str | None = None  # take the strongest setting of this column's sweep instead of sweeping
 
 
@@ -37,7 +37,11 @@ COLUMNS: Registry[ColumnSpec] = Registry("column")
 
 
 def _column(
-    key: str, title: str, description: str, attack: Callable[[float], Linf] | None, settings_of: str | None = None
+    key: str,
+    title: str,
+    description: str,
+    attack: Callable[[float], GradientAttack] | None,
+    settings_of: str | None = None,
 ) -> None:
     COLUMNS.register(key)(ColumnSpec(key, title, description, attack, settings_of))
 
@@ -82,7 +86,7 @@ def robustness_table(bench: Bench, columns: Sequence[str] = TABLE, *, sweep: int
 class Sweep(NamedTuple):
     """One attack in several settings, and which of those measured on all images is the strongest."""
 
-    attacks: Sequence[Linf]
+    attacks: Sequence[GradientAttack]
     cells: list[Measurement]
     best: int
     adaptive: bool  # whether there was anything to choose
@@ -101,7 +105,7 @@ def _but_by_class(cell: Measurement) -> dict[str, Any]:
     return {key: value for key, value in cell.as_json().items() if key != "by_class"}
 
 
-def _swept(bench: Bench, spec: ColumnSpec, attack: Linf, before: dict[str, Sweep], few: int | None) -> Sweep:
+def _swept(bench: Bench, spec: ColumnSpec, attack: GradientAttack, before: dict[str, Sweep], few: int | None) -> Sweep:
     settings = settings_to_try(bench.model, attack)
     adaptive = len(settings) > 1
     if adaptive and spec.settings_of in before:
@@ -112,7 +116,7 @@ def _swept(bench: Bench, spec: ColumnSpec, attack: Linf, before: dict[str, Sweep
     return Sweep(settings, cells, min(finalists, key=lambda i: cells[i].accuracy), adaptive)
 
 
-def _measured(bench: Bench, settings: Sequence[Linf], few: int | None) -> tuple[list[Measurement], list[int]]:
+def _measured(bench: Bench, settings: Sequence[GradientAttack], few: int | None) -> tuple[list[Measurement], list[int]]:
     """A cell for each setting, and the indices of those measured on all images."""
     cells = [bench.under(attack, n=few) for attack in settings]
     finalists = sorted(range(len(cells)), key=lambda i: cells[i].accuracy)[: None if few is None else FINALISTS]
@@ -130,7 +134,7 @@ def _worst(natural: Measurement, sweeps: dict[str, Sweep]) -> Tensor:
     return standing
 
 
-def settings_to_try(model: object, attack: Linf) -> list[Linf]:
+def settings_to_try(model: object, attack: GradientAttack) -> list[GradientAttack]:
     """The attack itself; on a model with probes also every β_atk, and through the importance maps if that matters."""
     if not isinstance(model, CNN) or not model.modified:
         return [attack]

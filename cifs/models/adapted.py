@@ -98,9 +98,10 @@ class Adapted(CNN):
 
     def trace(self, x: Tensor, labels: Tensor | None = None) -> Trace:
         """As CNN's, with what the network selects by layers of its own."""
-        with collecting(self.network) as inside:
+        with collecting(self, len(x)) as layers:
             traced = super().trace(x, labels)
-        return Trace(traced.logits, inside | traced.layers)
+        own = {k.removeprefix("network."): layer for k, layer in layers.items() if not k.startswith("selection.")}
+        return Trace(traced.logits, own | traced.layers)
 
 
 MODELS.elsewhere = Adapted

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import PGD, Linf, survives
+from cifs.attacks import PGD, GradientAttack, survives
 from cifs.data import Images
 from cifs.evaluation import pack
 from cifs.evaluation.table import mask_matters, settings_to_try
@@ -22,7 +22,9 @@ LEVELS = ("natural", "unadaptive", "adaptive", "strongest")
 Standing = dict[str, Tensor]  # by level, (N,) bool
 
 
-def sweep(model: CNN, images: Images, eps: float, *, precision: Precision = "bf16") -> list[tuple[Linf, float]]:
+def sweep(
+    model: CNN, images: Images, eps: float, *, precision: Precision = "bf16"
+) -> list[tuple[GradientAttack, float]]:
     """The settings of PGD-20 and the share of these (validation) images each leaves, the strongest first."""
     tries = settings_to_try(model, PGD(eps=eps, steps=20))
     everything = torch.ones(len(images), dtype=torch.bool)
@@ -30,7 +32,7 @@ def sweep(model: CNN, images: Images, eps: float, *, precision: Precision = "bf1
     return sorted(((attack, share.item()) for attack, share in zip(tries, shares, strict=True)), key=lambda s: s[1])
 
 
-def measure(model: CNN, images: Images, strongest: Linf, *, precision: Precision = "bf16") -> dict[str, Any]:
+def measure(model: CNN, images: Images, strongest: GradientAttack, *, precision: Precision = "bf16") -> dict[str, Any]:
     """What each level leaves of these images, and the settings of the four attacks. `strongest`: of the sweep."""
     unadaptive = PGD(eps=strongest.eps, steps=20)
     again = replace(unadaptive, random_start=True, seed=1)
@@ -53,14 +55,14 @@ def measure(model: CNN, images: Images, strongest: Linf, *, precision: Precision
     }
 
 
-def margin_attacks(model: CNN, attack: PGD) -> tuple[Linf, Linf]:
+def margin_attacks(model: CNN, attack: PGD) -> tuple[GradientAttack, GradientAttack]:
     """On the final output's margin from two random starts, the second through the importance maps if it matters."""
     margin = replace(attack, loss="margin", beta=0.0, random_start=True, seed=2)
     return margin, replace(margin, seed=3, through_mask=mask_matters(model))
 
 
 def withstand(
-    model: CNN, images: Images, among: Tensor, attack: Linf, *, precision: Precision, batch_size: int = 250
+    model: CNN, images: Images, among: Tensor, attack: GradientAttack, *, precision: Precision, batch_size: int = 250
 ) -> Tensor:
     """Which of the images `among` (N,) bool the attack leaves standing, (N,) bool."""
     standing = torch.zeros_like(among)

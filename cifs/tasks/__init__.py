@@ -5,6 +5,7 @@ from cifs.tasks.checking import CheckMasking
 from cifs.tasks.comparing import Compare
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
+from cifs.tasks.training import Train, TrainedModel
 
 __all__ = [
     "TASKS",
@@ -17,6 +18,8 @@ __all__ = [
     "Prepared",
     "StatisticsRecord",
     "Task",
+    "Train",
+    "TrainedModel",
     "Workspace",
     "own_counterpart",
     "run_task",

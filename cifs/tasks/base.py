@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from cifs.data import Images, Split, dataset, load_images
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter
+from cifs.files import locked
 from cifs.models import CNN
 from cifs.progress import Report, unreported
 from cifs.records import Evaluation
@@ -33,6 +34,7 @@ class Workspace:
     checkpoints: Path = Path("checkpoints")
     runs: Path = Path("runs")
     device: str = "cpu"
+    files: bool = False  # whether a request may name files of this machine: on its own command line, never over HTTP
 
     @property
     def zoo(self) -> Zoo:
@@ -56,6 +58,18 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()  # what to know before it starts, for people
     resumes: bool = False  # whether the same task goes on from where a stop left it
     saves: Path | None = None  # where the result will be
+
+
+def exclusively(workspace: Workspace, prepared: Prepared, *names: str) -> Prepared:
+    """The same, but what is saved is done by one process at a time. Raises InUse, from `run`, where another does it."""
+    if not prepared.resumes:
+        return prepared
+
+    def run(report: Report) -> BaseModel:
+        with locked(workspace.runs.joinpath("measuring", *names)):
+            return prepared.run(report)
+
+    return prepared._replace(run=run)
 
 
 class Task(Protocol):

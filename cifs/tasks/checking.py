@@ -16,7 +16,16 @@ from cifs.progress import Report
 from cifs.records import MaskingChecks
 from cifs.registry import configure, settings
 from cifs.report.card import write_card
-from cifs.tasks.base import TASKS, Budget, Prepared, Workspace, budget_of, first_images, other_models
+from cifs.tasks.base import (
+    TASKS,
+    Budget,
+    Prepared,
+    Workspace,
+    budget_of,
+    exclusively,
+    first_images,
+    other_models,
+)
 from cifs.zoo import Entry
 
 
@@ -55,7 +64,9 @@ class CheckMasking:
         }
         partial_file = entry.folder / f"checks-{self.n}.partial.json" if saved else None
         plan = _Plan(entry, model, sources, data, eps, subject, partial_file)
-        return Prepared(partial(self._run, plan), (note,) if note else (), saved, entry.checks_path if saved else None)
+        saves = entry.checks_path if saved else None
+        prepared = Prepared(partial(self._run, plan), (note,) if note else (), saved, saves)
+        return exclusively(workspace, prepared, self.model, "checks")
 
     def _run(self, plan: "_Plan", report: Report) -> MaskingChecks:
         images = first_images(plan.data, "test", self.n)

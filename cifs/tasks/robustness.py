@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cifs.attacks import ATTACKS, STAGES, check_stages
+from cifs.attacks import ATTACKS, STAGES, GradientAttack, check_stages
 from cifs.data import SPLITS, Images, dataset, load_images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.evaluation import (
@@ -42,7 +42,7 @@ from cifs.records import Evaluation, LastMeasurements
 from cifs.registry import configure, settings
 from cifs.report.card import write_card
 from cifs.selection import IMGFS
-from cifs.tasks.base import TASKS, Budget, Prepared, Workspace, budget_of, evaluated, first_images
+from cifs.tasks.base import TASKS, Budget, Prepared, Workspace, budget_of, evaluated, exclusively, first_images
 from cifs.zoo import Entry
 
 FIRST = 1000  # images of the suites that add to a table, by default
@@ -79,7 +79,8 @@ class Evaluate:
         destiny, note = self._destiny(case)
         saves = None if destiny is None else case.entry.evaluation_path
         run = partial(self._run, workspace, case, model, destiny)
-        return Prepared(run, (note,) if note else (), destiny is not None, saves)
+        prepared = Prepared(run, (note,) if note else (), destiny is not None, saves)
+        return exclusively(workspace, prepared, self.model, destiny or "")
 
     def _network(self, workspace: Workspace, case: "_Case") -> CNN:
         """The model, with the IMGF that is asked for."""
@@ -143,12 +144,14 @@ class AccuracyCurves:
     def prepare(self, workspace: Workspace) -> Prepared:
         case, table = _on_top(self, workspace)
         model = workspace.load(case.entry, case.data)
-        return _addition(case, table, "curves", (), partial(self._run, case, table, model))
+        prepared = _addition(case, table, "curves", (), partial(self._run, case, table, model))
+        return exclusively(workspace, prepared, self.model, "curves")
 
     def _run(self, case: "_Case", table: Evaluation, model: CNN, saved: bool, report: Report) -> Evaluation:
         partial_file = case.partial("curves") if saved else None
         strongest = dict(table.cells["pgd20"].settings or {})
         attack = configure(ATTACKS, strongest.pop("name"), strongest)
+        assert isinstance(attack, GradientAttack)  # as every column's is
         curves = accuracy_curves(case.bench(model, self.precision, partial_file, report), attack)
         result = merge_curves(evaluated(case.entry), table, curves)
         if saved:
@@ -169,7 +172,8 @@ class AutoAttackLeft:
         check_stages(self.stage)
         case, table = _on_top(self, workspace)
         model = workspace.load(case.entry, case.data)
-        return _addition(case, table, "autoattack", self.stage, partial(self._run, case, table, model))
+        prepared = _addition(case, table, "autoattack", self.stage, partial(self._run, case, table, model))
+        return exclusively(workspace, prepared, self.model, "autoattack")
 
     def _run(self, case: "_Case", table: Evaluation, model: CNN, saved: bool, report: Report) -> Evaluation:
         partial_file = case.partial("autoattack") if saved else None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from cifs.attacks import ATTACKS, Linf
+from cifs.attacks import ATTACKS, Attack
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.methods import METHODS
 from cifs.registry import configure, settings
@@ -84,15 +84,15 @@ class Recipe:
     storage: Storage = Field(default="float32", description="of weight matrices in the checkpoint")
 
     @cached_property
-    def training_attack(self) -> Linf | None:
+    def training_attack(self) -> Attack | None:
         return _attack(self.attack)
 
     @cached_property
-    def checking_attack(self) -> Linf | None:
+    def checking_attack(self) -> Attack | None:
         return _attack(self.validation_attack)
 
     @cached_property
-    def further_checking_attacks(self) -> tuple[Linf, ...]:
+    def further_checking_attacks(self) -> tuple[Attack, ...]:
         return tuple(attack for choice in self.further_attacks if (attack := _attack(choice)) is not None)
 
     def lr_at(self, progress: float) -> float:
@@ -105,12 +105,12 @@ class Recipe:
         return self.lr_end + (self.lr - self.lr_end) * fall
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-safe: β = ∞ is "Infinity", which is read back as a number."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=str)
+        """JSON-safe: β = ∞ is "inf", which is read back as a number, as is the "Infinity" of earlier files."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda infinite: "inf")
         return values
 
 
-def _attack(choice: Mapping[str, Any] | None) -> Linf | None:
+def _attack(choice: Mapping[str, Any] | None) -> Attack | None:
     if choice is None:
         return None
     parameters = dict(choice)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cifs.attacks import Linf, survives
+from cifs.attacks import Attack, survives
 from cifs.data import Images
 from cifs.models import CNN
 from cifs.modes import eval_mode
@@ -29,7 +29,7 @@ def validate(model: CNN, images: Images, recipe: Recipe, report: Report = unrepo
     return scores
 
 
-def _standing(model: CNN, images: Images, among: Tensor, attack: Linf, recipe: Recipe, report: Report) -> Tensor:
+def _standing(model: CNN, images: Images, among: Tensor, attack: Attack, recipe: Recipe, report: Report) -> Tensor:
     """Which of the images `among` (N,) bool withstand an attack, (N,) bool."""
     standing = torch.zeros_like(among)
     done, total = 0, int(among.sum())

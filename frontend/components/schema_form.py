@@ -60,7 +60,9 @@ def _keep_attack(name: str, parameters: Sequence[Parameter], values: Mapping[str
 
 
 def overridden(parameters: Sequence[Parameter], overrides: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters with defaults that suit the model."""
+    """The parameters with defaults that suit the model; its ε is of ℓ∞ and suits no other norm."""
+    if any(p.name == "norm" and p.default != "linf" for p in parameters):
+        return list(parameters)
     return [p._replace(default=overrides[p.name]) if p.name in overrides else p for p in parameters]
 
 

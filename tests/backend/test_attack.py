@@ -19,6 +19,7 @@ from cifs.zoo import Zoo
 EMBEDDED = Path(__file__).parents[2] / "checkpoints"
 IMAGES = [{"dataset": "fashion_mnist_mini", "index": i} for i in (0, 7)]
 PGD = {"name": "pgd", "eps": 0.1, "steps": 3}
+QUICK = {"fgsm": {}, "square": {"queries": 6}}
 
 
 def array(npy: str) -> torch.Tensor:
@@ -48,7 +49,7 @@ def attack(client: TestClient, model: str = "tiny-natural", images: Any = IMAGES
 def test_every_attack_stays_in_the_ball_and_says_what_the_model_says(
     client: TestClient, checkpoints: Path, model: str, name: str
 ) -> None:
-    chosen = {"name": name, "eps": 0.1} | ({} if name == "fgsm" else {"steps": 3})
+    chosen = {"name": name, "eps": 0.1} | QUICK.get(name, {"steps": 3})
     response = client.post("/attack", json={"model": model, "images": IMAGES, "attack": chosen})
     cnn, data = Zoo(checkpoints).load(model), load_images("fashion_mnist_mini", "test")
     for ref, result in zip(IMAGES, response.json()["results"], strict=True):
@@ -58,6 +59,10 @@ def test_every_attack_stays_in_the_ball_and_says_what_the_model_says(
         assert 0 <= x_adv.min() <= x_adv.max() <= 1
         assert (x_adv - x).abs().max() <= 0.1 + 1e-6
         assert result["linf"] == pytest.approx(float((x_adv - x).abs().max()))
+        assert result["norm"] == response.json()["attack"]["norm"] == ("l2" if name == "pgd_l2" else "linf")
+        order = 2 if result["norm"] == "l2" else np.inf
+        assert result["size"] == pytest.approx(np.linalg.norm((x_adv - x).flatten().numpy(), order), abs=1e-6)
+        assert result["size"] <= 0.1 + 1e-6
         assert torch.equal(array(result["perturbation"]["npy"]), x_adv - x)
         assert result["natural"]["prediction"] == prediction(cnn, x)
         assert result["adversarial"]["prediction"] == prediction(cnn, x_adv)

@@ -387,7 +387,7 @@ def attacked(request: schemas.AttackRequest, image: ImageRef) -> schemas.AttackR
     return schemas.AttackResult.model_validate(
         {
             "label": label, "natural": prediction(label, 0.98), "adversarial": prediction(final, 0.95),
-            "success": fooled, "linf": eps, "png_success": fooled,
+            "success": fooled, "linf": eps, "size": eps, "norm": "linf", "png_success": fooled,
             "trajectory": trajectory if request.trajectory else None,
             "natural_image": encoded(natural), "image": encoded(np.clip(natural + change, 0, 1)),
             "perturbation": {"png": png(np.clip(0.5 + 5 * change, 0, 1)), "npy": npy(change), "magnification": 5.0},

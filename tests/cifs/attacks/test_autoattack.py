@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cifs.attacks import PGD, STAGES, autoattack, survives
-from cifs.errors import CIFSError, InvalidParameter, UnknownName
+from cifs.errors import CIFSError, UnknownName
+from cifs.progress import Cancelled, Progress
 from cifs.selection import CIFS
 from cifs.zoo import Zoo
 from tests.cifs.learned import first, learned
@@ -128,16 +129,50 @@ def test_a_model_that_differentiates_in_its_forward_pass_is_remarked_on_and_does
 
 def test_the_result_states_every_setting_and_what_was_run() -> None:
     x, y = first(6)
-    told: list[tuple[str, int, int]] = []
-    found = autoattack(learned(), x, y, eps=0.01, batch_size=4, report=lambda *news: told.append(news), **QUICK)
+    reports: list[Progress] = []
+    found = autoattack(learned(), x, y, eps=0.01, batch_size=4, report=reports.append, **QUICK)
     stated = json.loads(json.dumps(found.settings))
     assert stated["n"] == 6
     assert stated["version"] == "custom"
     assert stated["stages"] == list(STAGES)
     assert {"eps", "iterations", "queries", "targets", "seed", "pyautoattack", "torch"} <= set(stated)
     assert list(found.accuracy) == ["natural", *STAGES]
-    for stage in {stage for stage, _, _ in told}:
-        assert [done for name, done, total in told if name == stage][-1] == next(t for s, _, t in told if s == stage)
+    for stage in STAGES:
+        of_stage = [report for report in reports if report.doing == f"AutoAttack, {stage}"]
+        done = [report.done for report in of_stage]
+        assert done == sorted(done)
+        assert done[-1] == of_stage[-1].total
+        assert len(of_stage) > 4  # every forward pass reports
+
+
+def test_a_report_that_raises_ends_it_and_leaves_nothing_behind() -> None:
+    model, (x, y) = learned(), first(6)
+    calls: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        calls.append(progress)
+        if len(calls) == 3:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        autoattack(model, x, y, eps=0.01, report=report, **QUICK)
+    assert len(calls) == 3
+    assert not model._forward_pre_hooks
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_on_two_and_three_classes_what_is_defined_runs_and_the_result_says_so(classes: int) -> None:
+    model, (x, _) = tiny(num_classes=classes), images(8)
+    y = model(x).argmax(dim=1)
+    result = autoattack(model, x, y, eps=0.1, **QUICK)
+    assert result.settings["stages"] == ["apgd-ce", "fab-t", "square"]
+    assert result.settings["left_out"] == ["apgd-t"]
+    assert result.settings["version"] == "custom"
+    assert result.settings["targets"] == classes - 1
+    assert any(f"apgd-t is not defined for {classes} classes" in remark for remark in result.remarks)
+    assert not (result.robust & ~survives(model, x, y, PGD(eps=0.1))).any()
+    assert torch.equal(model(result.x_adv).argmax(dim=1) == y, result.robust)
 
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,5 +184,3 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(UnknownName, match="stage of AutoAttack 'fgsm'"):
         autoattack(learned(), *first(1), eps=0.01, stages=["fgsm"])
-    with pytest.raises(InvalidParameter, match="3 classes"):
-        autoattack(tiny(num_classes=3), images(1)[0], torch.tensor([0]), eps=0.01)

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cifs.attacks import square
+from cifs.attacks import Square, Step, perturb, square
 from cifs.attacks.square import _side
 from cifs.errors import InvalidParameter
 from cifs.losses import cw_margin
+from cifs.progress import Progress
 from cifs.zoo import Zoo
 from tests.cifs.learned import first, learned
 from tests.cifs.tiny import METHODS, images, tiny
@@ -57,10 +58,10 @@ def test_as_many_images_of_an_embedded_model_stand_as_after_the_reference() -> N
 @pytest.mark.parametrize("queries", [100, 1000, 5000])
 def test_squares_shrink_as_in_the_reference(queries: int) -> None:
     peer = pytest.importorskip("pyautoattack.square").SquareAttack(None, n_queries=queries, resc_schedule=True)
-    x = torch.zeros(1, 3, 32, 32)
+    batch = (1, 3, 32, 32)
     for done in range(0, queries, 7):
         side = max(round(math.sqrt(peer.p_selection(done) * 32 * 32)), 1)
-        assert _side(x, 0.8, done / queries) == side
+        assert _side(batch, 0.8, done / queries) == side
 
 
 # ---- against closed forms --------------------------------------------------------------------------------------------
@@ -114,15 +115,27 @@ def test_images_stay_in_the_ball_and_say_what_is_claimed_of_them(
     assert torch.equal(found.x_adv[~right], x[~right])
 
 
-def test_the_margin_never_falls() -> None:
+def test_what_comes_back_is_the_query_of_the_largest_margin() -> None:
     x, y = first(40)
-    seen: list[Tensor] = []
-    found = square(learned(), x, y, eps=0.03, queries=60, record=lambda query, margin: seen.append(margin))
-    margins = torch.stack(seen)
-    assert (margins[1:] >= margins[:-1]).all()
-    assert (margins[-1] > margins[0]).any()
-    attacked = found.queries > 0
-    torch.testing.assert_close(margins[-1][attacked], cw_margin(learned()(found.x_adv), y).detach()[attacked])
+    queries: list[Step] = []
+    x_adv = perturb(learned(), x, y, Square(eps=0.03, queries=60), record=queries.append)
+    highest = torch.full(y.shape, -math.inf)
+    for query in queries[1:]:  # 0 is the image itself
+        highest[query.images] = highest[query.images].maximum(query.loss)
+    attacked = highest > -math.inf
+    assert attacked.any()
+    assert (highest[attacked] > queries[1].loss).any()
+    torch.testing.assert_close(highest[attacked], cw_margin(learned()(x_adv), y).detach()[attacked])
+
+
+def test_every_query_is_reported_with_how_many_images_are_left() -> None:
+    x, y = first(40)
+    reports: list[Progress] = []
+    square(learned(), x, y, eps=0.05, queries=20, report=reports.append)
+    assert [(report.done, report.total) for report in reports] == [(query, 20) for query in range(20)]
+    left = [report.metrics["left"] for report in reports]
+    assert left == sorted(left, reverse=True)
+    assert left[0] == 40 > left[-1]
 
 
 def test_an_image_s_luck_does_not_hang_on_which_others_are_left() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from cifs.attacks import PGD, Linf, perturb
+from cifs.attacks import PGD, GradientAttack, perturb
 from cifs.cli import app
 from cifs.data import Images
 from cifs.errors import InvalidParameter
@@ -194,7 +194,7 @@ def test_a_mask_that_hides_a_path_fails_unless_that_path_is_reported(through: in
     images = Images(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
 
     class Given(Case):
-        def robust(self, attack: Linf, among: Measurement | None = None) -> Tensor:
+        def robust(self, attack: GradientAttack, among: Measurement | None = None) -> Tensor:
             return torch.arange(40) < (through if attack.through_mask else 20)
 
     found = ThroughMask().run(Given(Bench(tiny("cifs"), images, EPS), reported_through_mask=reported))
@@ -238,7 +238,7 @@ def test_many_sources_share_one_chance(standing: list[int], passes: bool) -> Non
     class Given(Case):
         white_box = PGD(eps=EPS), torch.arange(40) < 6
 
-        def transferred(self, source: str, attack: Linf) -> Tensor:
+        def transferred(self, source: str, attack: GradientAttack) -> Tensor:
             return torch.arange(40) < counts[source]
 
     assert Transfer().run(Given(Bench(tiny(), images, EPS), sources)).passed is passes

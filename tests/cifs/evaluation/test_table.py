@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cifs.attacks import ATTACKS, PGD, AutoAttacked, Linf, autoattack, survives
+from cifs.attacks import ATTACKS, PGD, AutoAttacked, GradientAttack, autoattack, survives
 from cifs.data import Images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.evaluation import (
@@ -204,7 +204,7 @@ def test_a_sweep_on_the_first_images_measures_its_two_best_settings_on_all() -> 
     assert found["cells"]["worst"]["correct"] >= whole["cells"]["worst"]["correct"]
 
 
-def whole_attack(key: str) -> Linf:
+def whole_attack(key: str) -> GradientAttack:
     attack = COLUMNS[key].attack
     assert attack is not None
     return attack(EPS)

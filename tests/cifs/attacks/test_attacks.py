@@ -1,6 +1,7 @@
-"""Attacks against torchattacks, closed forms on a linear model, brute force; the properties all of them must have."""
+"""Attacks against closed forms on a linear model and brute force; the properties all of them must have."""
 
 import itertools
+import json
 import math
 import warnings
 from typing import Any
@@ -11,7 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cifs.attacks import ATTACKS, CW, FGSM, PGD, Linf, Step, fools, goal_of, perturb, survives
+from cifs.attacks import (
+    ATTACKS,
+    CW,
+    FGSM,
+    NORMS,
+    PGD,
+    Attack,
+    GradientAttack,
+    Step,
+    fools,
+    goal_of,
+    perturb,
+    survives,
+)
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.losses import LOSSES, joint
 from cifs.models import CNN
@@ -34,11 +48,20 @@ def correct(model: nn.Module, n: int = 8, seed: int = 0, size: int = 8) -> tuple
         return x, model(x).argmax(dim=1)
 
 
-def loss_of(model: CNN, x: Tensor, y: Tensor, attack: Linf) -> Tensor:
-    """What the attack maximises, written out."""
+def of(name: str, **parameters: Any) -> Attack:
+    """The attack with those of the parameters that it has and may choose."""
+    properties = json_schema(ATTACKS[name])["properties"]
+    free = {key for key, schema in properties.items() if "const" not in schema}
+    return configure(ATTACKS, name, {key: value for key, value in parameters.items() if key in free})
+
+
+def loss_of(model: CNN, x: Tensor, y: Tensor, attack: Attack) -> Tensor:
+    """What the attack maximises, written out; the margin for those whose loss is none of the registered ones."""
     with torch.no_grad():
         logits, layers = model.trace(x)
-    return joint(LOSSES[attack.loss], logits, [s.raw_prediction for s in layers.values()], y, attack.beta)
+    loss = LOSSES[attack.loss if isinstance(attack, GradientAttack) and attack.loss in LOSSES else "margin"]
+    beta = attack.beta if isinstance(attack, GradientAttack) else 0
+    return joint(loss, logits, [s.raw_prediction for s in layers.values()], y, beta)
 
 
 # ---- against torchattacks -------------------------------------------------------------------------------------------
@@ -160,10 +183,14 @@ def any_settings(name: str) -> st.SearchStrategy[dict[str, Any]]:
         "through_mask": st.booleans(),
         "keep": st.sampled_from(["last", "best"]),
         "seed": st.integers(0, 2**63 - 1),
+        "decay": st.sampled_from([0, 0.5, 1]),
+        "targets": st.integers(1, 3),
+        "queries": st.integers(1, 12),
+        "p": st.sampled_from([0.1, 0.8, 1]),
     }
-    properties = json_schema(ATTACKS[name])["properties"]
-    assert set(properties) == set(ranges), "a new parameter of the attacks needs a range here"
-    return st.fixed_dictionaries({key: values for key, values in ranges.items() if "const" not in properties[key]})
+    free = {key for key, schema in json_schema(ATTACKS[name])["properties"].items() if "const" not in schema}
+    assert free <= set(ranges), "a new parameter of the attacks needs a range here"
+    return st.fixed_dictionaries({key: values for key, values in ranges.items() if key in free})
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +213,7 @@ def test_what_comes_back_is_inside_the_ball_and_the_pixel_range(
     assert x_adv.shape == x.shape
     assert x_adv.dtype == torch.float32
     assert not x_adv.requires_grad
-    assert (x_adv - x).abs().max() <= attack.eps + 1e-6
+    assert (NORMS[attack.norm].size(x_adv - x) <= attack.eps * (1 + 1e-5) + 1e-6).all()
     assert 0 <= x_adv.min() <= x_adv.max() <= 1
     assert torch.equal(x, before)
     assert torch.equal(perturb(model, x, y, attack), x_adv)  # the same seed gives the same bytes
@@ -196,16 +223,16 @@ def test_what_comes_back_is_inside_the_ball_and_the_pixel_range(
 def test_an_attack_raises_the_loss(name: str, models: dict[str, CNN]) -> None:
     for model in models.values():
         x, y = correct(model, 8)
-        attack = configure(ATTACKS, name, {"eps": 0.02, "beta": 0})
+        attack = of(name, eps=0.02 if ATTACKS[name]().norm == "linf" else 0.2, beta=0, queries=200, steps=20, targets=1)
         assert (loss_of(model, perturb(model, x, y, attack), y, attack) > loss_of(model, x, y, attack)).all()
 
 
 @ATTACK
 def test_another_seed_gives_another_random_start(name: str) -> None:
     model = tiny()
-    x, y = images(3)
+    x, y = correct(model, 3)
     a, b = (
-        perturb(model, x, y, configure(ATTACKS, name, {"random_start": True, "eps": 0.2, "step_size": 0, "seed": s}))
+        perturb(model, x, y, of(name, random_start=True, eps=0.2, step_size=0, seed=s, steps=2, queries=3))
         for s in (0, 1)
     )
     assert not torch.equal(a, b)
@@ -311,7 +338,7 @@ def state(model: nn.Module) -> list[object]:
 def test_an_attack_sees_eval_mode_and_leaves_everything_as_it_was(name: str, function: Any) -> None:
     model = Spy(mixed())
     before = state(model)
-    function(model, *images(3), configure(ATTACKS, name, {"random_start": True, "restarts": 2}))
+    function(model, *images(3), of(name, random_start=True, restarts=2, steps=3, queries=5))
     assert model.modes
     assert all(modes == {False} for modes in model.modes)
     assert not any(model.asked)  # no gradient of a weight is ever computed
@@ -396,7 +423,7 @@ def test_the_best_iterate_is_kept_on_request(target: int | None) -> None:
 # ---- survives -------------------------------------------------------------------------------------------------------
 
 
-def brute_force(model: CNN, x: Tensor, y: Tensor, attack: Linf) -> Tensor:
+def brute_force(model: CNN, x: Tensor, y: Tensor, attack: GradientAttack) -> Tensor:
     """Whether no iterate of any restart fools: every restart run in full, every image to the end, in float32."""
     once = type(attack)(**{**attack.__dict__, "restarts": 1})
     random = generator(attack.seed)
@@ -425,7 +452,7 @@ def brute_force(model: CNN, x: Tensor, y: Tensor, attack: Linf) -> Tensor:
     ids=repr,
 )
 def test_an_image_survives_where_brute_force_finds_no_iterate_that_fools(
-    method: str, attack: Linf, models: dict[str, CNN]
+    method: str, attack: GradientAttack, models: dict[str, CNN]
 ) -> None:
     model = models[method]
     x, y = correct(model, 48)
@@ -526,6 +553,9 @@ def test_fractions_are_numbers(name: str) -> None:
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name_and_value(name: str, parameter: str, value: object) -> None:
+    if parameter not in json_schema(ATTACKS[name])["properties"] or (name, parameter, value) == ("pgd_l2", "eps", 1.5):
+        value = [value]  # which no number is
+        parameter = "eps"
     with pytest.raises(InvalidParameter) as refusal:
         configure(ATTACKS, name, {parameter: value})
     assert parameter in str(refusal.value)
@@ -543,7 +573,7 @@ def test_a_fraction_out_of_range_is_refused(value: str) -> None:
 def test_unknown_parameters_and_attacks_are_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(InvalidParameter, match="'epsilon'") as refusal:
         configure(ATTACKS, name, {"epsilon": 0.1})
-    assert all(parameter in str(refusal.value) for parameter in ("eps", "steps", "seed"))
+    assert all(parameter in str(refusal.value) for parameter in json_schema(ATTACKS[name])["properties"])
     with pytest.raises(UnknownName, match="'deepfool'") as unknown:
         configure(ATTACKS, "deepfool", {})
     assert name in str(unknown.value)
@@ -557,9 +587,13 @@ def test_a_target_the_model_has_no_class_for_is_refused() -> None:
 
 @ATTACK
 def test_resolved_settings_configure_the_same_attack_again(name: str) -> None:
-    attack = configure(ATTACKS, name, {"eps": "8/255", "beta": "inf", "seed": 3})
-    resolved = attack.resolved()
-    assert resolved["step_size"] == (8 / 255 if name == "fgsm" else pytest.approx(0.8 / 255))
+    attack = of(name, eps="8/255", beta="inf", seed=3)
+    resolved = json.loads(json.dumps(attack.resolved()))
+    assert (resolved["name"], resolved["norm"], resolved["eps"]) == (name, attack.norm, 8 / 255)
+    if attack.adaptive:
+        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2}  # of ε
+        assert resolved["step_size"] == pytest.approx(shares.get(name, 0.1) * 8 / 255)
+        assert resolved["beta"] == "inf"
     again = configure(ATTACKS, resolved.pop("name"), resolved)
     assert again.resolved() == attack.resolved()
 
