@@ -7,5 +7,8 @@ pages = [
     st.Page("app_pages/channels.py", title="Channels", icon=":material/insights:", default=True),
     st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),
     st.Page("app_pages/robustness.py", title="Robustness", icon=":material/shield:"),
+    st.Page("app_pages/train.py", title="Train", icon=":material/model_training:"),
+    st.Page("app_pages/jobs.py", title="Jobs", icon=":material/work_history:"),
+    st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]
 st.navigation(pages, position="top").run()

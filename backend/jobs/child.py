@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from threading import Event, Thread
 from typing import Any, TextIO
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from backend.jobs.kinds import Kinds, load_kinds, without_folders
 from cifs.errors import CIFSError
@@ -66,7 +66,7 @@ def run(kinds: Kinds, order: Mapping[str, Any], reporter: Reporter) -> dict[str,
     except Exception as error:
         traceback.print_exc()
         return {"error": {"message": f"{type(error).__name__}: {error}", "expected": False}}
-    return {"result": record}
+    return {"result": from_json(without_folders(to_json(record, inf_nan_mode="null").decode(), order["workspace"]))}
 
 
 @contextmanager

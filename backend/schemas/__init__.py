@@ -38,6 +38,7 @@ from backend.schemas.channels import (
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
 from backend.schemas.problem import Problem, ProblemError
+from backend.schemas.recipes import Changed, PlanRequest, RecipeBook, RecipeInfo, RecipePlan
 from backend.schemas.robustness import (
     Cell,
     CheckResult,
@@ -62,6 +63,7 @@ __all__ = [
     "AttackResponse",
     "AttackResult",
     "Cell",
+    "Changed",
     "ChannelMaps",
     "ChannelShift",
     "ChannelStatistics",
@@ -105,9 +107,13 @@ __all__ = [
     "MoreImages",
     "PaperRow",
     "Perturbation",
+    "PlanRequest",
     "Prediction",
     "Problem",
     "ProblemError",
+    "RecipeBook",
+    "RecipeInfo",
+    "RecipePlan",
     "RobustnessRow",
     "RobustnessTable",
     "Sample",
