@@ -30,7 +30,7 @@ NICENESS = 5  # the server that answers people goes first
 
 
 class Reporter:
-    """The task's `report`: passes on the latest progress with every figure since the line before."""
+    """The task's `report`: passes on the latest progress of what is done, with every figure since the line before."""
 
     def __init__(self, out: TextIO, cancelled: Event) -> None:
         self.out, self.cancelled = out, cancelled
@@ -38,6 +38,8 @@ class Reporter:
         self.next = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        if self.waiting is not None and self.waiting.doing != progress.doing:
+            self.flush()
         figures = {**(self.waiting.metrics if self.waiting else {}), **progress.metrics}
         self.waiting = replace(progress, metrics=figures)
         if time.monotonic() >= self.next:

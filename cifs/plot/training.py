@@ -23,14 +23,15 @@ class TrainingInfo(NamedTuple):
 
 
 def training_info(name: str, told: Sequence[Mapping[str, Any]]) -> TrainingInfo:
-    """Of progress {done, metrics} in its order; a step that was made again after a kill counts once, the last time."""
-    by_step = {int(progress["done"]): progress["metrics"] for progress in told}
-    loss = {step: metrics["loss"] for step, metrics in sorted(by_step.items()) if metrics.get("loss") is not None}
-    accuracies = {
+    """Of progress {doing, done, metrics} in its order; a step that was made twice, after a kill, counts the second time."""
+    by_step = {int(progress["done"]): progress["metrics"] for progress in told if progress["doing"] == "training"}
+    lines = {
         key: [(step, metrics[key]) for step, metrics in sorted(by_step.items()) if metrics.get(key) is not None]
-        for key in VALIDATED
+        for key in ("loss", *VALIDATED)
     }
-    return TrainingInfo(name, list(loss), list(loss.values()), {key: line for key, line in accuracies.items() if line})
+    losses = lines.pop("loss")
+    accuracies = {key: line for key, line in lines.items() if line}
+    return TrainingInfo(name, [step for step, _ in losses], [loss for _, loss in losses], accuracies)
 
 
 def training_figure(runs: Sequence[TrainingInfo]) -> go.Figure:

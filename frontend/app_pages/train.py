@@ -29,12 +29,12 @@ def page(lab: Lab, desk: Desk) -> None:
         order = None if recipe is None else order_form(recipe, book, lab.datasets(), lab.imgfs())
     with right, readable_errors("plan"):
         if order is not None:
-            show_plan(desk, order)
+            show_plan(desk, order, {*(job.model or "" for job in jobs), *(model.id for model in lab.models())})
     st.divider()
     show_runs(desk, jobs)
 
 
-def show_plan(desk: Desk, order: Order) -> None:
+def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
     st.subheader("What will be trained")
     try:
         plan = desk.plan(PlanRequest(recipe=order.recipe.name, set=order.set))
@@ -49,9 +49,16 @@ def show_plan(desk: Desk, order: Order) -> None:
     else:
         st.caption("The recipe as it is.")
     show_estimate(desk, order)
-    name = st.text_input("Name of the model", order.recipe.name.rpartition("/")[2], key=f"id-{order.recipe.name}")
+    name = st.text_input("Name of the model", free_name(order.recipe.name, taken), key=f"id-{order.recipe.name}")
     if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start"):
         start(desk, order, name)
+
+
+def free_name(recipe: str, taken: set[str]) -> str:
+    """The recipe's own, or that with the first number that is free."""
+    stem = recipe.rpartition("/")[2]
+    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (stem, *numbered) if name not in taken)
 
 
 def shown(value: object) -> str:

@@ -111,9 +111,11 @@ def _progress(job: Job) -> None:
 
 
 def _left(job: Job) -> str:
-    """By the pace of this attempt so far; a job that was resumed began further on, so the first is not known."""
+    """Of a training, by its pace so far; one that was resumed began somewhere on the way."""
     progress = job.progress
-    if job.started is None or progress is None or not progress.total or job.attempt > 1:
+    if job.started is None or progress is None or not progress.total:
+        return ""
+    if job.attempt > 1 or progress.doing != "training":
         return ""
     seconds = (time.time() - job.started) * (progress.total - progress.done) / max(progress.done, 1)
     return f", {duration(seconds)} left"
@@ -136,7 +138,7 @@ def pick_job(jobs: Sequence[Job], label: str) -> str | None:
     """By the address, else the newest."""
     if not jobs:
         return None
-    names = {job.id: f"{title(job)} ({job.state}, {job.id})" for job in jobs}
+    names = {job.id: f"{title(job)} ({job.id})" for job in jobs}
     picked: str = state.choose(
         st.selectbox, label, "job", list(names), default=next(iter(names)), format_func=names.__getitem__
     )
