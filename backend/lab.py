@@ -120,6 +120,7 @@ class Lab:
             image_shape=spec.image_shape,
             eps=spec.eps,
             sizes=sizes,
+            notes=list(spec.notes),
         )
 
 

@@ -149,6 +149,21 @@ SUMMARY = {
 }
 
 ANSWERS: dict[str, Any] = {
+    "GET /models/{id}/example": {
+        "model": MODEL_ID,
+        "dataset": "fashion_mnist_mini",
+        "split": "test",
+        "index": 34,
+        "of": 40,
+        "fooled": 37,
+        "telling": 3,
+        "layers": ["layer3.0", "layer4.0"],
+        "tells": True,
+        "attack": PGD,
+        "rule": "Of 40 test images the one that shows most clearly how PGD-20 fools the model. It raises most NR and "
+        "lowers most PR channels of layer3.0 and layer4.0, and zeroing those NR channels brings the label back, while "
+        "zeroing as many random ones does not.",
+    },
     "GET /health": {
         "status": "ok",
         "version": "0.2.0",
@@ -234,6 +249,7 @@ ANSWERS: dict[str, Any] = {
             "image_shape": [1, 28, 28],
             "eps": 0.1,
             "sizes": {"train": 2000, "test": 2000},
+            "notes": [],
         }
     ],
     "GET /datasets/{name}/samples": {

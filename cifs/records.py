@@ -304,3 +304,81 @@ class Comparison(BaseModel):
     settings: list[ComparedSetting] = Field(
         [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
     )
+
+
+# ---- a study --------------------------------------------------------------------------------------------------------
+
+
+class StudyFigure(BaseModel):
+    """A mean over seeds and images, as a fraction; the interval is of new seeds and new images."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    mean: float
+    low: float = Field(description="lower end of the interval, at 1 − the study's α")
+    high: float
+    by_seed: dict[int, float]
+
+
+class StudyAccuracy(StudyFigure):
+    """What an attack leaves of an arm's networks; with one seed alone the interval is of new images."""
+
+    regime: str
+    arm: str
+    checkpoint: str = Field(description="best (by the validation images) or last")
+    level: str
+    epochs: list[int] = Field(description="the checkpoint's, seed by seed")
+
+
+class StudyGain(StudyFigure):
+    """How far `arm` is ahead of `against`, on the same images, over the seeds both have."""
+
+    regime: str
+    arm: str
+    against: str
+    checkpoint: str
+    level: str
+    minus: str | None = Field(None, description="the gain at this level is taken off")
+    p: float = Field(description="t-test of the crossed model, two-sided, not corrected")
+    p_bootstrap: float = Field(description="of resampled seeds and images: the cautious companion")
+
+
+class StudyTest(StudyGain):
+    """A comparison the study stated before it was run."""
+
+    name: str
+    p_corrected: float = Field(description="Holm's, over all the study's comparisons that could be made")
+    seeds_needed: int | None = Field(
+        description="to find a difference of one point with 80 % power on as many images; null: no number would do"
+    )
+
+
+class StudyPoint(BaseModel):
+    """Accuracies of an arm at an epoch, seed by seed: on validation images, and in training."""
+
+    regime: str
+    arm: str
+    epoch: int
+    training: list[float] = Field(description="on training images under the training's own attack")
+    natural: list[float]
+    unadaptive: list[float]
+    adaptive: list[float]
+
+
+class StudyRecord(Record):
+    """What came out of a study so far."""
+
+    name: str
+    title: str
+    question: str
+    test_images: int
+    alpha: float
+    arms: dict[str, str] = Field(description="titles")
+    regimes: dict[str, str]
+    levels: list[str]
+    measured: int = Field(description="trainings that are done and measured")
+    planned: int
+    accuracies: list[StudyAccuracy]
+    gains: list[StudyGain] = Field(description="of every arm over the first, descriptive")
+    tests: list[StudyTest]
+    curves: list[StudyPoint]

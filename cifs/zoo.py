@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
-from cifs.files import replacing, write_json
+from cifs.files import remove_stale, replacing, write_json
 from cifs.methods import METHODS, PLAIN
 from cifs.models import CNN, MODELS, build
 from cifs.precision import usable_device
@@ -143,6 +143,7 @@ class Zoo:
         """
         _check_buildable(model)
         folder = self.root / checked_id(model_id)
+        remove_stale(folder)
         path = folder / "model.safetensors"
         before = path.read_bytes() if path.exists() else None
         save_weights(path, model.state_dict(), storage)

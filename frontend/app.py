@@ -2,13 +2,26 @@
 
 import streamlit as st
 
+from frontend import state
+from frontend.style import apply_style
+
 st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layout="wide")
+apply_style()
 pages = [
     st.Page("app_pages/channels.py", title="Channels", icon=":material/insights:", default=True),
+    st.Page("app_pages/classes.py", title="Classes", icon=":material/bar_chart:"),
     st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),
     st.Page("app_pages/robustness.py", title="Robustness", icon=":material/shield:"),
     st.Page("app_pages/train.py", title="Train", icon=":material/model_training:"),
     st.Page("app_pages/jobs.py", title="Jobs", icon=":material/work_history:"),
     st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]
-st.navigation(pages, position="top").run()
+page = st.navigation(pages, position="hidden")
+links = st.container(key="navigation", horizontal=True, gap="small")
+try:
+    with state.address():
+        page.run()
+finally:  # links carry what was chosen meanwhile
+    with links:
+        for target in pages:
+            st.page_link(target, query_params=state.link())

@@ -25,9 +25,8 @@ from backend.schemas import (
     Comparison,
     DatasetInfo,
     Described,
+    Example,
     Health,
-    InterveneRequest,
-    InterveneResponse,
     MapsRequest,
     MapsResponse,
     ModelInfo,
@@ -35,6 +34,7 @@ from backend.schemas import (
     RobustnessTable,
     Samples,
 )
+from backend.schemas.laboratory import WhatIfRequest, WhatIfResponse
 
 T = TypeVar("T")
 
@@ -123,6 +123,9 @@ class Client:
             f"/models/{model}/channel-statistics", ChannelStatistics, **{"class": class_index, "layer": layer}
         )
 
+    def example(self, model: str, dataset: str) -> Example:
+        return self._get(f"/models/{model}/example", Example, dataset=dataset)
+
     def attack(self, request: AttackRequest) -> AttackResponse:
         return self._post("/attack", request, AttackResponse)
 
@@ -132,8 +135,8 @@ class Client:
     def maps(self, request: MapsRequest) -> MapsResponse:
         return self._post("/channels/maps", request, MapsResponse)
 
-    def intervene(self, request: InterveneRequest) -> InterveneResponse:
-        return self._post("/channels/intervene", request, InterveneResponse)
+    def what_if(self, request: WhatIfRequest) -> WhatIfResponse:
+        return self._post("/channels/what-if", request, WhatIfResponse)
 
     def _get(self, path: str, answer: type[T], **query: Any) -> T:
         given = {name: value for name, value in query.items() if value is not None}

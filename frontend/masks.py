@@ -1,18 +1,16 @@
-"""Masks of the reader's own, from relevance: multipliers for a layer's channels."""
+"""Which channels an experiment holds back, by relevance."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 
-def damp_nr(relevance: Sequence[float], factor: float) -> list[float]:
-    """NR channels (g ≤ 0) times `factor`, PR channels unchanged."""
-    return np.where(np.asarray(relevance) > 0, 1.0, factor).tolist()
+def nr_channels(relevance: Sequence[float]) -> list[int]:
+    """g ≤ 0."""
+    return np.flatnonzero(np.asarray(relevance) <= 0).tolist()
 
 
-def keep_most_relevant(relevance: Sequence[float], share: float) -> list[float]:
-    """1 for the `share` of channels with the highest relevance (at least one), 0 for the rest."""
-    g = np.asarray(relevance)
-    mask = np.zeros(len(g))
-    mask[np.argsort(-g, kind="stable")[: max(1, round(share * len(g)))]] = 1.0
-    return mask.tolist()
+def least_relevant(relevance: Sequence[float], kept: float) -> list[int]:
+    """All but the share `kept` (at least one) with the highest relevance."""
+    order = np.argsort(-np.asarray(relevance), kind="stable")
+    return sorted(order[max(1, round(kept * len(order))) :].tolist())

@@ -25,6 +25,26 @@ class Parameter(NamedTuple):
     maximum: float | None = None
     open_minimum: bool = False  # the minimum itself is not allowed
     open_maximum: bool = False
+    labels: tuple[str, ...] = ()  # of the choices, where they are not their own names
+
+
+TITLES = {  # as people write them; a title of the schema's own goes first
+    "eps": "ε",
+    "step_size": "Step size α",
+    "random_start": "Random start",
+    "loss": "Loss",
+    "beta": "β of the joint loss",
+    "target": "Target class",
+    "through_mask": "Differentiate through the importance map",
+    "keep": "Iterate that counts",
+    "seed": "Seed of the random start",
+    "temperature": "Temperature T",
+    "alpha": "α",
+    "k": "Classes summed, k",
+    "per_channel": "Times the number of channels",
+    "n_queries": "Queries",
+    "momentum": "Momentum μ",
+}
 
 
 def read_schema(schema: Mapping[str, Any]) -> list[Parameter]:
@@ -74,7 +94,7 @@ def _parameter(name: str, spec: dict[str, Any]) -> Parameter | None:
 def _title(name: str, given: str | None) -> str:
     """A title that only repeats the name, as pydantic's do ("Step Size"), in sentence case."""
     if given is None or given.replace(" ", "_").lower() == name:
-        return name.replace("_", " ").capitalize()
+        return TITLES.get(name, name.replace("_", " ").capitalize())
     return given
 
 

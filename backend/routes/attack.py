@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from backend import resolve
+from backend.adversarial import adversarial
 from backend.dependencies import LabDep, RunDep
 from backend.images import eight_bits, encoded, perturbation
 from backend.inference import StillWanted
@@ -17,7 +18,7 @@ from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions
 from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, TrajectoryStep
-from cifs.attacks import NORMS, Attack, Step, fools, goal_of, perturb
+from cifs.attacks import NORMS, Attack, Step, fools, goal_of
 from cifs.models import CNN
 
 router = APIRouter(route_class=StrictRoute)
@@ -42,8 +43,7 @@ def attacked(
     x, y = resolve.inputs(body.images, model, lab, still_wanted)
     cnn = lab.model(model.id)
     steps: list[Step] = []
-    record = steps.append if body.trajectory else None
-    x_adv = perturb(cnn, x, y, attack, record=record, report=lambda progress: still_wanted())
+    x_adv = adversarial(cnn, x, y, attack, still_wanted, steps=steps if body.trajectory else None)
     results = _results(cnn, x, x_adv, y, attack, model.classes)
     if body.trajectory:
         for result, trajectory in zip(results, _trajectories(steps, len(x)), strict=True):

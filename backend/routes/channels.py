@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from backend import resolve
+from backend.adversarial import adversarial
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
 from backend.inference import StillWanted
@@ -34,7 +35,7 @@ from backend.schemas import (
     ModelInfo,
 )
 from backend.schemas.channels import Target
-from cifs.attacks import Attack, perturb
+from cifs.attacks import Attack
 from cifs.channels import RELEVANCES, View, capture, intervene, view
 from cifs.models import CNN
 from cifs.selection import IMGFS
@@ -79,11 +80,10 @@ def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, still_wanted
     """What `look` sees of every image and, under attack, of the adversarial one."""
     x, y = resolve.inputs(body.images, scene.model, lab, still_wanted)
     cnn = lab.model(scene.model.id)
-    adversarial: Sequence[Any] = [None] * len(x)
+    attacked: Sequence[Any] = [None] * len(x)
     if scene.attack is not None:
-        x_adv = perturb(cnn, x, y, scene.attack, report=lambda progress: still_wanted())
-        adversarial = look(cnn, x_adv, y)
-    return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), adversarial, strict=True)]
+        attacked = look(cnn, adversarial(cnn, x, y, scene.attack, still_wanted), y)
+    return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), attacked, strict=True)]
 
 
 @router.post("/channels", responses=ERRORS)

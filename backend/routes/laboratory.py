@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from backend import resolve
+from backend.adversarial import adversarial as images_against
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
 from backend.images import perturbation, png
@@ -48,7 +49,7 @@ from backend.schemas.laboratory import (
     WhatIfResponse,
     WhatIfResult,
 )
-from cifs.attacks import Attack, GradientAttack, goal_of, perturb
+from cifs.attacks import Attack, GradientAttack, goal_of
 from cifs.channels import (
     RELEVANCES,
     Circuit,
@@ -104,7 +105,7 @@ class Case(NamedTuple):
 def case_of(body: AttackedImages, model: ModelInfo, attack: Attack, lab: Lab, still_wanted: StillWanted) -> Case:
     x, y = resolve.inputs(body.images, model, lab, still_wanted)
     cnn = lab.model(model.id)
-    x_adv = perturb(cnn, x, y, attack, record=lambda step: still_wanted())
+    x_adv = images_against(cnn, x, y, attack, still_wanted)
     with torch.no_grad():
         natural, adversarial = (predictions(cnn(images), model.classes) for images in (x, x_adv))
     return Case(cnn, x, x_adv, y, natural, adversarial)

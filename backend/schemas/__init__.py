@@ -35,6 +35,7 @@ from backend.schemas.channels import (
     MapsResponse,
     MapsResult,
 )
+from backend.schemas.example import Example
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
 from backend.schemas.problem import Problem, ProblemError
@@ -86,6 +87,7 @@ __all__ = [
     "Described",
     "EncodedImage",
     "Estimate",
+    "Example",
     "Health",
     "ImageRef",
     "InterveneRequest",

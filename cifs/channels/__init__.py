@@ -11,6 +11,7 @@ from cifs.channels.circuit import (
     random_orders,
     share_of_random_sets,
 )
+from cifs.channels.example import Retelling, most_telling, retell, telling
 from cifs.channels.film import Film, LayerFilm, film, most_moved
 from cifs.channels.margin import MarginSplit, margin, margin_split, strongest_rivals
 from cifs.channels.relevance import RELEVANCES, Relevance
@@ -34,6 +35,7 @@ __all__ = [
     "Patching",
     "Relevance",
     "Reselected",
+    "Retelling",
     "Scaled",
     "Shift",
     "TransferMatrix",
@@ -57,11 +59,14 @@ __all__ = [
     "margin_split",
     "masks_of",
     "most_moved",
+    "most_telling",
     "predict",
     "random_orders",
+    "retell",
     "share_of_random_sets",
     "shuffled",
     "strongest_rivals",
+    "telling",
     "transfer",
     "view",
     "views",

@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markdown import Markdown
 from rich.table import Table
 
-from cifs.cli.console import Device, console, stopping_on_signal
-from cifs.precision import usable_device
-from cifs.studies import conduct, load_study, result_of, study_names
+from cifs.cli.console import Device, Json, console, print_json, reporting
+from cifs.records import StudyRecord
+from cifs.studies import load_study, markdown, study_names
+from cifs.tasks import Workspace, prepared_study, study_folder, sum_up
 
 Name = Annotated[str, typer.Argument(help="a name under `cifs study list`, or a .toml file")]
-Folder = Annotated[Path, typer.Option(help="folder of studies, from which a stopped one resumes")]
-DEFAULT = Path("runs/studies")
+Runs = Annotated[Path, typer.Option(help="folder of runs, where a stopped study resumes: in studies/<name>")]
+DEFAULT = Path("runs")
 
 
 def list_studies() -> None:
@@ -24,30 +26,29 @@ def list_studies() -> None:
     console.print(table)
 
 
-def run(name: Name, folder: Folder = DEFAULT, device: Device = "cpu") -> None:
-    """Train and measure every cell that is missing, in the study's order; resume where it was stopped."""
-    plan = load_study(name)
-    usable_device(device)
-    with stopping_on_signal() as stop:
-        done = conduct(plan, folder / Path(name).stem, device=device, say=console.print, stop=stop)
-    if not done:
-        console.print("stopped; the same command goes on from there")
-        raise typer.Exit(130)
+def run(name: Name, runs: Runs = DEFAULT, device: Device = "cpu", json: Json = False) -> None:
+    """Train and measure every cell that is missing, in the study's order; resume where it was stopped.
+
+    Several processes may run the same study: each takes the next cell that no other is at.
+    """
+    prepared = prepared_study(Path(name).stem, load_study(name), Workspace(runs=runs, device=device))
+    with reporting("study", "the same command goes on from there") as report:
+        record = prepared.run(report)
+    assert isinstance(record, StudyRecord)
+    _tell(record, json)
 
 
-def show(name: Name, folder: Folder = DEFAULT) -> None:
-    """What is measured so far, cell by cell."""
-    plan = load_study(name)
-    table = Table("cell", "checkpoint", "epoch", "natural", "unadaptive", "adaptive", "strongest", title=plan.title)
-    for cell in plan.cells():
-        result = result_of(plan, cell, folder / Path(name).stem)
-        if result is None:
-            table.add_row(cell.id, "not measured yet")
-            continue
-        for checkpoint, measured in result["checkpoints"].items():
-            levels = [f"{100 * level['accuracy']:.2f}" for level in measured["levels"].values()]
-            table.add_row(cell.id, checkpoint, str(measured["epoch"]), *levels)
-    console.print(table)
+def show(name: Name, runs: Runs = DEFAULT, json: Json = False) -> None:
+    """What is measured so far; writes record.json, report.md and a figure for each regime beside the cells."""
+    stem = Path(name).stem
+    _tell(sum_up(stem, load_study(name), study_folder(Workspace(runs=runs), stem)), json)
+
+
+def _tell(record: StudyRecord, json: bool) -> None:
+    if json:
+        print_json(record)
+    else:
+        console.print(Markdown(markdown(record)))
 
 
 COMMANDS = (list_studies, run, show)

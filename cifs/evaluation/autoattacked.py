@@ -27,16 +27,20 @@ def autoattack_cell(bench: Bench, standing: Measurement, stages: Sequence[str] =
     attacked, seconds = int(standing_of(standing).sum()), 0.0
     settings: dict[str, Any] = {"name": "autoattack"}
     after: list[StageLeft] = []
+    left_out: list[str] = []  # with fewer than four classes not every stage is defined
     for stage, through_mask in passes:
         result = _stage(bench, standing, stage, through_mask)
         standing = bench.counted(_left(result))
         settings |= result["settings"]
+        left_out += result["settings"].get("left_out", [])
         seconds += result["seconds"]
         left = {"correct": standing.correct, "remarks": result["remarks"]}
         after.append(StageLeft(stage=stage, through_mask=through_mask, **left))
+    ran = [stage for stage in ordered if stage not in left_out]
     settings |= {
-        "stages": ordered,
-        "version": "standard" if len(ordered) == len(STAGES) else "custom",
+        "stages": ran,
+        "left_out": [*dict.fromkeys(left_out)],
+        "version": "standard" if len(ran) == len(STAGES) else "custom",
         "through_mask": sorted({through_mask for _, through_mask in passes}),
         "n": attacked,
         "on": "what the others left standing",
@@ -55,7 +59,14 @@ def _stage(bench: Bench, standing: Measurement, stage: str, through_mask: bool) 
 
     def attack(x: Tensor, y: Tensor) -> Tensor:
         result = autoattack(
-            bench.model, x, y, eps=bench.eps, stages=[stage], through_mask=through_mask, batch_size=bench.batch_size
+            bench.model,
+            x,
+            y,
+            eps=bench.eps,
+            stages=[stage],
+            through_mask=through_mask,
+            batch_size=bench.batch_size,
+            report=bench.pulse,
         )
         settings.update(result.settings)
         remarks.update(dict.fromkeys(result.remarks))

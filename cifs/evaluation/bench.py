@@ -4,11 +4,9 @@ An image counts as robust if neither the last iterate nor any that seemed to on 
 is never more than the accuracy on last iterates, which some libraries report.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import GradientAttack, survives
+from cifs.attacks import Attack, GradientAttack, survives
 from cifs.data import Images
 from cifs.errors import InvalidParameter
 from cifs.evaluation.outcomes import accuracy, pack, unpack
@@ -53,6 +51,7 @@ class Bench:
         if len(self.images) == 0:
             raise InvalidParameter("no images: measuring needs at least one")
         self.results: dict[str, Any] = self._read_partial()
+        self._batch = Progress("")
 
     @property
     def seconds(self) -> float:
@@ -91,7 +90,7 @@ class Bench:
         """Which of the first n images withstand the attack; those not `among` the standing count as fallen."""
 
         def judge(x: Tensor, y: Tensor) -> Tensor:
-            return survives(self.model, x, y, attack, precision=self.precision)
+            return survives(self.model, x, y, attack, precision=self.precision, report=self.pulse)
 
         return self.cell(titled(attack), judge, settings=attack.resolved(), n=n, among=among)
 
@@ -135,19 +134,14 @@ class Bench:
         self.report(Progress(doing, done, n))
         for index in todo.split(self.batch_size) if len(todo) else ():
             x, y = self.images.batch(index)
-            with self._reporting_forwards(Progress(doing, done, n)):
-                yield index, x.to(device, memory_format=torch.channels_last), y.to(device)
+            self._batch = Progress(doing, done, n)
+            yield index, x.to(device, memory_format=torch.channels_last), y.to(device)
             done = int(index[-1]) + 1
             self.report(Progress(doing, done, n))
 
-    @contextmanager
-    def _reporting_forwards(self, progress: Progress) -> Iterator[None]:
-        """A batch of AutoAttack takes minutes: who is told of progress may stop it at any forward pass."""
-        handle = self.model.register_forward_pre_hook(lambda model, args: self.report(progress))
-        try:
-            yield
-        finally:
-            handle.remove()
+    def pulse(self, step: Progress) -> None:
+        """What an attack reports to within a batch, which may take minutes: the batch's own progress, once more."""
+        self.report(self._batch)
 
     @torch.no_grad()
     def right(self, x: Tensor, y: Tensor) -> Tensor:
@@ -183,11 +177,8 @@ def standing_of(cell: Measurement, n: int | None = None) -> Tensor:
     return unpack(cell.robust, cell.n)[:n]
 
 
-def titled(attack: GradientAttack) -> str:
+def titled(attack: Attack) -> str:
     """As in "PGD-20 through the mask, β = 2, ε = 0.03137"."""
-    mask = " through the mask" if attack.through_mask else ""
-    return f"{attack.resolved()['name'].upper()}-{attack.steps}{mask}, β = {attack.beta:g}, ε = {attack.eps:.4g}"
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    mask = " through the mask" if getattr(attack, "through_mask", False) else ""
+    beta = f", β = {attack.beta:g}" if isinstance(attack, GradientAttack) else ""
+    return f"{attack.resolved()['name'].upper()}-{attack.length}{mask}{beta}, ε = {attack.eps:.4g}"

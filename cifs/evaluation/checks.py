@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cifs import __version__
-from cifs.attacks import CW, FGSM, PGD, GradientAttack, Step, perturb, square
+from cifs.attacks import CW, FGSM, PGD, GradientAttack, Square, Step, perturb, survives
 from cifs.evaluation.bench import Bench, standing_of, titled
 from cifs.evaluation.outcomes import accuracy, percent
 from cifs.evaluation.paired import mcnemar
@@ -79,7 +79,8 @@ class Case:
         """(N,) bool: which images the model is right about after the attack on that source, in float32."""
 
         def judge(x: Tensor, y: Tensor) -> Tensor:
-            x_adv = perturb(self.sources[source], x, y, attack, precision=self.bench.precision)
+            precision, report = self.bench.precision, self.bench.pulse
+            x_adv = perturb(self.sources[source], x, y, attack, precision=precision, report=report)
             return self.bench.right(x_adv, y)
 
         cell = self.bench.cell(f"{titled(attack)} on {source}", judge, settings=attack.resolved())
@@ -157,7 +158,7 @@ class MoreSteps:
                 if step.step in standing:
                     standing[step.step][part] = (step.logits.argmax(dim=1) == y).cpu()
 
-            perturb(case.bench.model, x, y, attack, record=note)
+            perturb(case.bench.model, x, y, attack, record=note, report=case.bench.pulse)
         ladder = list(standing.items())
         rises = []
         for i, (steps, after) in enumerate(ladder[1:], 1):
@@ -243,12 +244,11 @@ class BlackBox:
     def run(self, case: Case) -> Finding:
         attack, white = case.white_box
         standing = torch.zeros(case.n, dtype=torch.bool)
-        doing = f"Square, {self.queries} queries"
-        for part, x, y in case.bench.batches(doing):
+        search = Square(eps=case.eps, queries=self.queries)
+        for part, x, y in case.bench.batches(f"Square, {self.queries} queries"):
             # In float32: bf16 rounds the margin away on which a random search feeds.
-            standing[part] = square(
-                case.bench.model, x, y, eps=case.eps, queries=self.queries, seed=self.seed + int(part[0])
-            ).robust.cpu()
+            own = replace(search, seed=self.seed + int(part[0]))
+            standing[part] = survives(case.bench.model, x, y, own, report=case.bench.pulse).cpu()
         black = {"name": "square", "eps": case.eps, "queries": self.queries, "p": 0.8, "seed": self.seed}
         return _compared("Square", black, standing, named(attack), attack.resolved(), white)
 

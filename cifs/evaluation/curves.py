@@ -38,7 +38,7 @@ def _against_eps(bench: Bench, attack: GradientAttack) -> list[EpsPoint]:
 
 def _against_steps(bench: Bench, attack: GradientAttack) -> list[StepsPoint]:
     def fall(x: Tensor, y: Tensor) -> Tensor:
-        return fooled_at(bench.model, x, y, attack, precision=bench.precision)
+        return fooled_at(bench.model, x, y, attack, precision=bench.precision, report=bench.pulse)
 
     def measure() -> dict[str, Any]:
         at = bench.values(f"every step of {titled(attack)}", fall)

@@ -9,14 +9,13 @@ from math import inf
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifs.attacks import CW, FGSM, PGD, GradientAttack
 from cifs.evaluation.bench import CRITERION, Bench, standing_of
-from cifs.models import CNN
 from cifs.records import Evaluation, Measurement, SweepMeasurement
 from cifs.registry import Registry
-from cifs.selection import mask_matters
+from cifs.selection import SelectionLayer, mask_matters
 
 BETAS = (2.0, 0.0, 0.5, 1.0, 10.0, 100.0, inf)  # β_atk: the training's own first, ∞ the probes alone
 FINALISTS = 2  # of a sweep on the first images, so many settings are measured on all
@@ -134,9 +133,9 @@ def _worst(natural: Measurement, sweeps: dict[str, Sweep]) -> Tensor:
     return standing
 
 
-def settings_to_try(model: object, attack: GradientAttack) -> list[GradientAttack]:
+def settings_to_try(model: nn.Module, attack: GradientAttack) -> list[GradientAttack]:
     """The attack itself; on a model with probes also every β_atk, and through the importance maps if that matters."""
-    if not isinstance(model, CNN) or not model.modified:
+    if not attack.adaptive or not any(isinstance(module, SelectionLayer) for module in model.modules()):
         return [attack]
     swept = [replace(attack, beta=beta) for beta in BETAS]
     if mask_matters(model):

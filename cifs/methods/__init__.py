@@ -2,6 +2,18 @@
 
 from cifs.methods.cas import CASMethod
 from cifs.methods.cifs import CIFSMethod
+from cifs.methods.fsr import FSRMethod
 from cifs.methods.method import METHODS, PLAIN, Method, Natural, Vanilla, options_of, selecting
 
-__all__ = ["METHODS", "PLAIN", "CASMethod", "CIFSMethod", "Method", "Natural", "Vanilla", "options_of", "selecting"]
+__all__ = [
+    "METHODS",
+    "PLAIN",
+    "CASMethod",
+    "CIFSMethod",
+    "FSRMethod",
+    "Method",
+    "Natural",
+    "Vanilla",
+    "options_of",
+    "selecting",
+]

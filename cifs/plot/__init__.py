@@ -8,7 +8,15 @@ A notebook draws with them what the dashboard shows:
     activation_figure(activation_info(one.relevance, one.activation, other.activation)).show()
 """
 
-from cifs.plot.activation import ActivationInfo, MeanShift, activation_figure, activation_info, mean_shift
+from cifs.plot.activation import (
+    ActivationInfo,
+    MeanShift,
+    Ranges,
+    activation_figure,
+    activation_info,
+    common_ranges,
+    mean_shift,
+)
 from cifs.plot.by_class import ByClassInfo, by_class_figure, by_class_info
 from cifs.plot.curves import Curve, curve_info, eps_figure, steps_figure
 from cifs.plot.importance import (
@@ -63,6 +71,7 @@ __all__ = [
     "MapsInfo",
     "MeanShift",
     "ProbabilityInfo",
+    "Ranges",
     "Reading",
     "RecordedIterate",
     "RobustnessInfo",
@@ -74,6 +83,7 @@ __all__ = [
     "activation_info",
     "by_class_figure",
     "by_class_info",
+    "common_ranges",
     "curve_figure",
     "curve_info",
     "eps_figure",
@@ -119,6 +129,7 @@ __all__ = [
     "MapsInfo",
     "MeanShift",
     "ProbabilityInfo",
+    "Ranges",
     "Reading",
     "RecordedIterate",
     "RobustnessInfo",
@@ -130,6 +141,7 @@ __all__ = [
     "activation_info",
     "by_class_figure",
     "by_class_info",
+    "common_ranges",
     "curve_figure",
     "curve_info",
     "eps_figure",

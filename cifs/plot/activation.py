@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR, translucent
 from cifs.plot.layout import compact
 
+HEADROOM = 1.12  # of the axis, for the names of the regions
 CROWDED = 200  # channels; more need the page's whole width, and markers would cover the bars
 
 
@@ -57,6 +58,22 @@ def activation_info(
     )
 
 
+class Ranges(NamedTuple):
+    """Of the two axes of a channel chart."""
+
+    activation: tuple[float, float]
+    relevance: tuple[float, float]
+
+
+def common_ranges(infos: Sequence[ActivationInfo]) -> Ranges:
+    """So that charts of one comparison have the same axes."""
+    shown = [values for info in infos for values in (info.natural, info.adversarial) if values is not None]
+    low, high = min(0.0, *(float(a.min()) for a in shown)), max(float(a.max()) for a in shown)
+    g = [float(value) for info in infos for value in (info.relevance.min(), info.relevance.max())]
+    edge = 0.05 * (max(g) - min(g))
+    return Ranges((low, low + HEADROOM * ((high - low) or 1.0)), (min(0.0, *g) - edge, max(0.0, *g) + edge))
+
+
 def mean_shift(info: ActivationInfo) -> MeanShift | None:
     """None without an attack."""
     if info.adversarial is None:
@@ -78,52 +95,61 @@ def _mean(values: np.ndarray) -> float:
 
 
 def activation_figure(
-    info: ActivationInfo, *, quantity: str = "activation", picked: int | None = None, height: int = 430
+    info: ActivationInfo,
+    *,
+    quantity: str = "activation",
+    picked: int | None = None,
+    ranges: Ranges | None = None,
+    height: int = 430,
 ) -> go.Figure:
     """Above: activations, or what else `info` holds of each channel. Below: the relevance that orders them.
 
-    PR and NR are told apart by colour and background.
+    PR and NR are told apart by colour and background. ranges: of the axes, where other charts stand beside this one.
     """
+    ranges = ranges or common_ranges([info])
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.05)
     ranks = np.arange(len(info.channels))
     crowded = len(ranks) > CROWDED
-    hover = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
-    figure.add_bar(
-        x=ranks, y=info.natural, customdata=info.channels, name="natural", hovertemplate=hover,
-        marker={"color": NATURAL, "line_width": 0}, row=1, col=1,
-    )  # fmt: skip
-    if info.adversarial is not None:
-        figure.add_scatter(
-            x=ranks, y=info.adversarial, customdata=info.channels, name="adversarial", hovertemplate=hover,
-            mode="lines+markers", line={"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
-            marker={"size": 5, "opacity": 0 if crowded else 1},  # without any, a click would pick no channel
-            row=1, col=1,
-        )  # fmt: skip
-    for name, colour, part in (
-        ("PR: relevance > 0", PR, slice(None, info.n_pr)),
-        ("NR: relevance ≤ 0", NR, slice(info.n_pr, None)),
-    ):
-        figure.add_bar(
-            x=ranks[part], y=info.relevance[part], customdata=info.channels[part], name=name, hovertemplate=hover,
-            marker={"color": colour, "line_width": 0}, row=2, col=1,
-        )  # fmt: skip
+    _add_activations(figure, info, ranks, crowded)
+    _add_relevance(figure, info, ranks)
     _add_regions(figure, info)
     if picked is not None:
         rank = int(np.flatnonzero(info.channels == picked)[0])
         figure.add_vrect(x0=rank - 0.5, x1=rank + 0.5, fillcolor=NEUTRAL, opacity=0.45, line_width=0)
-    figure.update_yaxes(title_text=quantity, range=_activation_range(info), row=1, col=1)
-    figure.update_yaxes(title_text="relevance g", row=2, col=1, zeroline=True)
+    figure.update_yaxes(title_text=quantity, range=ranges.activation, row=1, col=1)
+    figure.update_yaxes(title_text="relevance g", range=ranges.relevance, row=2, col=1, zeroline=True)
     figure.update_xaxes(title_text="channels, the most relevant first", showticklabels=False, row=2, col=1)
     figure.update_xaxes(range=[-0.6, len(ranks) - 0.4])
     figure.update_layout(bargap=0 if crowded else 0.15, clickmode="event+select")
     return compact(figure, height=height)
 
 
-def _activation_range(info: ActivationInfo) -> tuple[float, float]:
-    """From 0 (or below, where a layer has negative activations) with room above for the names of the regions."""
-    shown = [info.natural] if info.adversarial is None else [info.natural, info.adversarial]
-    low, high = min(0.0, *(float(a.min()) for a in shown)), max(float(a.max()) for a in shown)
-    return low, low + 1.12 * ((high - low) or 1.0)
+HOVER = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
+
+
+def _add_activations(figure: go.Figure, info: ActivationInfo, ranks: np.ndarray, crowded: bool) -> None:
+    figure.add_bar(
+        x=ranks, y=info.natural, customdata=info.channels, name="natural", hovertemplate=HOVER,
+        marker={"color": NATURAL, "line_width": 0}, row=1, col=1,
+    )  # fmt: skip
+    if info.adversarial is not None:
+        figure.add_scatter(
+            x=ranks, y=info.adversarial, customdata=info.channels, name="adversarial", hovertemplate=HOVER,
+            mode="lines+markers", line={"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
+            marker={"size": 5, "opacity": 0 if crowded else 1},  # without any, a click would pick no channel
+            row=1, col=1,
+        )  # fmt: skip
+
+
+def _add_relevance(figure: go.Figure, info: ActivationInfo, ranks: np.ndarray) -> None:
+    for name, colour, part in (
+        ("PR: relevance > 0", PR, slice(None, info.n_pr)),
+        ("NR: relevance ≤ 0", NR, slice(info.n_pr, None)),
+    ):
+        figure.add_bar(
+            x=ranks[part], y=info.relevance[part], customdata=info.channels[part], name=name, hovertemplate=HOVER,
+            marker={"color": colour, "line_width": 0}, row=2, col=1,
+        )  # fmt: skip
 
 
 def _add_regions(figure: go.Figure, info: ActivationInfo) -> None:

@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 
 from cifs.plot.layout import compact
 
+FEWEST = 2  # classes, however sure the network is
+
 
 class Belief(NamedTuple):
     """One bar of each class."""
@@ -21,12 +23,25 @@ class ProbabilityInfo(NamedTuple):
     beliefs: list[Belief]  # probabilities in the order of `classes`
     left_out: int
 
+    @property
+    def words(self) -> str:
+        """What the chart says, for those who cannot see it: each belief's likeliest class."""
+        return "; ".join(f"{b.name} {_likeliest(self.classes, b.probabilities)}" for b in self.beliefs)
 
-def probability_info(classes: Sequence[str], beliefs: Sequence[Belief], *, most: int = 10) -> ProbabilityInfo:
-    """The `most` classes worth showing, of probabilities in the order of `classes`."""
+
+def _likeliest(classes: Sequence[str], probabilities: Sequence[float]) -> str:
+    k = max(range(len(classes)), key=probabilities.__getitem__)
+    return f"{classes[k]} {probabilities[k]:.0%}"
+
+
+def probability_info(
+    classes: Sequence[str], beliefs: Sequence[Belief], *, most: int = 10, least: float = 0.005
+) -> ProbabilityInfo:
+    """The classes worth showing, of probabilities in the order of `classes`: at most `most`, each `least` under any."""
     peak = [max(belief.probabilities[k] for belief in beliefs) for k in range(len(classes))]
     first = max(range(len(classes)), key=lambda k: beliefs[0].probabilities[k])
     shown = sorted(range(len(classes)), key=lambda k: (k != first, -peak[k]))[:most]
+    shown = [k for rank, k in enumerate(shown) if rank < FEWEST or peak[k] >= least]
     return ProbabilityInfo(
         classes=[classes[k] for k in shown],
         beliefs=[belief._replace(probabilities=[belief.probabilities[k] for k in shown]) for belief in beliefs],
@@ -43,7 +58,8 @@ def probability_figure(info: ProbabilityInfo) -> go.Figure:
             marker={"color": belief.colour, "line_width": 0},
             hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text="probability", tickformat=".0%", range=[0, 1.04], dtick=0.25)
+    rest = f"   ({info.left_out} other classes are less likely)" if info.left_out else ""
+    figure.update_xaxes(title_text=f"probability{rest}", tickformat=".0%", range=[0, 1.04], dtick=0.25)
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="group", bargap=0.25)
-    return compact(figure, height=90 + (9 + 12 * len(info.beliefs)) * len(info.classes))
+    return compact(figure, height=86 + (9 + 12 * len(info.beliefs)) * len(info.classes))

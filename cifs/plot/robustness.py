@@ -5,10 +5,12 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from cifs.plot.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL
+from cifs.plot.colours import ADVERSARIAL, ATTACK_SHADES, NATURAL, NEUTRAL
 from cifs.plot.labels import labels, settings_label
 from cifs.plot.layout import WHISKERS, compact
 from cifs.records import Cell, RobustnessRow, RobustnessTable
+
+OUTLINE = {"width": 1, "color": NEUTRAL}  # the palest and the darkest shade are near one of the backgrounds
 
 
 class AttackBars(NamedTuple):
@@ -58,7 +60,7 @@ def robustness_figure(info: RobustnessInfo) -> go.Figure:
     figure = go.Figure()
     for bars in info.bars:
         figure.add_bar(
-            x=info.models, y=bars.accuracy, name=bars.title, marker={"color": bars.colour, "line_width": 0},
+            x=info.models, y=bars.accuracy, name=bars.title, marker={"color": bars.colour, "line": OUTLINE},
             error_y=WHISKERS | {"array": bars.above, "arrayminus": bars.below},
             hovertemplate="%{x}, %{fullData.name}: %{y:.2f} %<extra></extra>",
         )  # fmt: skip

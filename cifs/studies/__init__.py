@@ -2,5 +2,15 @@
 
 from cifs.studies.conduct import conduct, result_of
 from cifs.studies.plan import Study, load_study, study_names
+from cifs.studies.report import markdown
+from cifs.studies.result import summary
 
-__all__ = ["Study", "conduct", "load_study", "result_of", "study_names"]
+__all__ = [
+    "Study",
+    "conduct",
+    "load_study",
+    "markdown",
+    "result_of",
+    "study_names",
+    "summary",
+]

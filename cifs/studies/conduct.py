@@ -1,38 +1,42 @@
-"""Runs a study cell by cell: train, then measure the best and the last weights. Resumes where it stopped."""
+"""Runs a study cell by cell: train, then measure the best and the last weights. Resumes where it stopped.
+
+Several processes may share a study: each takes the next cell in the study's order that no other is at.
+"""
 
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cifs.data import Images, dataset, load_images
-from cifs.errors import CheckpointError
-from cifs.files import write_json
-from cifs.progress import Cancelled, Progress, Report
+from cifs.errors import CheckpointError, InUse
+from cifs.files import locked, write_json
+from cifs.progress import Report, unreported
 from cifs.studies.measure import measure, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
 from cifs.training.recipe import parse_recipe
 
-Say = Callable[[str], None]
+State = dict[str, torch.Tensor]
 
 
-def conduct(
-    study: Study, folder: Path, *, device: str = "cpu", say: Say = print, stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Every cell of the study that `folder` does not hold yet, in the study's order. Returns whether all are there.
+def conduct(study: Study, folder: Path, *, device: str = "cpu", report: Report = unreported) -> bool:
+    """Every cell that `folder` does not hold yet, in the study's order.
 
-    `stop` is asked after every step of training and before every measurement; the same call goes on from there.
+    Returns whether all are there now: others may still be at some. When `report` raises Cancelled, the same call goes
+    on from there.
     """
+    complete = True
     for cell in study.cells():
-        if result_of(study, cell, folder) is not None:
-            continue
-        say(f"{cell.id}")
-        if stop() or not _conduct(study, cell, folder, torch.device(device), say, stop):
-            return False
-    return True
+        try:
+            with locked(folder / "runs" / cell.id / "claim"):
+                if result_of(study, cell, folder) is None:
+                    _conduct(study, cell, folder, torch.device(device), report)
+        except InUse:
+            complete = False
+    return complete
 
 
 def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
@@ -47,39 +51,17 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     return result
 
 
-def _cancelling(stop: Callable[[], bool]) -> Report:
-    def report(progress: Progress) -> None:
-        if stop():
-            raise Cancelled("the study was stopped")
-
-    return report
-
-
-def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, say: Say, stop: Callable[[], bool]) -> bool:
+def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> None:
     run = Run(recipe := study.recipe_of(cell), folder / "runs" / cell.id, device)
-    try:
-        run.train(_cancelling(stop))
-    except Cancelled:
-        return False
-    if stop():
-        return False
+    run.train(lambda progress: report(replace(progress, doing=f"{cell.id}: {progress.doing}")))
     test = load_images(recipe.dataset, "test")[: study.test_images]
-    attack = recipe.training_attack
-    eps = attack.eps if attack is not None else dataset(recipe.dataset).eps
-    epochs = {"last": recipe.epochs, "best": run.best["epoch"] if run.best else recipe.epochs}
-    weights = {"last": {k: v.clone() for k, v in run.candidate.state_dict().items()}}
-    weights["best"] = run.best["model"] if run.best else weights["last"]
     measured: dict[str, Any] = {}
-    for checkpoint in CHECKPOINTS:
-        if checkpoint == "last" and epochs["last"] == epochs["best"]:
-            measured["last"] = measured["best"]
+    for checkpoint, (epoch, weights) in _checkpoints(run).items():
+        if (same := next((m for m in measured.values() if m["epoch"] == epoch), None)) is not None:
+            measured[checkpoint] = same
             continue
-        if stop():
-            return False
-        run.candidate.load_state_dict(weights[checkpoint])
-        measured[checkpoint] = {"epoch": epochs[checkpoint], **_measure(run, test, eps)}
-        levels = {key: round(100 * level["accuracy"], 2) for key, level in measured[checkpoint]["levels"].items()}
-        say(f"{cell.id} {checkpoint} (epoch {epochs[checkpoint]}): {levels}")
+        run.candidate.load_state_dict(weights)
+        measured[checkpoint] = {"epoch": epoch, **_measure(run, test, f"{cell.id}, {checkpoint}", report)}
     write_json(
         folder / f"{cell.id}.json",
         {
@@ -87,18 +69,26 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, say: 
             "recipe": recipe.as_dict(),
             "test_images": study.test_images,
             "seconds": round(run.seconds),
-            "checkpoints": measured,
+            "checkpoints": {checkpoint: measured[checkpoint] for checkpoint in CHECKPOINTS},
             "curve": curve(run.folder / "metrics.jsonl"),
         },
     )
-    return True
 
 
-def _measure(run: Run, test: Images, eps: float) -> dict[str, Any]:
-    run.candidate.eval()
-    tries = sweep(run.candidate, run.validation, eps, precision=run.recipe.precision)
+def _checkpoints(run: Run) -> dict[str, tuple[int, State]]:
+    """Epoch and weights of the last and of the best, which without validation images is the last."""
+    last = run.recipe.epochs, {name: tensor.clone() for name, tensor in run.candidate.state_dict().items()}
+    return {"last": last, "best": (run.best["epoch"], run.best["model"]) if run.best else last}
+
+
+def _measure(run: Run, test: Images, doing: str, report: Report) -> dict[str, Any]:
+    recipe = run.recipe
+    eps = recipe.training_attack.eps if recipe.training_attack is not None else dataset(recipe.dataset).eps
+    model = run.candidate.eval()
+    tries = sweep(model, run.validation, eps, precision=recipe.precision, doing=doing, report=report)
     chosen = [{"settings": attack.resolved(), "validation_accuracy": share} for attack, share in tries]
-    return {**measure(run.candidate, test, tries[0][0], precision=run.recipe.precision), "sweep": chosen}
+    found = measure(model, test, tries[0][0], precision=recipe.precision, doing=doing, report=report)
+    return {**found, "sweep": chosen}
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:

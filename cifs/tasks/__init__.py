@@ -5,6 +5,7 @@ from cifs.tasks.checking import CheckMasking
 from cifs.tasks.comparing import Compare
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
+from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
 from cifs.tasks.training import Train, TrainedModel
 
 __all__ = [
@@ -16,12 +17,16 @@ __all__ = [
     "Evaluate",
     "MeasureStatistics",
     "Prepared",
+    "RunStudy",
     "StatisticsRecord",
     "Task",
     "Train",
     "TrainedModel",
     "Workspace",
     "own_counterpart",
+    "prepared_study",
     "run_task",
+    "study_folder",
+    "sum_up",
     "task_of",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import perturb
+from cifs.attacks import NORMS, perturb
 from cifs.data import random_crop, random_flip
 from cifs.errors import CheckpointError, CIFSError
 from cifs.files import remove_stale, replacing, write_json
@@ -23,6 +23,7 @@ from cifs.methods import METHODS
 from cifs.models import CNN, build
 from cifs.precision import autocast, generator
 from cifs.progress import Cancelled, Progress, Report, unreported
+from cifs.selection import Trace
 from cifs.training.average import Average
 from cifs.training.log import Log
 from cifs.training.material import gather
@@ -31,7 +32,7 @@ from cifs.training.recipe import Recipe, parse_recipe
 from cifs.training.validation import validate
 from cifs.zoo import Zoo
 
-SHUFFLE, AUGMENT, ATTACK, INITIALISE = range(4)  # purposes of random numbers
+SHUFFLE, AUGMENT, ATTACK, INITIALISE, LAYERS, NOISE = range(6)  # purposes of random numbers
 
 
 @dataclass
@@ -143,15 +144,11 @@ class Run:
 
     def train_on(self, x: Tensor, y: Tensor) -> dict[str, float]:
         recipe = self.recipe
-        if recipe.training_attack is not None:
-            random = generator(recipe.seed, ATTACK, self.step)
-            torch.rand(self.ranks.rank * len(x), *x.shape[1:], generator=random)  # noise of the shares before this one
-            x = perturb(self.model, x, y, recipe.training_attack, precision=recipe.precision, random=random)
+        x = self.attacked(x, y)
         lr = recipe.lr_at(self.step / self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        with autocast(self.device, recipe.precision):
-            traced = self.model.trace(x, y)
+        traced = self._trace(x, y)
         loss = self.method.loss(traced, y, recipe.beta, recipe.label_smoothing).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (recipe.loss_scale * loss).backward()
@@ -163,8 +160,33 @@ class Run:
         self.ranks.average([loss, accuracy])
         return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
 
+    def _trace(self, x: Tensor, y: Tensor) -> Trace:
+        """In training mode. Layers that draw random numbers draw those of this step and process."""
+        with torch.random.fork_rng(devices=[]), autocast(self.device, self.recipe.precision):
+            torch.manual_seed(generator(self.recipe.seed, LAYERS, self.step, self.ranks.rank).initial_seed() % 2**63)
+            return self.model.trace(x, y)
+
     def _validates_after(self, epoch: int) -> bool:
         return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
+
+    def attacked(self, x: Tensor, y: Tensor) -> Tensor:
+        """The images (N, C, H, W) that this step trains on instead of x.
+
+        With noise as N-FGSM: x' = x + η + α·sign ∇ℓ(x + η), η uniform in [−kε, kε] (arXiv 2202.01181, eq. 4).
+        """
+        recipe, attack = self.recipe, self.recipe.training_attack
+        if attack is None:
+            return x
+        if recipe.noise:
+            eta = NORMS[attack.norm].noise(x, self._random(NOISE, x))
+            x = (x + recipe.noise * attack.eps * eta).clamp(0, 1)
+        return perturb(self.model, x, y, attack, precision=recipe.precision, random=self._random(ATTACK, x))
+
+    def _random(self, purpose: int, x: Tensor) -> torch.Generator:
+        """Of this step's noise for this process's share, past that of the shares before it."""
+        random = generator(self.recipe.seed, purpose, self.step)
+        torch.rand(self.ranks.rank * len(x), *x.shape[1:], generator=random)
+        return random
 
     def _validate(self, epoch: int, report: Report) -> dict[str, float]:
         """Remembers the best weights by the last of the scores."""

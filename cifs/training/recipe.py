@@ -33,6 +33,13 @@ class Recipe:
     attack: dict[str, Any] | None = Field(
         default=None, description="the training attack {name, parameters}; none: natural training"
     )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="N-FGSM: k, images are moved by uniform noise of k·ε before the attack, whose ball is then around "
+        "the noisy image (arXiv 2202.01181: 2, for FGSM with a step of ε and no random start); 0: none",
+    )
     validation_attack: dict[str, Any] | None = Field(
         default=None, description="by which the best checkpoint is chosen; none: by natural accuracy"
     )
@@ -192,6 +199,8 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
     # So that a wrong method or attack is an error now.
     _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
+    if recipe.noise and recipe.attack is None:
+        raise InvalidParameter(f"recipe {name!r}: noise = {recipe.noise:g} goes with an attack, and there is none")
     return recipe
 
 

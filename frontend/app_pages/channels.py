@@ -30,13 +30,14 @@ VIEWS = {
 
 
 def page(lab: Lab) -> None:
-    st.title("Why is this network fooled?")
-    st.markdown(
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
+        st.title("Why is this network fooled?", width="content", anchor=False)
+        explain_words()
+        scene = pick_scene(lab)
+    st.caption(
         "An attack moves each pixel by at most ε, too little to change what *we* see. "
         "Watch how it changes what the *channels* of one layer see."
     )
-    explain_words()
-    scene = pick_scene(lab)
     if scene is not None:
         show_scene(lab, scene)
 
@@ -52,11 +53,16 @@ def show_scene(lab: Lab, scene: Scene) -> None:
         show_view(lab, scene)
 
 
+@st.fragment
 def show_view(lab: Lab, scene: Scene) -> None:
-    name = state.choose(st.segmented_control, "Look at", "view", list(VIEWS), default="every channel", required=True)
+    """Runs alone when another view is chosen."""
+    name = state.choose(
+        st.segmented_control, "Look at", "view", list(VIEWS), default="every channel", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
     with readable_errors(f"view-{name}"):
         VIEWS[name](lab, scene)
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     page(connect())

@@ -3,27 +3,30 @@
 import streamlit as st
 
 from backend.schemas import Choice
+from backend.schemas.laboratory import Reselection
 from frontend import state
-from frontend.components.asking import ask_channels
+from frontend.components.asking import ask_channels, ask_what_if
+from frontend.components.intervention import show_both
 from frontend.components.lab import Lab, connect
 from frontend.components.predictions import show_twins
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
 from frontend.components.schema_form import sliders
-from frontend.components.selection import importance_of, show_road
+from frontend.components.selection import importance_of, show_road, target_words
 
 OWN = "own"
 
 
 def page(lab: Lab) -> None:
-    st.title("From relevance to importance")
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
+        st.title("From relevance to importance", width="content", anchor=False)
+        scene = pick_scene(lab)
     st.markdown(
         "CIFS multiplies each channel by an importance **m = IMGF(g)**: the higher its relevance *g*, the more. How "
         "much is left where *g* is negative depends on T or α: next to nothing where T is small or α large, almost as "
         "much as elsewhere where T is large or α small. Move a parameter and see which channels get through, for this "
         "image and for its attacked twin."
     )
-    scene = pick_scene(lab)
     if scene is None:
         return
     twins, choice = st.columns([1, 2], gap="large")
@@ -31,6 +34,9 @@ def page(lab: Lab) -> None:
         show_twins(lab, scene)
     with choice:
         imgf = pick_imgf(lab, scene)
+    if imgf is not None:
+        with readable_errors("consequence"):
+            show_consequence(lab, scene, imgf)
     with readable_errors("imgf"):
         show_imgf(lab, scene, imgf)
 
@@ -51,14 +57,31 @@ def pick_imgf(lab: Lab, scene: Scene) -> Choice | None:
     return sliders("imgf", described[name])
 
 
+def show_consequence(lab: Lab, scene: Scene, imgf: Choice) -> None:
+    """What the network would say with this map, where it can be put: it has to assess g from the input alone."""
+    st.subheader("What the network would then say", anchor=False)
+    if not (scene.layer.modified or scene.layer.name == scene.model.layers[-1].name):
+        st.caption(
+            f"{scene.layer.name} has no probe to assess g with, and no linear head follows it: this map cannot be put "
+            "into the network there. Choose the last layer, or one marked CIFS or CAS, to see its consequence."
+        )
+        return
+    answer = ask_what_if(lab, scene, reselections=[Reselection(layer=scene.layer.name, imgf=imgf)])
+    show_both(scene, answer, f"with {imgf.name}")
+    st.caption(
+        "Here g is assessed from each input alone, as a defence has to, for the two classes that seem likeliest; the "
+        "attack was made on the network as it is, so it does not adapt to this map."
+    )
+
+
 def show_imgf(lab: Lab, scene: Scene, imgf: Choice | None) -> None:
     response = ask_channels(lab, scene, imgf)
     info = importance_of(response)
     if info is None:
         st.info("The backend gave no importance for this layer.")
         return
-    show_road(info, response)
+    show_road(info, response, target_words(scene))
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     page(connect())

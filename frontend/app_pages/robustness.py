@@ -10,9 +10,10 @@ from cifs.plot.curves import curve_info, eps_figure, steps_figure
 from cifs.plot.robustness import robustness_figure, robustness_info
 from cifs.report import groups, remark, remarks
 from frontend import state
+from frontend.components.charts import draw
 from frontend.components.checks import show_checks
-from frontend.components.class_means import show_class_means
 from frontend.components.difference import show_difference
+from frontend.components.gallery import at_hand
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
 from frontend.components.robustness_table import show_table
@@ -20,11 +21,19 @@ from frontend.components.robustness_table import show_table
 EMPTY = ":material/inventory_2:"
 
 
+MOVED = "channels by class"  # to a page of its own; older links still name it
+
+
 def page(lab: Lab) -> None:
-    st.title("How robust is it, really?")
+    if state.recall("show").text == MOVED:
+        state.keep("show", None)
+        st.switch_page("app_pages/classes.py", query_params=state.link())
+    st.title("How robust is it, really?", anchor=False)
     st.markdown(
         "The share of test images each model gets right, in per cent: untouched (*Natural*) and under attacks of "
-        "growing strength. Each row's strongest attack is underlined: the network is at most that robust."
+        "growing strength. Underlined is the strongest single attack on all images of the row: the network is at most "
+        "that robust. Lower still may be the *worst case*, where every image meets its own strongest attack, and what "
+        "saw the first images only, such as AutoAttack."
     )
     views: dict[str, Callable[[RobustnessTable], None]] = {
         "table": show_table,
@@ -34,12 +43,12 @@ def page(lab: Lab) -> None:
         "bars": show_bars,
         "checks": show_checks,
     }
-    channels = "channels by class"  # of all models
-    name = state.choose(st.segmented_control, "Look at", "show", [*views, channels], default="table", required=True)
+    name = state.choose(
+        st.segmented_control, "Look at", "show", list(views), default="table", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
     with readable_errors(f"view-{name}"):
-        if name == channels:
-            show_class_means(lab)
-        elif (table := pick_group(lab)) is not None:
+        if (table := pick_group(lab)) is not None:
             views[name](table)
 
 
@@ -49,7 +58,9 @@ def pick_group(lab: Lab) -> RobustnessTable | None:
     if not found:
         st.info("No model has been evaluated yet. `cifs evaluate ID` measures one.", icon=EMPTY)
         return None
-    name = state.choose(st.selectbox, "Data set and network", "group", list(found), default=next(iter(found)))
+    shown = {model.id for model in at_hand(lab.datasets(), lab.models())}
+    names = sorted(found, key=lambda name: not any(row.model in shown for row in found[name].rows))
+    name = state.choose(st.selectbox, "Data set and network", "group", names, default=names[0])
     return found[name]
 
 
@@ -63,10 +74,10 @@ def show_curves(table: RobustnessTable) -> None:
     trained = sorted({row.trained_eps for row in table.rows if row.trained_eps})
     left, right = st.columns(2, gap="medium")
     with left:
-        st.plotly_chart(eps_figure(by_eps, trained), key="eps", alt="accuracy against ε")
+        draw(eps_figure(by_eps, trained), key="eps", alt="accuracy against ε")
         st.caption("What was trained for one ε fades beyond it; a natural model falls at a fraction of it.")
     with right:
-        st.plotly_chart(steps_figure(by_steps), key="steps", alt="accuracy against steps")
+        draw(steps_figure(by_steps), key="steps", alt="accuracy against steps")
         st.caption(
             "The step size stays ε/10, so fewer than 10 steps cannot reach ε. Where the line ends flat, more steps "
             "would find little more; where it still falls, it is an upper bound."
@@ -83,7 +94,7 @@ def show_by_class(table: RobustnessTable) -> None:
         st.segmented_control, "Under", "column", list(found), default=list(found)[-1], required=True,
         format_func=titles.__getitem__,
     )  # fmt: skip
-    st.plotly_chart(by_class_figure(found[column]), key="by-class", alt="accuracies by model and class")
+    draw(by_class_figure(found[column]), key="by-class", alt=f"accuracies by model and class, {titles[column]}")
     st.caption("Accuracy (%) on the images of each class. An average hides that some classes are hardly defended.")
     if column == "autoattack" and (said := remarks(table.rows)):
         st.caption(f"{titles[column]}: {said}.")
@@ -91,7 +102,7 @@ def show_by_class(table: RobustnessTable) -> None:
 
 def show_bars(table: RobustnessTable) -> None:
     st.caption("The table as bars, with 95 % intervals." + first_images_alone(table))
-    st.plotly_chart(robustness_figure(robustness_info(table)), key="bars", alt="accuracies by model and attack")
+    draw(robustness_figure(robustness_info(table)), key="bars", alt="accuracies by model and attack")
 
 
 def first_images_alone(table: RobustnessTable) -> str:
@@ -111,5 +122,5 @@ def tell_missing(rows: Sequence[RobustnessRow], suite: str = "") -> None:
         st.info(f"Not measured yet; these commands do it: {commands}", icon=EMPTY)
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     page(connect())

@@ -1,5 +1,7 @@
 """Questions about a scene, asked with a spinner because an attack takes its time."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from backend.schemas import (
@@ -8,13 +10,15 @@ from backend.schemas import (
     ChannelsRequest,
     ChannelsResponse,
     Choice,
-    InterveneRequest,
-    InterveneResult,
     MapsRequest,
     MapsResult,
 )
+from backend.schemas.laboratory import Reselection, Scaling, WhatIfRequest, WhatIfResult
+from frontend.captions import attack_title
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
+
+CONTROLS = 20  # random draws
 
 
 def ask_attack(lab: Lab, scene: Scene) -> AttackResponse:
@@ -34,16 +38,13 @@ def ask_maps(lab: Lab, scene: Scene, channel: int) -> MapsResult:
         return lab.maps(MapsRequest(**scene.place, channels=[channel])).results[0]
 
 
-def ask_intervention(lab: Lab, scene: Scene, mask: list[float]) -> InterveneResult:
-    with st.spinner("Asking again, under the mask …", show_time=True):
-        return lab.intervene(InterveneRequest(**scene.place, mask=mask)).results[0]
-
-
-def attack_title(attack: Choice) -> str:
-    """As in "PGD, ε = 0.1, 20 steps"."""
-    given = attack.parameters
-    steps = given.get("steps", 1)
-    parts = [attack.name.upper()]
-    parts += [f"ε = {given['eps']}"] if "eps" in given else []
-    parts += [f"{steps} steps"] if steps != 1 else []
-    return ", ".join(parts)
+def ask_what_if(
+    lab: Lab, scene: Scene, *, scalings: Sequence[Scaling] = (), reselections: Sequence[Reselection] = ()
+) -> WhatIfResult:
+    """What the network says with its channels edited, beside as many edits of random channels."""
+    request = WhatIfRequest(
+        model=scene.model.id, images=[scene.image], attack=scene.attack, scalings=list(scalings),
+        reselections=list(reselections), controls=CONTROLS if scalings else 0,
+    )  # fmt: skip
+    with st.spinner("Asking the edited network …", show_time=True):
+        return lab.what_if(request).results[0]

@@ -5,16 +5,19 @@ from typing import Any
 import streamlit as st
 
 from backend.schemas import ChannelsResult
-from cifs.plot.activation import ActivationInfo, MeanShift, activation_figure, activation_info, mean_shift
+from cifs.plot.activation import ActivationInfo, activation_figure, activation_info, mean_shift
 from cifs.plot.maps import maps_figure, maps_info
 from frontend import state
+from frontend.captions import channel_sentence, most_changed, shift_sentence
 from frontend.components.asking import ask_channels, ask_maps
+from frontend.components.charts import draw
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene
 
 CHART = "channel-chart"
 CHANNEL = "channel"
+CHOSEN_FOR = "channel chosen for"
 
 
 def show_channels(lab: Lab, scene: Scene) -> None:
@@ -26,21 +29,21 @@ def show_channels(lab: Lab, scene: Scene) -> None:
 def _explore(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
     info = info_of(result)
     target = scene.model.classes[result.natural.target]
-    st.subheader(f"The {len(info.channels)} channels of {scene.layer.name}, ordered by their relevance for {target}")
-    st.caption(
-        "A **PR** channel (left) speaks for the class, an **NR** channel (right) against it. In a fooled network the "
-        "PR channels fall silent and the NR channels are over-active. Click a channel to see its maps."
-    )
-    _shift(mean_shift(info))
-    place = st.container()
-    channel = _pick_channel(scene, info)
+    st.subheader(f"The {len(info.channels)} channels of {scene.layer.name}, by relevance for {target}", anchor=False)
+    shift = mean_shift(info)
+    if shift is not None:
+        st.markdown(shift_sentence(shift))
+    place, pick, maps = st.container(), *st.columns([2, 3], gap="medium")
+    with pick:
+        channel = _pick_channel(scene, info)
+        st.caption(f"{channel_sentence(info, channel)} Click a channel in the chart to see its maps.")
     with place:
-        figure = activation_figure(info, picked=channel)
-        st.plotly_chart(
-            figure, key=CHART, on_select=_take_click, selection_mode="points",
-            alt="activation of every channel, natural and adversarial, ordered by relevance",
+        name = f"channels of {scene.layer.name}, {scene.model.id}"
+        draw(
+            activation_figure(info, picked=channel), key=CHART, on_select=_take_click, selection_mode="points",
+            alt=f"activation of every channel, natural and adversarial, by relevance for {target}", name=name,
         )  # fmt: skip
-    with readable_errors("maps"):
+    with maps, readable_errors("maps"):
         _maps(lab, scene, channel)
 
 
@@ -49,36 +52,21 @@ def info_of(result: ChannelsResult) -> ActivationInfo:
     return activation_info(result.natural.relevance, result.natural.activation, adversarial)
 
 
-def _shift(found: MeanShift | None) -> None:
-    if found is None:
-        return
-    kinds = (
-        ("NR", found.nr_adversarial, found.nr_over_activation, "over-activated", found.nr_over_activated),
-        ("PR", found.pr_adversarial, -found.pr_under_activation, "under-activated", found.pr_under_activated),
-    )
-    columns = iter(st.columns(4))
-    for kind, mean, change, way, share in kinds:
-        looks: dict[str, Any] = {"delta_color": "off", "border": True, "height": "stretch"}
-        next(columns).metric(
-            f"{kind} channels: mean activation", f"{mean:.3g}", f"{change:+.3g} by the attack", **looks
-        )
-        next(columns).metric(f"{kind} channels {way}", f"{share:.0%}", **looks)
-
-
 def _pick_channel(scene: Scene, info: ActivationInfo) -> int:
+    """The one chosen for this image, model and layer; for another the one the attack moved the most."""
+    of = f"{scene.model.id}, {scene.layer.name}, {scene.image.model_dump_json()}"
+    if st.session_state.get(CHOSEN_FOR, of) != of and not state.recall(CHANNEL).from_address:
+        state.keep(CHANNEL, None)
+        st.session_state.pop(CHANNEL, None)
+    st.session_state[CHOSEN_FOR] = of
     options = info.channels.tolist()
-    kinds = {channel: "PR" if rank < info.n_pr else "NR" for rank, channel in enumerate(options)}
+    most = most_changed(info)
+    kinds = dict(zip(options, ["PR"] * info.n_pr + ["NR"] * (len(options) - info.n_pr), strict=True))
+    first = "" if info.adversarial is None else ", moved the most"
     return state.choose(
-        st.selectbox, "Channel, the most relevant first", CHANNEL, options, default=most_changed(info),
-        format_func=lambda channel: f"channel {channel} ({kinds[channel]})",
+        st.selectbox, "Channel, the most relevant first", CHANNEL, options, default=most,
+        format_func=lambda k: f"channel {k} ({kinds[k]}{first if k == most else ''})",
     )  # fmt: skip
-
-
-def most_changed(info: ActivationInfo) -> int:
-    """The channel to show first: where the attack moved the activation the most."""
-    if info.adversarial is None:
-        return int(info.channels[0])
-    return int(info.channels[abs(info.adversarial - info.natural).argmax()])
 
 
 def _take_click() -> None:
@@ -98,9 +86,6 @@ def clicked(event: Any) -> int | None:
 
 def _maps(lab: Lab, scene: Scene, channel: int) -> None:
     maps = ask_maps(lab, scene, channel).channels[0]
+    info = maps_info(maps.channel, maps.natural, maps.adversarial)
+    draw(maps_figure(info), key="maps", alt=f"where channel {channel} fires, natural and adversarial")
     st.caption(f"Where channel {channel} fires. One colour scale for both, so brighter is more on either side.")
-    st.plotly_chart(
-        maps_figure(maps_info(maps.channel, maps.natural, maps.adversarial)),
-        key="maps",
-        alt=f"feature maps of channel {channel}",
-    )

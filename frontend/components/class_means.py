@@ -6,13 +6,15 @@ from typing import Any
 import streamlit as st
 
 from backend.schemas import ChannelShift, ChannelStatistics, Estimate, ModelInfo
-from cifs.plot.activation import CROWDED, activation_figure, activation_info
+from cifs.plot.activation import CROWDED, ActivationInfo, Ranges, activation_figure, activation_info, common_ranges
 from cifs.plot.colours import method_rank
 from cifs.plot.labels import eps_text, settings_label
 from cifs.plot.shift import shift_figure, shift_info
 from cifs.records import network_text
 from cifs.report import groups
 from frontend import state
+from frontend.components.charts import draw
+from frontend.components.gallery import at_hand
 from frontend.components.lab import Lab
 from frontend.components.problems import readable_errors
 
@@ -28,7 +30,8 @@ def show_class_means(lab: Lab) -> None:
     if not models:
         st.info("No model has channel statistics yet.", icon=":material/inventory_2:")
         return
-    networks = sorted(set(map(network, models)))
+    shown = at_hand(lab.datasets(), models)
+    networks = sorted(set(map(network, models)), key=lambda name: (name not in set(map(network, shown)), name))
     chosen = pick_network(lab, networks)
     models = [model for model in models if network(model) == chosen]  # others have other classes and layers
     which_class, which_layer, which_quantity = st.columns(3)
@@ -47,13 +50,15 @@ def show_class_means(lab: Lab) -> None:
         )
     st.caption(
         f"{QUANTITIES[quantity]}, channels ordered by relevance for the class: PR left, NR right. Where training made "
-        "the network robust, the adversarial curve follows the natural one."
+        "the network robust, the adversarial curve follows the natural one. All charts have the same axes."
     )
     abreast = charts_abreast(models[0], layer)
+    kept = {m.id: lab.channel_statistics(m.id, class_index=class_index, layer=layer) for m in models}
+    ranges = common_ranges([info_of(statistics, quantity) for statistics in kept.values()])
     for start in range(0, len(models), abreast):
         for column, model in zip(st.columns(abreast, gap="medium"), models[start : start + abreast], strict=False):
-            with column, readable_errors(f"statistics-{model.id}"):
-                show_model(lab, model, class_index, layer, quantity)
+            with column:
+                show_model(model, kept[model.id], quantity, ranges)
     with readable_errors("statistics-shift"):
         show_shift(lab, models, class_index, layer)
 
@@ -65,9 +70,9 @@ def pick_network(lab: Lab, networks: list[str]) -> str:
     chosen = state.choose(st.selectbox, "Data set and network", "statistics-of", networks, default=default)
     if not group.startswith(f"{chosen}, "):
         group = next((name for name in groups(lab.robustness()) if name.startswith(f"{chosen}, ")), "")
-    if group:  # else the network was never evaluated, and no table can stand for it
-        state.keep("group", group)
-        state.keep("statistics-of", None)
+        if group:  # else the network was never evaluated, and no table can stand for it
+            state.keep_unless_default("group", group, None if chosen != networks[0] else group)
+            state.keep("statistics-of", None)
     return chosen
 
 
@@ -85,14 +90,19 @@ def charts_abreast(model: ModelInfo, layer: str) -> int:
     return 1 if any(found.name == layer and found.channels > CROWDED for found in model.layers) else 2
 
 
-def show_model(lab: Lab, model: ModelInfo, class_index: int, layer: str, quantity: str) -> None:
-    found = lab.channel_statistics(model.id, class_index=class_index, layer=layer)
+def info_of(found: ChannelStatistics, quantity: str) -> ActivationInfo:
     natural, adversarial = (getattr(summary, quantity) for summary in (found.natural, found.adversarial))
-    info = activation_info(found.natural.relevance, natural, adversarial)
-    st.subheader(model.title)
+    return activation_info(found.natural.relevance, natural, adversarial)
+
+
+def show_model(model: ModelInfo, found: ChannelStatistics, quantity: str, ranges: Ranges) -> None:
+    st.subheader(model.title, anchor=False)
     st.caption(summary(model, found))
-    figure = activation_figure(info, quantity=quantity, height=330)
-    st.plotly_chart(figure, key=f"statistics-{model.id}", alt=f"class means of {model.title}")
+    figure = activation_figure(info_of(found, quantity), quantity=quantity, ranges=ranges, height=330)
+    draw(
+        figure, key=f"statistics-{model.id}", name=f"{found.class_name}, {found.layer}, {model.id}",
+        alt=f"{quantity} of every channel of {found.layer} for {found.class_name}, natural and attacked: {model.title}",
+    )  # fmt: skip
     st.caption(in_words(found.shift) if found.shift else f"`cifs statistics {model.id}` measures its shift.")
 
 
@@ -107,7 +117,7 @@ def estimate(found: Estimate | None) -> str:
 
 
 def show_shift(lab: Lab, models: list[ModelInfo], class_index: int, layer: str) -> None:
-    st.subheader("The claim as a number")
+    st.subheader("The claim as a number", anchor=False)
     st.caption(
         "An attack over-activates NR and under-activates PR channels: by how much, with 95 % intervals, told apart by "
         "each natural image's own relevance. In per cent of the layer's mean activation, so that models compare."
@@ -118,7 +128,7 @@ def show_shift(lab: Lab, models: list[ModelInfo], class_index: int, layer: str) 
     found = {m.id: lab.channel_statistics(m.id, class_index=class_index, layer=layer) for m in models}
     info = shift_info({id_: s.shift if of == "the class" else s.shift_all for id_, s in found.items()})
     figure = shift_figure(info, {model.id: model.title for model in models})
-    st.plotly_chart(figure, key="statistics-shift", alt="NR over-activation and PR under-activation of each model")
+    draw(figure, key="statistics-shift", alt="NR over-activation and PR under-activation of each model")
 
 
 def summary(model: ModelInfo, found: ChannelStatistics) -> str:

@@ -7,6 +7,7 @@ from cifs.plot.labels import labels
 from cifs.plot.margin import margin_figure, margins, setting_margin_figure, setting_margins
 from cifs.report import remarks
 from frontend import paper, state
+from frontend.components.charts import draw as draw_figure
 from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw
 from frontend.difference import printed_difference, verdict
@@ -33,7 +34,7 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         st.markdown(sentence)
     method = rows[first].method
     reported = paper.margins(table.paper, rows[first], rows[second])
-    st.plotly_chart(
+    draw_figure(
         margin_figure(margins(comparison, titles, reported.points if reported else {}), method, names[second]),
         key="margin",
         alt="points ahead, by attack",
@@ -61,12 +62,12 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
 def show_settings(comparison: Comparison, titles: dict[str, str], method: str, second: str) -> None:
     """What the margin would be if the attacker knew but one setting: where a flattering figure comes from."""
     found = setting_margins(comparison)
-    st.subheader("What a weaker attacker would have reported")
+    st.subheader("What a weaker attacker would have reported", anchor=False)
     column = state.choose(
         st.segmented_control, "Under", "swept", list(found), default="pgd20" if "pgd20" in found else next(iter(found)),
         required=True, format_func=lambda key: titles.get(key, key),
     )  # fmt: skip
-    st.plotly_chart(
+    draw_figure(
         setting_margin_figure(found[column], method, second),
         key="settings",
         alt="points ahead, by the attack's setting",

@@ -2,22 +2,34 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from backend.schemas import DatasetImage, DatasetInfo, ImageRef, ModelInfo, Sample, UploadedImage
+from backend.schemas import DatasetImage, DatasetInfo, Example, ImageRef, ModelInfo, Sample, UploadedImage
 from frontend import state
-from frontend.components.images import encode, enlarge
+from frontend.client import BackendError
+from frontend.components.images import data_uri, encode
 from frontend.components.lab import Lab
 
-PAGE = 12
+PAGE = 24
 UPLOAD = "upload"
 ALL = "all classes"
+MINE = "upload"  # of the session: the file, so that it outlives a page switch
+FILE = "upload-file"
 
 
-def pick_image(lab: Lab, model: ModelInfo) -> ImageRef:
-    """The image of the address or of this session; the gallery to change it is folded away."""
+class Upload(NamedTuple):
+    name: str
+    png: str  # base64
+    label: int | None
+
+
+def pick_image(lab: Lab, model: ModelInfo, first: ModelInfo) -> ImageRef | None:
+    """The image of the address or of this session; the gallery to change it is folded away.
+
+    first: the model that is asked for an image to begin with, so that another model shows the same one.
+    """
     datasets = fitting_datasets(lab.datasets(), model)
     if not datasets:
         st.info(
@@ -25,16 +37,16 @@ def pick_image(lab: Lab, model: ModelInfo) -> ImageRef:
             "into the backend's $CIFS_DATA.",
             icon=":material/no_photography:",
         )
-        return _upload(model) or st.stop()
-    with st.expander("Choose another image", icon=":material/photo_library:"):
-        source, filtering, paging = st.columns([2, 2, 3], vertical_alignment="bottom")
-        with source:
-            name = _choose_source(datasets)
+        return _upload(model)
+    with st.popover("Another image", icon=":material/photo_library:", key=state.widget("gallery"), on_change="rerun"):
+        name = _choose_source(datasets)
         if name == UPLOAD:
-            return _upload(model, "Until there is a file, the gallery's image stays. ") or _chosen(datasets[0])
+            upload = _upload(model)
+            return upload or _chosen(lab, datasets[0], first)
         dataset = next(dataset for dataset in datasets if dataset.name == name)
-        image = _chosen(dataset)
-        _gallery(lab, dataset, image, filtering, paging)
+        image = _chosen(lab, dataset, first)
+        if st.session_state.get("gallery"):
+            _gallery(lab, dataset, image)
     return image
 
 
@@ -48,60 +60,94 @@ def fitting_datasets(datasets: Sequence[DatasetInfo], model: ModelInfo) -> list[
     return sorted(fitting, key=lambda dataset: dataset.classes != model.classes)
 
 
+def at_hand(datasets: Sequence[DatasetInfo], models: Sequence[ModelInfo]) -> list[ModelInfo]:
+    """Models whose images are on the server, so that what a table says of them can be looked at."""
+    return [model for model in models if fitting_datasets(datasets, model)]
+
+
 def _choose_source(datasets: Sequence[DatasetInfo]) -> str:
     titles = {dataset.name: dataset.title for dataset in datasets} | {UPLOAD: "an image of mine"}
     options = list(titles)
     return state.choose(st.selectbox, "From", "dataset", options, default=options[0], format_func=titles.__getitem__)
 
 
-def _chosen(dataset: DatasetInfo) -> DatasetImage:
-    size = dataset.sizes.get("test")
-    resolved = state.resolve_index(state.recall("index"), size)
+def _chosen(lab: Lab, dataset: DatasetInfo, first: ModelInfo) -> DatasetImage:
+    recalled, size = state.recall("index"), dataset.sizes.get("test")
+    example = None if recalled.text is not None and recalled.text.isdecimal() else example_of(lab, first, dataset)
+    resolved = state.resolve_index(recalled, size, example.index if example else 0)
     state.notify([resolved.notice])
-    state.keep("index", resolved.value)
+    if resolved.notice:
+        state.keep("index", None)
+    if example and example.index == resolved.value:
+        st.caption(f"**Image {example.index}** is shown first. {example.rule}")
     return DatasetImage(dataset=dataset.name, index=resolved.value)
 
 
-def _gallery(
-    lab: Lab, dataset: DatasetInfo, image: DatasetImage, filtering: DeltaGenerator, paging: DeltaGenerator
-) -> None:
-    with filtering:
-        wanted = st.selectbox("Class", [ALL, *dataset.classes], key=f"class-{dataset.name}")
+def example_of(lab: Lab, model: ModelInfo, dataset: DatasetInfo) -> Example | None:
+    """An image to begin with; none where the backend cannot choose one."""
+    try:
+        with st.spinner("Looking for an image that tells the story …"):
+            return lab.example(model.id, dataset.name)
+    except BackendError:
+        return None
+
+
+def _gallery(lab: Lab, dataset: DatasetInfo, image: DatasetImage) -> None:
+    wanted = state.choose(st.selectbox, "Class", "gallery-class", [ALL, *dataset.classes], default=ALL)
     label = None if wanted == ALL else dataset.classes.index(wanted)
     total = lab.samples(dataset.name, split="test", label=label, offset=0, limit=PAGE).total
     if not total:
         st.info("No image of this class.")
         return
-    with paging:
-        page = st.pagination(math.ceil(total / PAGE), key=f"page-{dataset.name}-{wanted}")
-    found = lab.samples(dataset.name, split="test", label=label, offset=(page - 1) * PAGE, limit=PAGE)
-    _thumbnails(found.samples, image.index)
+    pages = math.ceil(total / PAGE)
+    page = state.choose_number(
+        lambda label, *, key, min_value, max_value: st.pagination(max_value, key=key, max_visible_pages=5),
+        "Page", "gallery-page", default=1, min_value=1, max_value=pages,
+    )  # fmt: skip
+    shown = lab.samples(dataset.name, split="test", label=label, offset=(page - 1) * PAGE, limit=PAGE)
+    _thumbnails(shown.samples, image.index)
 
 
 def _thumbnails(samples: Sequence[Sample], current: int) -> None:
-    for column, sample in zip(st.columns(PAGE), samples, strict=False):
-        with column:
-            st.image(enlarge(sample.png, 112), width="stretch", alt=sample.class_name)
+    with st.container(key="thumbnails", horizontal=True, gap="small"):
+        for sample in samples:
             st.button(
-                f"{sample.index}", key=f"image-{sample.index}", help=sample.class_name, width="stretch",
-                type="primary" if sample.index == current else "secondary",
-                on_click=state.keep, args=("index", sample.index),
+                f"![{sample.class_name}, image]({data_uri(sample.png)}) {sample.index}", key=f"image-{sample.index}",
+                help=sample.class_name, width="stretch", type="primary" if sample.index == current else "secondary",
+                on_click=_take, args=(sample.index,),
             )  # fmt: skip
 
 
-def _upload(model: ModelInfo, otherwise: str = "") -> UploadedImage | None:
+def _take(index: int) -> None:
+    state.keep("index", index)
+
+
+def _upload(model: ModelInfo) -> UploadedImage | None:
+    """The file of this session. Its label is of the classes of the model it was given for."""
     size = "×".join(str(side) for side in model.image_shape[1:])
-    file = st.file_uploader(
-        f"PNG or JPEG; it will be resized to {size}", type=["png", "jpg", "jpeg"], key="upload-file"
-    )
-    if file is None:
-        st.caption(f"{otherwise}An upload is not part of the address.")
+    file = st.file_uploader(f"PNG or JPEG; it will be resized to {size}", type=["png", "jpg", "jpeg"], key=FILE)
+    if file is not None:
+        _keep_file(file.name, file.getvalue())
+    mine: Upload | None = st.session_state.get(MINE)
+    if mine is None:
+        st.caption("Until there is a file, the gallery's image stays. An upload is not part of the address.")
         return None
-    options = [None, *range(len(model.classes))]
+    classes = model.classes
+    options = [None, *range(len(classes))]
     label = st.selectbox(
-        "What it shows",
-        options,
-        key="upload-label",
-        format_func=lambda k: "let the model say" if k is None else model.classes[k],
-    )
-    return UploadedImage(png=encode(file.getvalue()), label=label)
+        f"What {mine.name} shows", options, index=options.index(mine.label) if mine.label in options else 0,
+        key="upload-label", format_func=lambda k: "I do not say: take the model's guess" if k is None else classes[k],
+    )  # fmt: skip
+    st.session_state[MINE] = mine._replace(label=label)
+    st.caption(f"Shown: {mine.name}. It stays while this session lasts, and is not part of the address.")
+    return UploadedImage(png=mine.png, label=label)
+
+
+def _keep_file(name: str, content: bytes) -> None:
+    if not content:
+        st.error(f"{name} is empty: 0 bytes. Give a PNG or JPEG file.", icon=":material/broken_image:")
+        return
+    png = encode(content)
+    mine: Upload | None = st.session_state.get(MINE)
+    if mine is None or mine.png != png:
+        st.session_state[MINE] = Upload(name, png, None)

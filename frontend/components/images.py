@@ -1,11 +1,17 @@
 """Small images, shown large: pixels stay pixels."""
 
 import base64
-import io
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
 
-from PIL import Image
+import streamlit as st
 
-SHOWN_SIZE = 336  # pixels, a multiple of 28
+
+class Picture(NamedTuple):
+    png: str  # base64
+    alt: str
+    caption: str
 
 
 def decode(png: str) -> bytes:
@@ -16,7 +22,15 @@ def encode(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def enlarge(png: str, size: int = SHOWN_SIZE) -> Image.Image:
-    image = Image.open(io.BytesIO(decode(png)))
-    factor = max(1, round(size / max(image.size)))
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+def data_uri(png: str) -> str:
+    return f"data:image/png;base64,{png}"
+
+
+def show_pictures(pictures: Sequence[Picture]) -> None:
+    """Side by side, on a phone too: what is compared has to be on one screen."""
+    st.html(f'<div class="pictures">{"".join(map(_figure, pictures))}</div>')
+
+
+def _figure(picture: Picture) -> str:
+    image = f'<img alt="{escape(picture.alt)}" src="{data_uri(picture.png)}">'
+    return f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"

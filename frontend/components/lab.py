@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from backend.schemas import Example
 from frontend.client import Client, ClientSettings, send
 
 ADDRESS: dict[str | type[Any], Callable[[Any], Any]] = {ClientSettings: repr}
@@ -13,6 +14,9 @@ ADDRESS: dict[str | type[Any], Callable[[Any], Any]] = {ClientSettings: repr}
 
 class Lab(Client):
     """Asks again after a minute for what may change (models, data sets); an attack with its seed stays the same."""
+
+    def example(self, model: str, dataset: str) -> Example:
+        return _example(self.settings, model, dataset)
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         return (_catalogue if method == "GET" else _computed)(self.settings, method, path, body)
@@ -28,10 +32,16 @@ def _computed(settings: ClientSettings, method: str, path: str, body: str | None
     return send(settings, method, path, body)
 
 
+@st.cache_data(ttl=timedelta(hours=1), max_entries=64, show_spinner=False, hash_funcs=ADDRESS)
+def _example(settings: ClientSettings, model: str, dataset: str) -> Example:
+    return Client(settings).example(model, dataset)
+
+
 def forget() -> None:
     """So that a retry asks anew, also where an answer came that nobody could read."""
     _catalogue.clear()
     _computed.clear()
+    _example.clear()
 
 
 def connect() -> Lab:

@@ -2,34 +2,47 @@
 
 import streamlit as st
 
-from backend.schemas import AttackResult, Prediction
+from backend.schemas import AttackResult, DatasetImage, Described, Prediction, RobustnessRow, UploadedImage
 from cifs.plot.colours import ADVERSARIAL, NATURAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
 from cifs.plot.trajectory import trajectory_figure, trajectory_info
-from frontend.components.asking import ask_attack, attack_title
-from frontend.components.images import decode, enlarge
+from frontend.captions import attack_title
+from frontend.client import BackendError
+from frontend.components.asking import ask_attack
+from frontend.components.charts import draw
+from frontend.components.images import Picture, decode, show_pictures
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
+from frontend.components.schema_form import AttackForm, apply_attack
+from frontend.strongest import strongest_attack
 
 
 def show_attack(lab: Lab, scene: Scene) -> None:
     result = ask_attack(lab, scene).results[0]
-    _verdict(scene, result)
-    pictures, beliefs = st.columns([5, 4], gap="medium")
+    pictures, beliefs = st.columns([6, 5], gap="medium")
     with pictures:
-        _pictures(result)
+        _pictures(scene, result)
     with beliefs:
+        _verdict(lab, scene, result)
         _beliefs(scene, result)
 
 
 def show_twins(lab: Lab, scene: Scene) -> None:
     """The natural and the attacked image alone, for a page about something else."""
     result = ask_attack(lab, scene).results[0]
-    natural, adversarial = st.columns(2)
-    natural.image(enlarge(result.natural_image.png), caption=f"**natural**: {said(result.natural)}", width="stretch")
-    adversarial.image(
-        enlarge(result.image.png), caption=f"**adversarial**: {said(result.adversarial)}", width="stretch"
+    show_pictures(_twins(scene, result))
+
+
+def _twins(scene: Scene, result: AttackResult) -> list[Picture]:
+    thing = scene.model.classes[result.label]
+    shown = (
+        ("natural", result.natural_image.png, result.natural),
+        ("adversarial", result.image.png, result.adversarial),
     )
+    return [
+        Picture(png, f"{name} image of {thing}, taken for {belief.class_name}", f"{name}: {said(belief)}")
+        for name, png, belief in shown
+    ]
 
 
 def said(prediction: Prediction) -> str:
@@ -37,33 +50,64 @@ def said(prediction: Prediction) -> str:
     return f"{prediction.class_name} ({prediction.probabilities[prediction.prediction]:.1%})"
 
 
-def _verdict(scene: Scene, result: AttackResult) -> None:
-    label = scene.model.classes[result.label]
+def _verdict(lab: Lab, scene: Scene, result: AttackResult) -> None:
+    attack, thing = attack_title(scene.attack, scene.model.classes), scene.model.classes[result.label]
+    guessed = isinstance(scene.image, UploadedImage) and scene.image.label is None
     if result.natural.prediction != result.label:
-        text = f"Wrong before any attack: the label is **{label}**, the network says **{said(result.natural)}**."
+        text = f"Wrong before any attack: the label is **{thing}**, the network says **{said(result.natural)}**."
         st.info(text, icon=":material/help:")
     elif result.success:
-        text = f"**Fooled.** The same {label}, and the network now says **{said(result.adversarial)}**"
-        st.error(f"{text}: {attack_title(scene.attack)}.", icon=":material/bolt:")
+        same = f"Its own first guess was {thing}" if guessed else f"The same {thing}"
+        text = f"**Fooled.** {same}, and the network now says **{said(result.adversarial)}**"
+        st.error(f"{text}: {attack}.", icon=":material/bolt:")
+    elif result.adversarial.prediction != result.label:
+        text = f"**The target was not reached**, but the network now says **{said(result.adversarial)}**"
+        st.warning(f"{text}: {attack}.", icon=":material/bolt:")
     else:
-        text = f"**Not fooled.** The network still says **{said(result.adversarial)}**"
-        st.success(f"{text}: {attack_title(scene.attack)}.", icon=":material/shield:")
+        text = f"**Not fooled.** The network says **{said(result.adversarial)}**"
+        st.success(f"{text}: {attack}.", icon=":material/shield:")
+        _offer_stronger(lab, scene)
+    if guessed:
+        st.caption("No label was given: the network's own guess stands for the truth. Say what it shows if you know.")
 
 
-def _pictures(result: AttackResult) -> None:
-    magnified = f"the change, ×{result.perturbation.magnification:.3g} (grey: none)"
-    shown = (
-        ("natural", result.natural_image.png, f"**natural**: {said(result.natural)}"),
-        ("adversarial", result.image.png, f"**adversarial**: {said(result.adversarial)}"),
-        ("perturbation", result.perturbation.png, magnified),
-    )
-    for column, (name, png, caption) in zip(st.columns(3), shown, strict=True):
-        column.image(enlarge(png), caption=caption, width="stretch", alt=f"{name} image")
-    st.caption(f"No pixel moved by more than {result.linf:.4g} (of 1). {_rounding(result)}")
-    st.download_button(
-        "The exact image (.npy)", decode(result.image.npy), "adversarial.npy", type="tertiary",
-        icon=":material/download:", on_click="ignore",
+def _offer_stronger(lab: Lab, scene: Scene) -> None:
+    """One attack that fails shows little: which were not tried here, and the one that did best in the evaluation."""
+    attacks = lab.attacks()
+    others = [attack.title.partition(":")[0] for attack in attacks if attack.name != scene.attack.name]
+    if others:
+        st.caption(f"One attack that fails proves little. Not tried: {', '.join(others)}.")
+    try:
+        row = next((row for row in lab.robustness().rows if row.model == scene.model.id), None)
+    except BackendError:
+        return
+    if row is not None:
+        _strongest_button(scene, attacks, row)
+
+
+def _strongest_button(scene: Scene, attacks: list[Described], row: RobustnessRow) -> None:
+    form = AttackForm({attack.name: attack for attack in attacks}, scene.model)
+    stronger = strongest_attack(form, row, scene.attack)
+    if stronger is None:
+        return
+    title = attack_title(stronger, scene.model.classes)
+    st.button(
+        f"Try the strongest of its evaluation: {title}", icon=":material/bolt:", key="strongest",
+        on_click=apply_attack, args=(form, stronger),
     )  # fmt: skip
+
+
+def _pictures(scene: Scene, result: AttackResult) -> None:
+    magnified = f"the change, ×{result.perturbation.magnification:.3g} (grey: none)"
+    change = Picture(result.perturbation.png, "the change of every pixel, magnified", magnified)
+    show_pictures([*_twins(scene, result), change])
+    where = f"Image {scene.image.index}. " if isinstance(scene.image, DatasetImage) else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(f"{where}No pixel moved by more than {result.linf:.4g} (of 1). {_rounding(result)}", width="stretch")
+        st.download_button(
+            "Exact image", decode(result.image.npy), "adversarial.npy", type="tertiary", icon=":material/download:",
+            on_click="ignore", help="The adversarial image as .npy: float32, not rounded to 8 bits",
+        )  # fmt: skip
 
 
 def _rounding(result: AttackResult) -> str:
@@ -78,9 +122,9 @@ def _beliefs(scene: Scene, result: AttackResult) -> None:
         Belief("adversarial", ADVERSARIAL, result.adversarial.probabilities),
     ]
     info = probability_info(scene.model.classes, beliefs)
-    st.plotly_chart(probability_figure(info), key="probabilities", alt="class probabilities, natural and adversarial")
-    if info.left_out:
-        st.caption(f"The {len(info.classes)} likeliest classes; {info.left_out} are left out.")
+    draw(
+        probability_figure(info), key="probabilities", alt=f"class probabilities, natural and adversarial: {info.words}"
+    )
 
 
 def show_trajectory(lab: Lab, scene: Scene) -> None:
@@ -89,8 +133,18 @@ def show_trajectory(lab: Lab, scene: Scene) -> None:
     if not result.trajectory:
         st.info("The backend sent no trajectory for this attack.")
         return
-    st.caption("Each step follows the gradient of the loss up; the label's probability falls as the loss climbs.")
-    info = trajectory_info(result.trajectory, result.label)
-    st.plotly_chart(trajectory_figure(info, scene.model.classes), key="trajectory", alt="loss and probability by step")
+    target = scene.attack.parameters.get("target")
+    st.caption(climb(scene.model.classes[result.label], None if target is None else scene.model.classes[target]))
+    info = trajectory_info(result.trajectory, result.label, target)
+    draw(trajectory_figure(info, scene.model.classes), key="trajectory", alt="loss and probability by step")
     with st.expander("The attack's settings, as resolved"):
         st.json(response.attack)
+
+
+def climb(label: str, target: str | None) -> str:
+    """What the loss does, which is another thing where the attack has a target."""
+    if target is None:
+        return f"Each step follows the gradient of the loss up: as it climbs, the probability of {label} falls."
+    return (
+        f"Each step follows the gradient of the loss of {target} down: as it falls, the probability of {target} rises."
+    )

@@ -9,6 +9,7 @@ from cifs.plot.labels import eps_text, labels
 from cifs.plot.robustness import sweep_figure, sweep_info
 from cifs.records import network_text
 from cifs.report import FORMATS, PrintedTable, printed, printed_paper, to_html
+from frontend.components.charts import draw as draw_figure
 
 STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
@@ -19,7 +20,7 @@ table.robustness thead th { font-weight: 600; border-bottom: 2px solid rgba(128,
 table.robustness tr:is(.last, .more) th { font-weight: 400; padding-left: 1.6rem }
 table.robustness tr.paper { background: rgba(128,128,128,.1) }
 table.robustness tr:not(.paper) + tr.paper { border-top: 2px solid rgba(128,128,128,.5) }
-table.robustness small { display: block; font-weight: 400; opacity: .65 }
+table.robustness small { display: block; font-weight: 400; opacity: .8 }
 table.robustness td small { max-width: 11em; margin-left: auto }
 table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px }
 </style>"""
@@ -76,7 +77,7 @@ def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
         st.markdown(f"- {note}")
     if row.sweep:
         st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
-        st.plotly_chart(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt="accuracies of the sweep")
+        draw_figure(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt=f"sweep of {row.model}")
     if (found := row.cells.get("autoattack")) and found.after:
         st.markdown(f"**AutoAttack, stage by stage.** Each attacks what was left of the first {found.n:,} images.")
         stages = [stage.model_dump() for stage in found.after]

@@ -12,6 +12,8 @@ from frontend.components.gallery import fitting_datasets, pick_image
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
 
+OF_PROBES = ("assessed",)  # relevances that need one: where CIFS or CAS sits
+
 
 class Scene(NamedTuple):
     model: ModelInfo
@@ -34,15 +36,16 @@ def pick_scene(lab: Lab) -> Scene | None:
         st.info("The backend has no model yet. Train or import one, then come back.", icon=":material/inventory_2:")
         return None
     with st.sidebar:
-        model = pick_model(lab, models)
+        model, first = pick_model(lab, models)
         layer = _pick_layer(model)
         target, relevance = _pick_relevance(lab, model, layer)
-        st.divider()
         attack = attack_form(lab.attacks(), model)
-    return Scene(model, layer, pick_image(lab, model), attack, target, relevance)
+    image = pick_image(lab, model, first)
+    return Scene(model, layer, image, attack, target, relevance) if image else None
 
 
-def pick_model(lab: Lab, models: list[ModelInfo]) -> ModelInfo:
+def pick_model(lab: Lab, models: list[ModelInfo]) -> tuple[ModelInfo, ModelInfo]:
+    """The model to look at, and the one of its kind that comes first: the natural one, where there is one."""
     families = _families(lab, models)
     asked = state.recall("model").text
     of_asked = next((name for name, members in families.items() if asked in [m.id for m in members]), None)
@@ -60,17 +63,17 @@ def pick_model(lab: Lab, models: list[ModelInfo]) -> ModelInfo:
     model = by_id[picked]
     training = f"trained against ε = {eps_text(model.eps)}" if model.eps else "trained on natural images only"
     st.caption(f"{network_text(model.arch, model.width)}, {training}")
-    return model
+    return model, by_id[natural]
 
 
 def _families(lab: Lab, models: list[ModelInfo]) -> dict[str, list[ModelInfo]]:
     """Models of one data set, architecture and width, by name; first those whose images are on the server."""
     datasets = {data.name: data for data in lab.datasets()}
-    found: dict[str, list[ModelInfo]] = {}
+    families: dict[str, list[ModelInfo]] = {}
     for model in sorted(models, key=lambda model: not fitting_datasets(list(datasets.values()), model)):
         data = datasets[model.dataset].title if model.dataset in datasets else model.dataset
-        found.setdefault(f"{data}, {network_text(model.arch, model.width)}", []).append(model)
-    return found
+        families.setdefault(f"{data}, {network_text(model.arch, model.width)}", []).append(model)
+    return families
 
 
 def _pick_layer(model: ModelInfo) -> LayerInfo:
@@ -96,12 +99,7 @@ def _pick_relevance(lab: Lab, model: ModelInfo, layer: LayerInfo) -> tuple[Any, 
             format_func=lambda option: _target_title(option, model),
             help="A channel's relevance g says how this class's score moves when the channel is raised.",
         )  # fmt: skip
-        if not layer.modified:
-            st.caption(
-                "True relevance: by the network's own gradient. A probe's assessment exists where CIFS or CAS sits."
-            )
-            return target, "true"
-        described = {relevance.name: relevance for relevance in lab.relevances()}
+        described = {r.name: r for r in lab.relevances() if layer.modified or r.name not in OF_PROBES}
         names = list(described)
         relevance = state.choose(
             st.selectbox, "Relevance", "relevance", names, default="true" if "true" in names else names[0],

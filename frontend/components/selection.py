@@ -5,6 +5,7 @@ import streamlit as st
 from backend.schemas import ChannelsResponse
 from cifs.plot.importance import ImportanceInfo, curve_figure, importance_info, road_figure
 from frontend.components.asking import ask_channels
+from frontend.components.charts import draw
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
 
@@ -12,7 +13,10 @@ UNCHANGED = {
     True: "C · m is shown: 1 means unchanged on average. The m share a fixed sum, so each image has its own curve.",
     False: "1 means unchanged.",
 }
-WHAT_IF = "Each point is a channel; together they draw the curve of the what-if IMGF."
+WHAT_IF = (
+    "Each point is a channel; together they draw the curve of the what-if IMGF. Its g is the relevance for {target}, "
+    "for the attacked image too: a defence does not know that class, and would have to assess g from the input alone."
+)
 OWN = (
     "Each point is a channel; together they draw the curve of the model's own IMGF. Its g is what the layer's probe "
     "assesses from the input alone, so it may speak for another class once the input is attacked."
@@ -29,7 +33,14 @@ def show_importance(lab: Lab, scene: Scene) -> None:
             icon=":material/filter_alt_off:",
         )
         return
-    show_road(info, response)
+    show_road(info, response, target_words(scene))
+
+
+def target_words(scene: Scene) -> str:
+    """What the relevance asked for speaks of."""
+    if scene.target == "label":
+        return "the true label"
+    return "each image's own prediction" if scene.target == "prediction" else scene.model.classes[scene.target]
 
 
 def importance_of(response: ChannelsResponse) -> ImportanceInfo | None:
@@ -39,15 +50,16 @@ def importance_of(response: ChannelsResponse) -> ImportanceInfo | None:
     return importance_info(result.natural, result.adversarial, imgf=response.imgf, own=own)
 
 
-def show_road(info: ImportanceInfo, response: ChannelsResponse) -> None:
+def show_road(info: ImportanceInfo, response: ChannelsResponse, target: str) -> None:
+    """target: what the relevance asked for speaks of, in words."""
     curve, road = st.columns([4, 5], gap="medium")
     with curve:
-        st.subheader("m = IMGF(g)")
-        st.caption(f"{OWN if info.own else WHAT_IF} {UNCHANGED[info.factor != 1]}")
-        st.plotly_chart(curve_figure(info), key="curve", alt="importance against relevance")
+        st.subheader("m = IMGF(g)", anchor=False)
+        st.caption(f"{OWN if info.own else WHAT_IF.format(target=target)} {UNCHANGED[info.factor != 1]}")
+        draw(curve_figure(info), key="curve", alt="importance against relevance")
         if response.imgf:
             st.caption(", ".join(f"{name}: {value}" for name, value in response.imgf.items()))
     with road:
-        st.subheader("g → m → selected features")
+        st.subheader("g → m → selected features", anchor=False)
         st.caption("The same channels at three stations: what speaks for the class is let through, the rest held back.")
-        st.plotly_chart(road_figure(info), key="road", alt="relevance, importance, activation and selected features")
+        draw(road_figure(info), key="road", alt="relevance, importance, activation and selected features by channel")

@@ -38,6 +38,7 @@ OPERATIONS = [
     "POST /channels/film",
     "POST /channels/saliency",
     "POST /attack/transfer",
+    "GET /models/{id}/example",
 ]
 LASTING = [  # jobs, and what people bring
     "GET /jobs",

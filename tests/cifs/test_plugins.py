@@ -88,8 +88,9 @@ import cifs
 for module in pkgutil.walk_packages(cifs.__path__, "cifs."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-import backend.app
 assert "cifs_example" not in sys.modules, "importing cifs loaded a plug-in"
+
+import backend.app
 
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner

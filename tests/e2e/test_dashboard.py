@@ -102,7 +102,7 @@ def test_an_attack_flips_the_prediction_and_moves_the_channels(dashboard: str, p
     assert len(before["natural"]) == 128
     assert before["adversarial"] == pytest.approx(before["natural"], abs=1e-4)  # ε = 0: nothing happened
 
-    page.get_by_role("textbox", name="Eps").fill("0.1")
+    page.get_by_role("textbox", name="ε").fill("0.1")
     page.get_by_role("button", name="Attack", exact=True).click()
     expect(page.get_by_text("Fooled.", exact=True)).to_be_visible()
     settle(page)
@@ -111,9 +111,9 @@ def test_an_attack_flips_the_prediction_and_moves_the_channels(dashboard: str, p
     assert max(abs(a - n) for a, n in zip(after["adversarial"], after["natural"], strict=True)) > 0.1
     assert "attack.eps" not in page.url  # 0.1 is the model's usual budget
     assert_healthy(page)
-    page.goto(f"{dashboard}/?model={MODEL}&index=0")
+    page.goto(dashboard)
     page.wait_for_selector(".st-key-maps .js-plotly-plot")
-    photograph(page, screenshots / "channels.png", height=2120)
+    photograph(page, screenshots / "channels.png", height=1480)
 
 
 def test_a_click_on_the_chart_picks_a_channel(dashboard: str, page: Page) -> None:
@@ -137,7 +137,7 @@ def test_the_other_pages_open_from_the_navigation(dashboard: str, page: Page, sc
     page.get_by_role("link", name="IMGF").click()
     expect(page.get_by_role("heading", name="From relevance to importance")).to_be_visible()
     settle(page)
-    page.wait_for_url("**layer=layer3.0*index=1*")  # the choices came along
+    page.wait_for_url("**index=1*layer=layer3.0*")  # the choices came along
     expect(page.locator(".st-key-layer input")).to_have_value("layer3.0: 64 × 7×7")
     page.wait_for_selector(".st-key-road .js-plotly-plot")
     assert_healthy(page)

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from PIL import Image
 
 from backend import schemas
-from backend.schemas import DatasetImage, ImageRef, Prediction
+from backend.schemas import DatasetImage, ImageRef, Prediction, laboratory
 
 CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -26,6 +26,7 @@ CLASSES = [
 LAYERS = [("stem", 16, 28), ("layer1.0", 16, 28), ("layer2.0", 32, 14), ("layer3.0", 64, 7), ("layer4.0", 128, 4)]
 METHODS = {"natural": "Natural", "vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS-softmax"}
 SIZE = 60  # images in the data set
+EXAMPLE = 10  # the image to begin with
 BUDGET = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string"}], "title": "Eps"}
 POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 10000.0}
 Fault = Literal["busy", "refuse", "fail", "garbage", "slow"]
@@ -56,16 +57,20 @@ def attack_schema(**changes: Any) -> dict[str, Any]:
         "random_start": {"type": "boolean", "default": False, "title": "Random Start"},
         "loss": {"enum": ["ce", "margin", "dlr"], "type": "string", "default": "ce", "title": "Loss"},
         "beta": {"type": "number", "minimum": 0, "default": 2.0, "title": "Beta"},
+        "through_mask": {"type": "boolean", "default": False, "title": "Through Mask"},
         "target": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}], "default": None, "title": "Target"},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "default": 0, "title": "Seed"},
     }
     return {"type": "object", "properties": properties | changes}
 
 
+L2 = {"const": "l2", "type": "string", "default": "l2", "title": "Norm"}
+BUDGET_L2 = {"type": "number", "minimum": 0, "default": 1.0, "title": "Eps"}
 ATTACKS = [
     ("fgsm", "FGSM: one step of size ε", attack_schema(steps={"const": 1, "type": "integer", "default": 1})),
     ("pgd", "PGD: projected gradient ascent", attack_schema()),
     ("cw", "C&W under ℓ∞: PGD on the CW margin", attack_schema()),
+    ("pgd_l2", "PGD-ℓ2: steps along the gradient", attack_schema(norm=L2, eps=BUDGET_L2)),
 ]
 IMGFS = [
     (
@@ -83,6 +88,7 @@ IMGFS = [
 ]
 RELEVANCES = [
     ("true", "True relevance", {"properties": {}}),
+    ("gradient_times_activation", "A plug-in's own: gradient × activation", {"properties": {}}),
     ("assessed", "Assessed by the probe", {"properties": {"k": {"type": "integer", "minimum": 1, "default": 2}}}),
 ]
 
@@ -297,18 +303,27 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
         results = [schemas.MapsResult(label=label_of(image), channels=shown) for image in request.images]
         return schemas.MapsResponse(model=request.model, layer=request.layer, attack=None, results=results)
 
-    @app.post("/channels/intervene")
-    def intervene(request: schemas.InterveneRequest) -> schemas.InterveneResponse:
+    @app.post("/channels/what-if")
+    def what_if(request: laboratory.WhatIfRequest) -> laboratory.WhatIfResponse:
         label = label_of(request.images[0])
-        kept = sum(request.mask) / len(request.mask)
-        restored = prediction(label if kept < 0.9 else (label + 2) % 10, 0.6)
-        result = schemas.InterveneResult.model_validate(
+        wrong = prediction((label + 2) % 10)
+        held = sum(len(s.channels) for s in request.scalings if s.factor < 0.3)
+        restored = prediction(label, 0.6) if held > 20 or request.reselections else wrong
+        result = laboratory.WhatIfResult.model_validate(
             {
                 "label": label, "natural": {"before": prediction(label), "after": prediction(label, 0.8)},
-                "adversarial": {"before": prediction((label + 2) % 10), "after": restored},
+                "adversarial": {"before": wrong, "after": restored}, "again": [], "edited_channels": {},
+                "control": {"draws": request.controls, "natural_right": 1, "adversarial_right": 3},
             }
         )  # fmt: skip
-        return schemas.InterveneResponse(model=request.model, layer=request.layer, attack=None, results=[result])
+        return laboratory.WhatIfResponse(model=request.model, attack={}, results=[result], seconds=0.1)
+
+    @app.get("/models/{id}/example")
+    def example(id: str, dataset: str) -> schemas.Example:
+        return schemas.Example(
+            model=id, dataset=dataset, split="test", index=EXAMPLE, of=40, fooled=37, telling=3, tells=True,
+            layers=["layer3.0", "layer4.0"], attack={}, rule="Of 40 test images the one that shows it most clearly.",
+        )  # fmt: skip
 
     @app.get("/models/{id}/channel-statistics")
     def statistics(id: str, request: Request) -> schemas.ChannelStatistics:
@@ -401,7 +416,12 @@ def _without_name(found: dict[str, Any]) -> dict[str, Any]:
 
 def robustness_row(method: str) -> schemas.RobustnessRow:
     info = model_info(method)
-    cells = {key: cell(a, name=key, steps=20) for key, a in zip(KEYS, ACCURACIES[method], strict=True)}
+    names = {"pgd20": "pgd", "pgd100": "pgd"}
+    steps = {"fgsm": 1, "cw": 30, "pgd100": 100}
+    cells = {
+        key: cell(a, **({} if key == "natural" else {"name": names.get(key, key), "steps": steps.get(key, 20)}))
+        for key, a in zip(KEYS, ACCURACIES[method], strict=True)
+    }
     attacks = {key: found.accuracy for key, found in cells.items() if key != "natural"}
     sweep = [
         schemas.SweepEntry(

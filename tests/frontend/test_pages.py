@@ -1,57 +1,33 @@
 """Every page against the fake backend: it shows what it should, reacts to clicks, and never shows a traceback."""
 
 import base64
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from frontend.components.class_means import charts_abreast
-from tests.frontend.fake_backend import FakeBackend, Fault, model_info, pixels, png
+from tests.frontend.dashboard import (
+    address,
+    attack_button,
+    charts,
+    fine,
+    open_app,
+    open_gallery,
+    open_page,
+    texts,
+)
+from tests.frontend.fake_backend import EXAMPLE, FakeBackend, Fault, model_info, pixels, png
 
-FRONTEND = Path(__file__).parents[2] / "frontend"
-PAGES = ("channels", "imgf", "robustness")
+PAGES = ("channels", "classes", "imgf", "robustness")
 CHANNEL_VIEWS = ("every channel", "importance", "damp channels", "the attack, step by step")
-ROBUSTNESS_VIEWS = ("table", "difference", "against ε and steps", "by class", "bars", "checks", "channels by class")
+ROBUSTNESS_VIEWS = ("table", "difference", "against ε and steps", "by class", "bars", "checks")
 
 pytestmark = pytest.mark.usefixtures("backend")
 
 
-def open_page(name: str, **address: str) -> AppTest:
-    page = AppTest.from_file(str(FRONTEND / "app_pages" / f"{name}.py"), default_timeout=30)
-    for key, value in address.items():
-        page.query_params[key] = value
-    return page.run()
-
-
-def charts(page: AppTest) -> dict[str, Any]:
-    """Plotly figures on the page, by the key of the element."""
-    return {key_of(chart): json.loads(chart.proto.spec) for chart in page.get("plotly_chart")}
-
-
-def key_of(chart: Any) -> str:
-    return chart.proto.id.rsplit("-", 1)[-1] if chart.proto.id else ""
-
-
-def texts(page: AppTest) -> str:
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.success, page.toast)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def fine(page: AppTest) -> AppTest:
-    assert not page.exception
-    return page
-
-
-def address(page: AppTest, key: str) -> str | None:
-    values = page.query_params.get(key)
-    return values[0] if isinstance(values, list) else values
-
-
 def test_the_app_opens_on_the_channels_of_the_natural_model() -> None:
-    page = fine(AppTest.from_file(str(FRONTEND / "app.py"), default_timeout=30).run())
+    page = fine(open_app())
     assert page.title[0].value == "Why is this network fooled?"
     assert "Fooled." in page.error[0].value
     assert "Trouser" in page.error[0].value
@@ -59,7 +35,7 @@ def test_the_app_opens_on_the_channels_of_the_natural_model() -> None:
 
 
 def test_choices_come_along_to_another_page(backend: FakeBackend) -> None:
-    page = AppTest.from_file(str(FRONTEND / "app.py"), default_timeout=30).run()
+    page = open_app()
     page.selectbox(key="layer").select("layer2.0").run()
     page.switch_page("app_pages/imgf.py").run()
     fine(page)
@@ -93,9 +69,28 @@ def test_the_first_attack_suits_the_model(backend: FakeBackend) -> None:
     assert (asked[0]["eps"], asked[0]["steps"]) == (0.1, 20)
 
 
+def test_an_image_that_tells_the_story_is_shown_first_and_how_it_was_chosen_is_said(backend: FakeBackend) -> None:
+    page = open_page("channels")
+    assert backend.asked[0][1]["images"][0]["index"] == EXAMPLE
+    assert f"**Image {EXAMPLE}** is shown first. Of 40 test images the one" in texts(page)
+    assert address(page, "index") is None  # a default needs no place in the address
+
+
+def test_where_no_image_can_be_chosen_the_first_is_shown(backend: FakeBackend) -> None:
+    backend.faults.set("refuse", "/models/fmnist")
+    open_page("channels")
+    assert backend.asked[0][1]["images"][0]["index"] == 0
+
+
+def test_the_natural_model_chooses_the_image_so_that_all_models_show_the_same(backend: FakeBackend) -> None:
+    page = open_page("channels", model="fmnist-resnet10-w16-cifs")
+    assert backend.asked[0][1]["images"][0]["index"] == EXAMPLE
+    assert not page.exception
+
+
 def test_a_new_attack_is_made_by_the_button_and_kept_in_the_address(backend: FakeBackend) -> None:
     page = open_page("channels")
-    eps = next(field for field in page.text_input if field.label == "Eps")
+    eps = next(field for field in page.text_input if field.label == "ε")
     eps.set_value("2/255")
     attack_button(page).click()
     fine(page.run())
@@ -104,13 +99,9 @@ def test_a_new_attack_is_made_by_the_button_and_kept_in_the_address(backend: Fak
     assert "Not fooled." in page.success[0].value
 
 
-def attack_button(page: AppTest) -> Any:
-    return next(button for button in page.button if button.label == "Attack")
-
-
 def test_a_wrong_value_in_the_form_is_explained_and_the_old_attack_stays(backend: FakeBackend) -> None:
     page = open_page("channels")
-    next(field for field in page.text_input if field.label == "Eps").set_value("8/0")
+    next(field for field in page.text_input if field.label == "ε").set_value("8/0")
     attack_button(page).click()
     fine(page.run())
     assert "fraction such as" in texts(page)
@@ -128,7 +119,7 @@ def test_another_attack_has_a_form_of_its_own(backend: FakeBackend) -> None:
 
 
 def test_an_image_of_the_gallery_is_a_click_away(backend: FakeBackend) -> None:
-    page = open_page("channels")
+    page = open_gallery(open_page("channels"))
     page.button(key="image-3").click()
     fine(page.run())
     assert address(page, "index") == "3"
@@ -136,11 +127,25 @@ def test_an_image_of_the_gallery_is_a_click_away(backend: FakeBackend) -> None:
 
 
 def test_the_gallery_can_be_filtered_by_class() -> None:
-    page = open_page("channels")
-    page.selectbox(key="class-fashion_mnist_mini").select("Bag").run()
+    page = open_gallery(open_page("channels"))
+    page.selectbox(key="gallery-class").select("Bag").run()
     fine(page)
     shown = [button.key for button in page.button if str(button.key).startswith("image-")]
     assert shown == [f"image-{index}" for index in (1, 11, 21, 31, 41, 51)]
+    assert address(page, "gallery-class") == "Bag"
+    assert next(button.label for button in page.button if button.key == "image-1").startswith(
+        "![Bag, image](data:image"
+    )
+
+
+def test_a_page_of_the_gallery_is_kept_in_the_address() -> None:
+    page = open_gallery(open_page("channels", **{"gallery-page": "2"}))
+    assert page.get("pagination")[0].value == 2
+    assert next(b.key for b in page.button if str(b.key).startswith("image-")) == "image-24"
+
+
+def test_the_gallery_is_not_drawn_while_it_is_shut() -> None:
+    assert not [b for b in open_page("channels").button if str(b.key).startswith("image-")]
 
 
 def test_an_upload_takes_the_place_of_the_gallerys_image(backend: FakeBackend) -> None:
@@ -164,7 +169,8 @@ def test_a_channel_can_be_picked_and_its_maps_are_asked_for(backend: FakeBackend
 def test_a_stale_address_falls_back_and_heals() -> None:
     page = fine(open_page("channels", model="gone", layer="layer9", index="999", attack="nope", view="?", channel="x"))
     assert len(page.toast) == 6
-    assert (address(page, "layer"), address(page, "index"), address(page, "attack")) == ("layer4.0", "0", "pgd")
+    assert (address(page, "layer"), address(page, "index"), address(page, "attack")) == (None, None, None)
+    assert page.selectbox(key="layer").value == "layer4.0"
     page.run()
     assert not page.toast
 
@@ -183,14 +189,28 @@ def test_an_address_reproduces_the_page(backend: FakeBackend) -> None:
     assert (asked["attack"]["eps"], asked["target"]) == ("4/255", 3)
 
 
-def test_damping_sends_a_mask_and_shows_both_beliefs(backend: FakeBackend) -> None:
+def test_damping_edits_the_channels_and_the_control_stands_beside_the_claim(backend: FakeBackend) -> None:
     page = open_page("channels", view="damp channels")
+    assert "is taken for **Ankle boot**, as it should be. The control: " in texts(page)
+    assert "right in **3 of 20 draws**. So it matters which channels." in texts(page)
     page.slider(key="damping").set_value(0.5).run()
     fine(page)
     path, body = backend.asked[-1]
-    assert path == "/channels/intervene"
-    assert set(body["mask"]) == {0.5, 1.0}
+    assert path == "/channels/what-if"
+    (scaling,) = body["scalings"]
+    assert (scaling["layer"], scaling["factor"], body["controls"]) == ("layer4.0", 0.5, 20)
+    assert address(page, "damping") == "0.5"
+    assert "not Ankle boot: here this does not undo the attack" in texts(page)
     assert "adversarial image" in texts(page)
+
+
+def test_the_experiment_of_an_address_is_the_one_shown() -> None:
+    page = fine(open_page("channels", view="damp channels", experiment="keep the most relevant only", **SHARE))
+    assert page.slider(key="kept-share").value == 20
+    assert "With 102 of 128 channels held back" in texts(page)
+
+
+SHARE = {"kept-share": "20"}
 
 
 def test_a_plain_layer_says_that_it_has_no_importance() -> None:
@@ -215,7 +235,7 @@ def test_a_cifs_layer_starts_with_its_own_imgf(backend: FakeBackend) -> None:
 
 
 def test_figures_1_and_2_show_frequency_and_the_claim_as_a_number() -> None:
-    page = fine(open_page("robustness", show="channels by class", group=FASHION))
+    page = fine(open_page("classes", group=FASHION))
     assert "NR over-activation +0.15 [+0.14, +0.17]" in texts(page)
     assert "in units of activation" in texts(page)
     vanilla = "Right on 70.1% of 10,000 images of all classes under its strongest PGD-20. "
@@ -233,6 +253,13 @@ def test_figures_1_and_2_show_frequency_and_the_claim_as_a_number() -> None:
     assert first["layout"]["yaxis"]["range"] == pytest.approx([0, 1.12 * 0.5])
 
 
+def test_charts_of_one_comparison_have_the_same_axes() -> None:
+    *models, _ = charts(fine(open_page("classes", group=FASHION))).values()
+    assert len(models) == 4
+    for axis in ("yaxis", "yaxis2"):
+        assert len({tuple(chart["layout"][axis]["range"]) for chart in models}) == 1
+
+
 def shifts_drawn(page: AppTest) -> list[float]:
     return list(charts(page).values())[-1]["data"][0]["x"]
 
@@ -245,6 +272,7 @@ def test_the_strongest_attack_is_underlined_and_three_downloads_are_offered() ->
 
 
 FASHION = "fashion_mnist, resnet10, width 16, ε = 0.1"
+CIFAR = "cifar10, resnet18, width 16, ε = 8/255"
 
 
 def test_what_each_stage_of_autoattack_left_is_shown_with_the_remarks_on_it() -> None:
@@ -258,13 +286,13 @@ def test_what_each_stage_of_autoattack_left_is_shown_with_the_remarks_on_it() ->
 
 def test_networks_of_another_kind_never_share_a_table() -> None:
     page = fine(open_page("robustness"))
-    assert page.selectbox(key="group").options == ["cifar10, resnet18, width 16, ε = 8/255", FASHION]
-    shown = page.get("html")[0].proto.body
+    assert page.selectbox(key="group").options == [FASHION, CIFAR]  # first what has images at hand
+    assert "paper, poster" not in page.get("html")[0].proto.body
+    page.selectbox(key="group").select(CIFAR).run()
+    assert address(page, "group") == CIFAR
+    shown = fine(page).get("html")[0].proto.body
     assert "paper, poster (width 64, 120 epochs)" in shown
     assert "measured here (width 16, 30 epochs, n = 10,000)" in shown
-    page.selectbox(key="group").select(FASHION).run()
-    assert "paper, poster" not in fine(page).get("html")[0].proto.body
-    assert address(page, "group") == FASHION
 
 
 def test_no_accuracy_under_attack_is_told_to_be_more_than_an_upper_bound() -> None:
@@ -282,9 +310,9 @@ def test_a_part_of_autoattack_is_told_to_be_one_in_every_view_that_shows_it() ->
 
 
 def test_the_papers_margin_is_drawn_beside_ours_where_it_has_one() -> None:
-    found = {group: margin_drawn(group) for group in ("cifar10, resnet18, width 16, ε = 8/255", FASHION)}
+    found = {group: margin_drawn(group) for group in (CIFAR, FASHION)}
     assert list(map(len, found.values())) == [2, 1]
-    diamonds, _ = found["cifar10, resnet18, width 16, ε = 8/255"]
+    diamonds, _ = found[CIFAR]
     assert diamonds["y"][2] == pytest.approx(100 * (0.7240 - 0.7012))
 
 
@@ -292,24 +320,22 @@ def margin_drawn(group: str) -> list[Any]:
     return next(iter(charts(fine(open_page("robustness", show="difference", group=group))).values()))["data"]
 
 
-def test_the_network_chosen_in_one_view_is_that_of_the_others() -> None:
-    page = fine(open_page("robustness"))
-    for group in (FASHION, "cifar10, resnet18, width 16, ε = 8/255"):
+def test_the_network_chosen_on_one_page_is_that_of_the_other() -> None:
+    page = fine(open_app())
+    for group in (CIFAR, FASHION):
+        page.switch_page("app_pages/robustness.py").run()
         page.selectbox(key="group").select(group).run()
-        page.segmented_control(key="show").select("channels by class").run()
+        page.switch_page("app_pages/classes.py").run()
         assert fine(page).selectbox(key="statistics-of").value == group.rpartition(", ")[0]
-        page.segmented_control(key="show").select("table").run()
-    page.segmented_control(key="show").select("channels by class").run()
-    page.selectbox(key="statistics-of").select("fashion_mnist, resnet10, width 16").run()
-    page.segmented_control(key="show").select("table").run()
-    assert fine(page).selectbox(key="group").value == address(page, "group") == FASHION
+    page.selectbox(key="statistics-of").select(CIFAR.rpartition(", ")[0]).run()
+    page.switch_page("app_pages/robustness.py").run()
+    assert fine(page).selectbox(key="group").value == address(page, "group") == CIFAR
 
 
 def test_an_address_that_names_the_network_of_the_class_means_still_shows_it() -> None:
-    link = {"show": "channels by class", "statistics-of": "fashion_mnist, resnet10, width 16"}
-    page = fine(open_page("robustness", **link, group="cifar10, resnet18, width 16, ε = 8/255"))
+    link = {"statistics-of": "fashion_mnist, resnet10, width 16", "group": CIFAR}
+    page = fine(open_page("classes", **link))
     assert page.selectbox(key="statistics-of").value == link["statistics-of"]
-    assert address(page, "group") == FASHION
     assert not page.toast
 
 

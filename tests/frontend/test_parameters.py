@@ -94,11 +94,13 @@ def test_what_is_wrong_is_said_with_what_is_allowed(annotation: Any, raw: Any, m
 def test_titles_that_repeat_the_name_read_as_a_sentence() -> None:
     schema = {
         "properties": {
+            "eps": {"type": "number", "title": "Eps"},
             "step_size": {"type": "number", "title": "Step Size"},
+            "swap_sides": {"type": "boolean", "title": "Swap Sides"},
             "k": {"type": "integer", "title": "top-k"},
         }
     }
-    assert [p.title for p in read_schema(schema)] == ["Step size", "top-k"]
+    assert [p.title for p in read_schema(schema)] == ["ε", "Step size α", "Swap sides", "top-k"]
 
 
 def test_a_wrong_value_falls_back_and_is_told() -> None:

@@ -16,6 +16,7 @@ from cifs.registry import settings
 from cifs.selection import LinearProbe, Selection, SelectionLayer, Trace, attached_importance, mask_matters, pool
 from tests.cifs.tiny import K, images, liven, tiny
 
+JOINT = [name for name, method in METHODS.items() if "loss" not in vars(method)]  # those without a loss of their own
 SELECTING = [name for name, method in METHODS.items() if method.selects]
 
 
@@ -36,7 +37,11 @@ def test_a_methods_layer_selects_features_of_the_same_shape_with_logits_of_every
     assert selection.relevance.shape == selection.importance.shape == (3, 6)
 
 
-@pytest.mark.parametrize("name", METHODS)
+def test_the_papers_methods_have_no_loss_of_their_own() -> None:
+    assert {"natural", "vanilla", "cas", "cifs"} <= set(JOINT)
+
+
+@pytest.mark.parametrize("name", JOINT)
 def test_a_method_of_the_paper_minimises_the_joint_loss(name: str) -> None:
     """ℓ_β written out: 1/(1+β)·CE(p, y) + β/((1+β)|I|)·Σ CE(p^l, y)."""
     model, (x, y) = tiny(name if METHODS[name].selects else "plain"), images(5)
@@ -54,7 +59,9 @@ def test_a_method_without_layers_refuses_to_make_one() -> None:
 
 
 def test_an_option_no_method_has_is_refused_and_one_of_another_is_passed_over() -> None:
-    with pytest.raises(InvalidParameter, match="no method takes depth; known options: imgf, k, label_in_training"):
+    with pytest.raises(
+        InvalidParameter, match="no method takes depth; known options: hidden, imgf, k, label_in_training, "
+    ):
         selecting("plain", {"depth": 3})
     assert selecting("plain", {"k": 3}) is None
     assert selecting("cas", {"imgf": None, "k": 2, "label_in_training": True}) == METHODS["cas"]()

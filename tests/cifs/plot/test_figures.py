@@ -28,7 +28,6 @@ from cifs.plot.robustness import robustness_figure, robustness_info, sweep_figur
 from cifs.plot.shift import shift_figure, shift_info
 from cifs.plot.trajectory import trajectory_figure, trajectory_info
 from frontend.components.selection import importance_of
-from frontend.masks import damp_nr, keep_most_relevant
 
 G = [0.2, -0.5, 0.0, 0.9]
 NATURAL = [1.0, 2.0, 3.0, 4.0]
@@ -299,12 +298,6 @@ def test_by_class_every_page_has_one_scale_and_n_is_told() -> None:
         assert (figure.data[0].zmin, figure.data[0].zmax) == (0, 100)
         assert "%{customdata:,} images" in figure.data[0].hovertemplate
         assert n in figure.layout.xaxis.title.text
-
-
-def test_masks_follow_relevance() -> None:
-    assert damp_nr(G, 0.25) == [1.0, 0.25, 0.25, 1.0]
-    assert keep_most_relevant(G, 0.5) == [1.0, 0.0, 0.0, 1.0]
-    assert keep_most_relevant(G, 0.01) == [0.0, 0.0, 0.0, 1.0]
 
 
 def test_a_margin_is_drawn_in_points_beside_the_papers() -> None:

@@ -14,21 +14,16 @@ from cifs import plot
 from cifs.attacks import PGD, Step, perturb
 from cifs.channels import RELEVANCES, Shift, view
 from cifs.channels.shift import bootstrap
-from cifs.evaluation import COLUMNS, compare_columns, compare_settings
+from cifs.evaluation import COLUMNS, compare_evaluations
 from cifs.records import (
     Column,
-    ComparedColumn,
-    ComparedSetting,
-    Comparison,
     Evaluation,
-    Provenance,
     RobustnessRow,
     RobustnessTable,
 )
 from tests.cifs.tiny import images, tiny
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
-COMMON = {"dataset": "fashion_mnist", "split": "test", "eps": 0.1}
 
 
 def test_importing_the_figures_loads_neither_torch_nor_the_app() -> None:
@@ -110,9 +105,9 @@ def kept(model: str) -> tuple[Evaluation, RobustnessRow]:
     folder = CHECKPOINTS / model
     evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_text())
     config = json.loads((folder / "config.json").read_text())
-    about = Provenance.model_validate(config["info"])
+    about = config["info"]
     row = evaluation.as_json() | {
-        "title": about.title, "method": about.method, "arch": config["arch"], "width": config["width"],
+        "title": about["title"], "method": about["method"], "arch": config["arch"], "width": config["width"],
         "notes": [], "classes": [f"class {k}" for k in range(config["num_classes"])],
     }  # fmt: skip
     return evaluation, RobustnessRow.model_validate(row)
@@ -141,16 +136,7 @@ def test_every_figure_of_a_record_can_be_drawn_from_what_is_kept(table: Robustne
 
 
 def test_two_records_are_compared_and_the_margins_drawn() -> None:
-    pair = [
-        json.loads((CHECKPOINTS / f"fmnist-resnet10-w16-{method}" / "evaluation.json").read_text())
-        for method in ("cifs-softmax", "vanilla")
-    ]
-    columns = [ComparedColumn(column=key, **c._asdict()) for key, c in compare_columns(*pair).items()]
-    settings = [
-        ComparedSetting(column=s.column, settings=s.settings, counted=s.counted, **s.compared._asdict())
-        for s in compare_settings(*pair)
-    ]
-    comparison = Comparison(first="cifs", second="vanilla", columns=columns, settings=settings, **COMMON)  # type: ignore[arg-type]
+    comparison = compare_evaluations(*(kept(f"fmnist-resnet10-w16-{of}")[0] for of in ("cifs-softmax", "vanilla")))
     assert plot.margin_figure(plot.margins(comparison, {}, {}), "cifs", "vanilla").data
     for margins in plot.setting_margins(comparison).values():
         assert plot.setting_margin_figure(margins, "cifs", "vanilla").data

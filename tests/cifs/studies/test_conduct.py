@@ -11,9 +11,13 @@ from cifs.attacks import PGD, survives
 from cifs.data import load_images
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
 from cifs.evaluation import unpack
+from cifs.files import locked
+from cifs.progress import Cancelled, Progress
+from cifs.records import StudyRecord
 from cifs.studies import conduct, load_study, result_of, study_names
 from cifs.studies.measure import LEVELS, measure, sweep
 from cifs.studies.plan import parse_study
+from cifs.tasks import Workspace, prepared_study, task_of
 from tests.cifs.tiny import npz, tiny
 
 RECIPE = """
@@ -102,18 +106,22 @@ def test_what_is_wrong_in_a_study_is_named_before_anything_is_run(
 @pytest.mark.slow
 def test_a_study_that_was_stopped_goes_on_and_ends_in_what_one_run_gives(recipe: Path, tmp_path: Path) -> None:
     study = parse_study("x", plan(recipe))
-    steps = 0
+    words = 0
 
-    def stop() -> bool:
-        nonlocal steps
-        steps += 1
-        return steps % 11 == 0
+    def report(progress: Progress) -> None:
+        nonlocal words
+        words += 1
+        if words % 30 == 0:
+            raise Cancelled("enough for now")
 
-    times = 0
-    while not conduct(study, tmp_path / "stopped", say=lambda line: None, stop=stop):
-        times += 1
-    assert times > 3
-    assert conduct(study, tmp_path / "whole", say=lambda line: None)
+    times, complete = 0, False
+    while not complete:
+        try:
+            complete = conduct(study, tmp_path / "stopped", report=report)
+        except Cancelled:
+            times += 1
+    assert times > 1
+    assert conduct(study, tmp_path / "whole")
     for cell in study.cells():
         whole, stopped = result_of(study, cell, tmp_path / "whole"), result_of(study, cell, tmp_path / "stopped")
         assert whole is not None
@@ -122,12 +130,40 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_what_one_run_gives(recipe:
         assert [point["epoch"] for point in whole["curve"]] == [1, 2]
 
 
+def test_a_cell_another_process_is_at_is_left_to_it_and_the_next_is_taken(recipe: Path, tmp_path: Path) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla", "cifs"], "seeds": [1]}]
+    study = parse_study("x", plan(recipe, blocks=blocks))
+    with locked(tmp_path / "runs" / "short-vanilla-1" / "claim"):
+        assert not conduct(study, tmp_path)
+        assert [path.stem for path in tmp_path.glob("*.json")] == ["short-cifs-1"]
+    assert conduct(study, tmp_path)
+    assert {path.stem for path in tmp_path.glob("*.json")} == {"short-cifs-1", "short-vanilla-1"}
+
+
+def test_as_a_task_it_tells_of_its_progress_and_writes_what_people_read(recipe: Path, tmp_path: Path) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1, 2]}]
+    prepared = prepared_study("x", parse_study("x", plan(recipe, blocks=blocks)), Workspace(runs=tmp_path))
+    doing: list[str] = []
+    record = prepared.run(lambda progress: doing.append(progress.doing))
+    assert isinstance(record, StudyRecord)
+    assert (record.measured, record.planned, prepared.resumes) == (2, 2, True)
+    assert {"short-vanilla-1: training", "short-vanilla-2, last: attacks"} <= set(doing)
+    written = {path.name for path in (tmp_path / "studies" / "x").glob("*.*")}
+    assert {"record.json", "report.md", "short.html", "short-vanilla-1.json"} <= written
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b.toml", "x.toml", ""])
+def test_a_request_names_no_file(name: str) -> None:
+    with pytest.raises(InvalidParameter, match="study = "):
+        task_of("study", {"study": name})
+
+
 def test_a_result_of_another_recipe_is_not_taken_for_this_ones(recipe: Path, tmp_path: Path) -> None:
     blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1]}]
-    conduct(parse_study("x", plan(recipe, blocks=blocks)), tmp_path, say=lambda line: None)
+    conduct(parse_study("x", plan(recipe, blocks=blocks)), tmp_path)
     changed = parse_study("x", plan(recipe, blocks=blocks, common={"lr": 0.01}))
     with pytest.raises(CheckpointError, match="of another recipe"):
-        conduct(changed, tmp_path, say=lambda line: None)
+        conduct(changed, tmp_path)
 
 
 def test_each_level_stands_within_the_one_before_and_four_attacks_are_made(data: Path) -> None:

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from cifs.errors import CheckpointError, InvalidParameter, NoSpace
 from cifs.methods import METHODS
+from cifs.precision import generator
 from cifs.progress import Cancelled, Progress
 from cifs.selection import Selection, Trace
 from cifs.training import Recipe, Run, estimate_seconds
+from cifs.training.adversarial import NOISE
 from cifs.zoo import Zoo
 from tests.cifs.tiny import fingerprint, npz
 
@@ -260,6 +262,24 @@ def test_an_averaged_run_that_was_stopped_equals_one_left_alone(step: int, recip
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "alone")
 
 
+def test_with_noise_the_attack_is_n_fgsm(recipe: Load, tmp_path: Path) -> None:
+    """x' = x + η + α·sign ∇ℓ(x + η), η uniform in [−2ε, 2ε]: written out."""
+    plan = recipe("noise=2", "attack.name=fgsm", "attack.eps=0.05", "attack.beta=0", "precision=float32")
+    run = Run(plan, tmp_path)
+    x, y = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(16) % 3
+    x = 0.3 + 0.4 * x  # so that nothing is clipped at 0 or 1
+    x_adv = run.attacked(x, y)
+    moved = (x_adv - x).abs()
+    assert 0.1 < float(moved.max()) <= 0.15 + 1e-6  # beyond ε, up to (k + 1)·ε
+    eta = plan.noise * 0.05 * (2 * torch.rand(x.shape, generator=generator(plan.seed, NOISE, 0)) - 1)
+    noisy = (x + eta).requires_grad_()
+    F.cross_entropy(run.model.eval()(noisy), y).backward()
+    assert noisy.grad is not None
+    torch.testing.assert_close(x_adv, (x + eta + 0.05 * noisy.grad.sign()).detach())
+    run.step = 1
+    assert not torch.equal(run.attacked(x, y), x_adv)  # every step has noise of its own
+
+
 def test_a_smooth_label_is_a_mixture_with_the_uniform_distribution(recipe: Load) -> None:
     """−Σ_c q_c log p_c with q = 0.9 of the label and 0.1 of all classes alike, for logits and probes."""
     random = torch.Generator().manual_seed(0)
@@ -426,6 +446,18 @@ def test_a_folder_of_another_recipe_is_refused(recipe: Load, tmp_path: Path) -> 
     Run(recipe("epochs=1"), tmp_path).train()
     with pytest.raises(CheckpointError, match="a run of another recipe"):
         Run(recipe("epochs=2"), tmp_path)
+
+
+def test_a_layer_that_draws_noise_draws_the_same_after_a_stop(recipe: Load, tmp_path: Path) -> None:
+    plan = recipe("epochs=1", "method=fsr", 'model={arch = "resnet10", width = 4, method = "fsr"}')
+    weights = []
+    with pytest.raises(Cancelled):
+        Run(plan, tmp_path / "stopped").train(raising_at(2, Cancelled))
+    for name in ("whole", "stopped"):
+        again = Run(plan, tmp_path / name)
+        again.train()
+        weights.append(flat(again.model.state_dict()))
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("damage", [b"", b"no state", None])

@@ -46,6 +46,7 @@ def test_json_is_alone_on_the_standard_output(train: Train, tmp_path: Path) -> N
         "id": "mine",
         "folder": str(tmp_path / "zoo" / "mine"),
         "epoch": training["kept_epoch"],
+        "epochs": 1,
         "score": training["validation_score"],
         "seconds": training["seconds"],
     }

@@ -138,6 +138,11 @@ def test_an_attack_without_a_name_is_refused(recipe_file: Path) -> None:
         load_recipe(str(recipe_file))
 
 
+def test_noise_without_an_attack_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="noise = 2 goes with an attack, and there is none"):
+        load_recipe("cpu/fmnist-resnet10-w16-natural", ["noise=2"])
+
+
 def test_an_unknown_recipe_is_answered_with_the_nearest_of_the_known_ones() -> None:
     nearest = "did you mean 'cpu/cifar10-resnet18-w16-cas'"
     for wrong in ("cpu/cifar10-resnet18-w16-csa", "cifar10-resnet18-w16-cas"):

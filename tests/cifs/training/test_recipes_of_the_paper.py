@@ -49,7 +49,8 @@ def test_a_recipe_s_model_takes_its_data_set_s_images(name: str) -> None:
     spec = dataset(recipe.dataset)
     logits, layers = narrow(recipe).eval().trace(torch.rand(2, *spec.image_shape))
     assert logits.shape == (2, len(spec.classes))
-    assert len(layers) == (0 if recipe.method == "vanilla" or recipe.model.get("method", "plain") == "plain" else 2)
+    plain = recipe.method == "vanilla" or recipe.model.get("method", "plain") == "plain"
+    assert len(layers) == (0 if plain else len(recipe.model.get("sites", ("both", "blocks"))))
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -1,0 +1,72 @@
+"""`GET /models/{id}/example`: an image that tells the story, chosen by a computation."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from backend.dependencies import LabDep, ModelDep, RunDep
+from backend.errors import invalid
+from backend.inference import StillWanted
+from backend.lab import Lab
+from backend.openapi import responses
+from backend.requests import StrictRoute
+from backend.schemas import ModelInfo
+from backend.schemas.example import Example
+from cifs.attacks import ATTACKS, perturb
+from cifs.channels import most_telling, retell, telling
+from cifs.registry import configure
+
+router = APIRouter(route_class=StrictRoute, tags=["channels"])
+
+IMAGES = 40
+STEPS = 20
+DEEPEST = 2  # layers that have to tell the same
+
+
+@router.get("/models/{id}/example", responses=responses(404, 422, 500, 503))
+async def example(
+    model: ModelDep,
+    lab: LabDep,
+    run: RunDep,
+    dataset: Annotated[str, Query(description="a data set of the model's image shape")],
+) -> Example:
+    """A test image that PGD fools the model on, with over-activated NR channels whose zeroing brings the label back.
+
+    Zeroing as many random channels must not do the same. Computed anew for every request.
+    """
+    spec = lab.dataset(dataset)
+    if spec.image_shape != model.image_shape or len(spec.classes) != len(model.classes):
+        shape = "×".join(map(str, model.image_shape))
+        raise invalid("dataset", f"{dataset!r} does not fit the model; it takes {shape} and knows {len(model.classes)}")
+    chosen: Example = await run(partial(choose, model, dataset, lab))
+    return chosen
+
+
+def choose(model: ModelInfo, dataset: str, lab: Lab, still_wanted: StillWanted) -> Example:
+    images, cnn = lab.images(dataset, "test"), lab.model(model.id)
+    n = min(IMAGES, len(images), lab.settings.max_images)
+    x, y = (part.to(lab.device) for part in images.batch(slice(n)))
+    attack = configure(ATTACKS, "pgd", {"eps": model.default_eps, "steps": STEPS})
+    x_adv = perturb(cnn, x, y, attack, report=lambda progress: still_wanted())
+    layers = [layer.name for layer in model.layers[-DEEPEST:]]
+    retelling = retell(cnn, layers, x, x_adv, y)
+    index, tells = most_telling(retelling)
+    fooled = int(retelling.fooled.sum())
+    return Example(
+        model=model.id, dataset=dataset, split="test", index=index, of=n, fooled=fooled,
+        telling=int(telling(retelling).sum()), layers=layers, tells=tells, attack=attack.resolved(),
+        rule=rule(n, layers, tells, fooled > 0),
+    )  # fmt: skip
+
+
+def rule(n: int, layers: list[str], tells: bool, fooled: bool) -> str:
+    if tells:
+        return (
+            f"Of {n} test images the one that shows most clearly how PGD-{STEPS} fools the model. It raises most NR "
+            f"and lowers most PR channels of {' and '.join(layers)}, and zeroing those NR channels brings the label "
+            "back, while zeroing as many random ones does not."
+        )
+    if fooled:
+        return f"Of {n} test images one that PGD-{STEPS} fools the model on; none of them shows the whole pattern."
+    return f"The first test image: PGD-{STEPS} fools the model on none of {n}."

@@ -1,0 +1,69 @@
+"""A study's record as Markdown, for people."""
+
+from cifs.records import StudyAccuracy, StudyGain, StudyRecord
+
+
+def markdown(record: StudyRecord) -> str:
+    """Accuracies by arm, the comparisons stated beforehand, and every gain over the first arm."""
+    seeds = f"{100 * (1 - record.alpha):g} % intervals over seeds and images"
+    head = (
+        f"{record.title}: {record.measured} of {record.planned} trainings, {record.test_images:,} test images, {seeds}."
+    )
+    parts = [head, _tests(record), *(_accuracies(record, regime) for regime in record.regimes), _gains(record)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _accuracies(record: StudyRecord, regime: str) -> str:
+    """Rows: arm and checkpoint. Columns: levels."""
+    cells: dict[tuple[str, str], dict[str, StudyAccuracy]] = {}
+    for accuracy in record.accuracies:
+        if accuracy.regime == regime:
+            cells.setdefault((accuracy.arm, accuracy.checkpoint), {})[accuracy.level] = accuracy
+    rows = []
+    for (arm, checkpoint), levels in cells.items():
+        any_level = next(iter(levels.values()))
+        epochs = ", ".join(map(str, any_level.epochs))
+        figures = [f"{100 * levels[level].mean:.2f}" for level in record.levels]
+        rows.append([record.arms[arm], str(len(any_level.by_seed)), f"{checkpoint} ({epochs})", *figures])
+    if not rows:
+        return ""
+    return f"{record.regimes[regime]}\n\n" + _table(["arm", "seeds", "epochs", *record.levels], rows)
+
+
+def _tests(record: StudyRecord) -> str:
+    rows = [
+        [
+            test.name, _difference(test), interval(test), str(len(test.by_seed)), p_value(test.p_corrected),
+            p_value(test.p_bootstrap), "none would do" if test.seeds_needed is None else str(test.seeds_needed),
+        ]
+        for test in record.tests
+    ]  # fmt: skip
+    head = ["comparison", "points", "interval", "seeds", "p (Holm)", "p (bootstrap)", "seeds to find 1 point"]
+    return _table(head, rows) if rows else ""
+
+
+def _gains(record: StudyRecord) -> str:
+    rows = [
+        [record.regimes[g.regime], record.arms[g.arm], g.checkpoint, g.level, _difference(g), interval(g), p_value(g.p)]
+        for g in record.gains
+    ]
+    against = record.arms[record.gains[0].against] if rows else ""
+    head = ["regime", "arm", "epoch", "level", f"points ahead of {against}", "interval", "p (not corrected)"]
+    return _table(head, rows) if rows else ""
+
+
+def _difference(gain: StudyGain) -> str:
+    return f"{100 * gain.mean:+.2f}"
+
+
+def interval(gain: StudyGain) -> str:
+    return f"{100 * gain.low:+.2f} to {100 * gain.high:+.2f}"
+
+
+def p_value(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"

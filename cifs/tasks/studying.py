@@ -1,0 +1,56 @@
+"""`study`: a study as a task, for the command line and for jobs alike."""
+
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from cifs.files import write_json
+from cifs.plot.study import study_figure, study_info
+from cifs.precision import usable_device
+from cifs.progress import Report
+from cifs.records import StudyRecord
+from cifs.registry import settings
+from cifs.studies import Study, conduct, load_study, markdown, summary
+from cifs.tasks.base import TASKS, Prepared, Workspace
+
+
+@TASKS.register("study")
+@settings
+class RunStudy:
+    """Train and measure what a study lacks, in its order, and sum up what there is."""
+
+    study: str = Field(description="a name under `cifs study list`", pattern=r"^[\w-]+$")
+
+    def prepare(self, workspace: Workspace) -> Prepared:
+        return prepared_study(self.study, load_study(self.study), workspace)
+
+
+def prepared_study(name: str, study: Study, workspace: Workspace) -> Prepared:
+    """Also of a study in a file of one's own."""
+    usable_device(workspace.device)
+    folder = study_folder(workspace, name)
+    return Prepared(partial(_run, name, study, folder, workspace.device), (), True, folder / "record.json")
+
+
+def study_folder(workspace: Workspace, name: str) -> Path:
+    """Where a study's cells, record, report and figures are."""
+    return workspace.runs / "studies" / name
+
+
+def _run(name: str, study: Study, folder: Path, device: str, report: Report) -> StudyRecord:
+    try:
+        conduct(study, folder, device=device, report=report)
+    finally:
+        record = sum_up(name, study, folder)
+    return record
+
+
+def sum_up(name: str, study: Study, folder: Path) -> StudyRecord:
+    """Writes record.json, report.md and a figure for each regime beside the cells."""
+    record = summary(name, study, folder)
+    write_json(folder / "record.json", record.model_dump(mode="json"))
+    (folder / "report.md").write_text(markdown(record), encoding="utf-8")
+    for regime in {accuracy.regime for accuracy in record.accuracies}:
+        study_figure(study_info(record, regime)).write_html(folder / f"{regime}.html", include_plotlyjs="cdn")
+    return record

@@ -1,0 +1,83 @@
+"""Sentences about what is shown, made of its numbers: the theory is told elsewhere."""
+
+from collections.abc import Sequence
+
+from backend.schemas import Choice
+from backend.schemas.laboratory import WhatIfResult
+from cifs.plot.activation import ActivationInfo, MeanShift
+
+EVEN = 0.5  # of the channels of a kind; fewer show nothing
+
+
+def shift_sentence(shift: MeanShift) -> str:
+    """What the attack did to both kinds of channel, and whether that is the paper's pattern."""
+    numbers = (
+        f"Here the attack raised **{shift.nr_over_activated:.0%} of the NR channels** (mean activation "
+        f"{shift.nr_natural:.3g} → {shift.nr_adversarial:.3g}) and lowered **{shift.pr_under_activated:.0%} of the PR "
+        f"channels** ({shift.pr_natural:.3g} → {shift.pr_adversarial:.3g})."
+    )
+    return f"{numbers} {_pattern(shift)}"
+
+
+def _pattern(shift: MeanShift) -> str:
+    """The paper's claim: NR channels are over-activated, PR channels under-activated."""
+    nr = shift.nr_over_activated > EVEN and shift.nr_over_activation > 0
+    pr = shift.pr_under_activated > EVEN and shift.pr_under_activation > 0
+    if nr and pr:
+        return "That is the paper's pattern: NR over-activated, PR under-activated."
+    if nr or pr:
+        shown, missing = ("NR channels are over-activated", "PR") if nr else ("PR channels are under-activated", "NR")
+        return (
+            f"That is half of the paper's pattern: {shown}, but most {missing} channels do not follow it on this image."
+        )
+    return "It does **not** show the paper's pattern on this image."
+
+
+def outcome(answer: WhatIfResult, held: int, channels: int, label: str) -> str:
+    """Of holding channels back, with the control beside the claim."""
+    after = answer.adversarial.after.class_name
+    mine = f"With {held} of {channels} channels held back, the attacked image is taken for **{after}**"
+    mine += ", as it should be." if after == label else f", not {label}: here this does not undo the attack."
+    if answer.control is None:
+        return mine
+    right, draws = answer.control.adversarial_right, answer.control.draws
+    theirs = f"The control: with as many random channels held back it is right in **{right} of {draws} draws**."
+    if after != label:
+        return f"{mine} {theirs}"
+    matters = "So it matters which channels" if 2 * right < draws else "So it hardly matters which channels, here"
+    return f"{mine} {theirs} {matters}."
+
+
+def kind_of(info: ActivationInfo, channel: int) -> str:
+    """PR or NR."""
+    return "PR" if channel in info.channels[: info.n_pr] else "NR"
+
+
+def most_changed(info: ActivationInfo) -> int:
+    """The channel to show first: where the attack moved the activation the most, else the most relevant one."""
+    if info.adversarial is None:
+        return int(info.channels[0])
+    return int(info.channels[abs(info.adversarial - info.natural).argmax()])
+
+
+def channel_sentence(info: ActivationInfo, channel: int) -> str:
+    """Of which kind a channel is, and what became of it."""
+    kind = f"Channel {channel} is **{kind_of(info, channel)}**"
+    if info.adversarial is None:
+        return f"{kind}."
+    rank = int((info.channels == channel).argmax())
+    before, after = float(info.natural[rank]), float(info.adversarial[rank])
+    way = "rose" if after > before else "fell" if after < before else "stayed"
+    most = "; no other moved as much" if channel == most_changed(info) else ""
+    return f"{kind} and {way} from {before:.3g} to {after:.3g}{most}."
+
+
+def attack_title(attack: Choice, classes: Sequence[str] = ()) -> str:
+    """As in "PGD, ε = 0.1, 20 steps, towards Bag"."""
+    given = attack.parameters
+    steps, target = given.get("steps", 1), given.get("target")
+    parts = [attack.name.upper()]
+    parts += [f"ε = {given['eps']}{' (ℓ2)' if given.get('norm') == 'l2' else ''}"] if "eps" in given else []
+    parts += [f"{steps} steps"] if steps != 1 else []
+    parts += [f"towards {classes[target] if target < len(classes) else target}"] if target is not None else []
+    return ", ".join(parts)

@@ -1,0 +1,133 @@
+"""Captions say what the numbers shown are, also where they contradict the theory."""
+
+import base64
+
+import pytest
+
+from cifs.plot.activation import activation_info, mean_shift
+from frontend.captions import channel_sentence, kind_of, most_changed, shift_sentence
+from frontend.components.charts import file_name
+from frontend.masks import least_relevant, nr_channels
+from tests.frontend.dashboard import fine, open_page, texts
+from tests.frontend.fake_backend import FakeBackend, pixels, png
+
+G = [0.2, -0.5, 0.0, 0.9]
+NATURAL = [1.0, 2.0, 3.0, 4.0]
+
+
+def said_of(adversarial: list[float]) -> str:
+    shift = mean_shift(activation_info(G, NATURAL, adversarial))
+    assert shift is not None
+    return shift_sentence(shift)
+
+
+@pytest.mark.parametrize(
+    ("adversarial", "verdict"),
+    [
+        ([0.5, 2.5, 4.0, 3.0], "That is the paper's pattern"),
+        ([1.5, 2.5, 4.0, 5.0], "half of the paper's pattern: NR channels are over-activated, but most PR"),
+        ([0.5, 1.5, 2.0, 3.0], "half of the paper's pattern: PR channels are under-activated, but most NR"),
+        ([1.5, 1.5, 2.0, 5.0], "does **not** show the paper's pattern on this image"),
+        ([0.5, 9.0, 2.0, 3.0], "half of the paper's pattern: PR"),  # one channel of two is not most of them
+        (NATURAL, "does **not** show"),
+    ],
+)
+def test_whether_an_image_shows_the_paper_s_pattern_is_computed(adversarial: list[float], verdict: str) -> None:
+    assert verdict in said_of(adversarial)
+
+
+def test_the_numbers_stand_before_the_verdict() -> None:
+    sentence = said_of([0.5, 2.5, 4.0, 3.0])
+    assert "raised **100% of the NR channels** (mean activation 2.5 → 3.25)" in sentence
+    assert "lowered **100% of the PR channels** (2.5 → 1.75)" in sentence
+
+
+def test_a_channel_is_told_with_its_kind_and_what_became_of_it() -> None:
+    info = activation_info(G, NATURAL, [1.0, 2.5, 1.0, 3.0])
+    assert most_changed(info) == 2
+    assert channel_sentence(info, 2) == "Channel 2 is **NR** and fell from 3 to 1; no other moved as much."
+    assert channel_sentence(info, 0) == "Channel 0 is **PR** and stayed from 1 to 1."
+    assert [kind_of(info, channel) for channel in range(4)] == ["PR", "NR", "NR", "PR"]
+    assert channel_sentence(activation_info(G, NATURAL, None), 3) == "Channel 3 is **PR**."
+
+
+def test_experiments_hold_back_what_they_are_named_after() -> None:
+    assert nr_channels(G) == [1, 2]
+    assert least_relevant(G, 0.5) == [1, 2]
+    assert least_relevant(G, 0.01) == [0, 1, 2]
+    assert least_relevant(G, 1.0) == []
+
+
+@pytest.mark.usefixtures("backend")
+def test_the_caption_of_the_channels_is_of_the_image_shown() -> None:
+    assert "Here the attack raised **" in texts(fine(open_page("channels")))
+    assert "In a fooled network the" not in texts(open_page("channels"))
+
+
+@pytest.mark.usefixtures("backend")
+def test_the_guess_for_an_unlabelled_upload_is_never_called_the_truth() -> None:
+    page = open_page("channels", dataset="upload")
+    page.file_uploader(key="upload-file").upload("mine.png", base64.b64decode(png(pixels(5))), "image/png").run()
+    assert "The same " not in page.error[0].value
+    assert "Its own first guess was T-shirt/top" in page.error[0].value
+    assert "No label was given: the network's own guess stands for the truth" in texts(fine(page))
+
+
+def test_an_empty_file_is_refused_in_plain_words(backend: FakeBackend) -> None:
+    page = open_page("channels", dataset="upload")
+    page.file_uploader(key="upload-file").upload("mine.png", b"", "image/png").run()
+    assert "mine.png is empty: 0 bytes" in fine(page).error[0].value
+    assert "png" not in backend.asked[-1][1]["images"][0]  # the gallery's image stays
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("layer", ["layer2.0", "layer4.0"])
+@pytest.mark.parametrize("model", ["natural", "cifs"])
+def test_every_relevance_that_applies_can_be_chosen(model: str, layer: str) -> None:
+    page = open_page("channels", model=f"fmnist-resnet10-w16-{model}", layer=layer)
+    probed = model == "cifs" and layer == "layer4.0"
+    offered = ["True relevance", "A plug-in's own", *(["Assessed by the probe"] if probed else [])]
+    assert page.selectbox(key="relevance").options == offered
+
+
+def test_a_plug_in_s_relevance_is_sent_from_a_plain_layer(backend: FakeBackend) -> None:
+    page = open_page("channels", layer="layer2.0")
+    page.selectbox(key="relevance").select("gradient_times_activation").run()
+    asked = [body for path, body in backend.asked if path == "/channels"]
+    assert asked[-1]["relevance"] == "gradient_times_activation"
+
+
+def test_a_what_if_imgf_shows_its_consequence_and_whose_relevance_it_is_made_of(backend: FakeBackend) -> None:
+    page = open_page("imgf", imgf="softplus", layer="layer4.0")
+    asked = [body for path, body in backend.asked if path == "/channels/what-if"]
+    assert asked[-1]["reselections"] == [{"layer": "layer4.0", "imgf": {"name": "softplus", "alpha": 5.0}, "k": 2}]
+    said = texts(fine(page))
+    assert "**adversarial image**: Trouser (90.0%) → **Ankle boot (60.0%)**" in said
+    assert "Its g is the relevance for the true label, for the attacked image too" in said
+
+
+def test_where_no_map_can_be_put_the_page_says_so(backend: FakeBackend) -> None:
+    page = fine(open_page("imgf", imgf="softplus", layer="layer2.0"))
+    assert "this map cannot be put into the network there" in texts(page)
+    assert not [path for path, _ in backend.asked if path == "/channels/what-if"]
+
+
+@pytest.mark.usefixtures("backend")
+def test_every_chart_has_words_and_a_name_of_its_own() -> None:
+    for name, view in (("channels", {}), ("channels", {"view": "damp channels"}), ("classes", {}), ("imgf", {})):
+        drawn = open_page(name, **view).get("plotly_chart")
+        assert all(chart.proto.alt for chart in drawn)
+        assert "newplot" not in "".join(chart.proto.config for chart in drawn)
+        names = [chart.proto.config for chart in drawn]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.usefixtures("backend")
+def test_every_picture_has_words() -> None:
+    html = "".join(element.proto.body for element in open_page("channels").get("html"))
+    assert html.count("<img") == html.count('<img alt="') == 3
+    assert "adversarial image of Ankle boot, taken for Trouser" in html
+
+
+def test_files_are_named_after_what_they_show() -> None:
+    assert file_name("channels of layer4.0, fmnist-natural") == "channels-of-layer4.0-fmnist-natural"
