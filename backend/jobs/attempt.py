@@ -1,6 +1,7 @@
 """One attempt at a job, from the worker's side: starts the guarded child, and writes down what it says."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ class Attempt:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | self.settings.job_environment,
             start_new_session=True,  # a terminal's Ctrl-C reaches the worker alone
         ) as process:
             Thread(target=self._read, args=[process], daemon=True).start()

@@ -23,7 +23,7 @@ class TrainingInfo(NamedTuple):
 
 
 def training_info(name: str, told: Sequence[Mapping[str, Any]]) -> TrainingInfo:
-    """Of progress {doing, done, metrics} in its order; a step that was made twice, after a kill, counts the second time."""
+    """Of progress {doing, done, metrics} in its order; one made twice, after a kill, counts the second time."""
     by_step = {int(progress["done"]): progress["metrics"] for progress in told if progress["doing"] == "training"}
     lines = {
         key: [(step, metrics[key]) for step, metrics in sorted(by_step.items()) if metrics.get(key) is not None]

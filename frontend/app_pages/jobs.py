@@ -79,5 +79,5 @@ def show_details(desk: Desk, job: Job) -> None:
         st.download_button("Download", json.dumps(job.result, indent=1), f"{job.id}.json", "application/json")
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     page(Desk(connect().settings))

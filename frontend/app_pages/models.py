@@ -66,7 +66,7 @@ def offer_removal(desk: Desk, model: str) -> None:
                 return
             state.keep("model", None)
             forget()
-            st.rerun()
+            state.rerun()
 
 
 def bring_model(lab: Lab, desk: Desk) -> None:
@@ -116,6 +116,6 @@ def brought(send: Callable[[], object], said: str) -> None:
     st.success(said, icon=":material/check:")
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     lab = connect()
     page(lab, Desk(lab.settings))

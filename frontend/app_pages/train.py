@@ -73,9 +73,9 @@ def show_estimate(desk: Desk, order: Order) -> None:
         with st.spinner("Making a step of it …"):
             plan = desk.plan(PlanRequest(recipe=order.recipe.name, set=order.set, estimate=True))
         known[key] = plan.seconds or 0.0
-        st.rerun()
+        state.rerun()
     if key in known:
-        st.markdown(f":material/timer: {duration(known[key])}, if this server has nothing else to do")
+        st.markdown(f":material/timer: {duration(known[key])} on this server, as busy as it is")
 
 
 def start(desk: Desk, order: Order, name: str) -> None:
@@ -86,7 +86,7 @@ def start(desk: Desk, order: Order, name: str) -> None:
         return
     state.keep("job", job.id)
     st.session_state.pop("job", None)  # the list below has it from the next run on
-    st.rerun()
+    state.rerun()
 
 
 def show_runs(desk: Desk, jobs: list[Job]) -> None:
@@ -104,6 +104,6 @@ def show_runs(desk: Desk, jobs: list[Job]) -> None:
         show_training(desk, [next(job for job in jobs if job.id == picked), *map(by_id.__getitem__, others)])
 
 
-with readable_errors("page"):
+with state.address(), readable_errors("page"):
     lab = connect()
     page(lab, Desk(lab.settings))

@@ -22,7 +22,7 @@ BADGES = {
     "cancelled": ("gray", ":material/block:"),
 }
 ACTIVE = ("waiting", "running", "cancelling")
-LOOK = 1.0  # seconds between two looks at what runs
+LOOK, SELDOM = 1.0, 5.0  # seconds between two looks at what runs, and at what somebody may resume
 TOLD = "job-events"  # in the session's memory
 
 
@@ -47,14 +47,16 @@ def show_job(desk: Desk, job_id: str, *, with_chart: bool = True) -> None:
     """By itself up to date while the job is at work."""
     job = desk.job(job_id)
 
-    @st.fragment(run_every=LOOK if job.state in ACTIVE else None)
+    every = LOOK if job.state in ACTIVE else SELDOM if job.resumable else None
+
+    @st.fragment(run_every=every)
     def live() -> None:
         with readable_errors(f"job-{job_id}"):
             now = desk.job(job_id)
             _show(desk, now, with_chart)
             if now.state != job.state:
                 forget()  # a finished job may have made a model
-                st.rerun()
+                state.rerun()
 
     live()
 
@@ -91,7 +93,7 @@ def _buttons(desk: Desk, job: Job) -> None:
 def _button(label: str, key: str, icon: str, act: Callable[[], Job]) -> None:
     if st.button(label, key=key, icon=icon, width="stretch"):
         act()
-        st.rerun()
+        state.rerun()
 
 
 def _progress(job: Job) -> None:
@@ -142,4 +144,5 @@ def pick_job(jobs: Sequence[Job], label: str) -> str | None:
     picked: str = state.choose(
         st.selectbox, label, "job", list(names), default=next(iter(names)), format_func=names.__getitem__
     )
+    state.keep("job", picked)  # the default too: the newest is another soon
     return picked
