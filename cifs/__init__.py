@@ -11,9 +11,19 @@ __version__ = "0.2.0"
 
 _PUBLIC = {
     "cifs.attacks": ("ATTACKS", "CW", "FGSM", "PGD", "autoattack", "fooled_at", "perturb", "square", "survives"),
-    "cifs.channels": ("RELEVANCES", "capture", "channel_statistics", "editing", "intervene", "layer_names", "view"),
+    "cifs.channels": (
+        "RELEVANCES",
+        "capture",
+        "channel_statistics",
+        "editing",
+        "intervene",
+        "layer_names",
+        "view",
+        "views",
+    ),
     "cifs.data": ("dataset", "load_images"),
-    "cifs.models": ("MODELS", "build"),
+    "cifs.methods": ("METHODS",),
+    "cifs.models": ("MODELS", "adapt", "build", "insert", "unwrap"),
     "cifs.progress": ("Cancelled", "Progress"),
     "cifs.selection": ("CAS", "CIFS", "IMGFS", "attached_importance"),
     "cifs.training": ("Recipe", "load_recipe", "recipe_names"),

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from cifs.attacks import ATTACKS, Attack
 from cifs.errors import InvalidParameter, UnknownName
-from cifs.methods import METHODS
+from cifs.methods import METHODS, PLAIN
 from cifs.registry import configure, settings
 from cifs.zoo import Storage
 
@@ -198,10 +198,20 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
     # So that a wrong method or attack is an error now.
-    _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
+    _ = recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
+    _check_method(name, recipe)
     if recipe.noise and recipe.attack is None:
         raise InvalidParameter(f"recipe {name!r}: noise = {recipe.noise:g} goes with an attack, and there is none")
     return recipe
+
+
+def _check_method(name: str, recipe: Recipe) -> None:
+    """What is trained by a method that selects features has its layers; one that has them may be trained otherwise."""
+    inside = recipe.model.get("method", PLAIN)
+    if METHODS[recipe.method].selects and inside != recipe.method:
+        raise InvalidParameter(
+            f"recipe {name!r}: method = {recipe.method!r}, but model.method = {inside!r}; expected {recipe.method!r}"
+        )
 
 
 def _toml_value(text: str) -> Any:

@@ -117,6 +117,7 @@ def test_a_recipe_that_extends_itself_is_refused(recipe_file: Path) -> None:
         ("batch_size=1", "batch_size = 1"),
         ("lr=-1", "lr = -1"),
         ("lr=nan", "lr = nan"),
+        ("method=cas", "method = 'cas', but model.method = 'cifs'; expected 'cas'"),
         ("method=magic", "unknown method 'magic'.*natural, vanilla, cas, cifs"),
         ("learning_rate=0.1", "learning_rate = 0.1"),
         ("title.x=1", "'title' is no table"),
