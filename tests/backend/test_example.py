@@ -4,6 +4,7 @@ import torch
 
 from backend.adversarial import adversarial, forget
 from cifs.attacks import PGD, Step, perturb
+from cifs.progress import unreported
 from tests.backend.conftest import Serve
 from tests.cifs.tiny import images, tiny
 
