@@ -18,6 +18,7 @@ COMMANDS = (
     robustness.check,
     robustness.verify,
     channels.statistics,
+    channels.exemplars,
     zoo.card,
     channels.attack,
     channels.channels,

@@ -3,6 +3,7 @@
 from cifs.tasks.base import TASKS, Prepared, Task, Workspace, run_task, task_of
 from cifs.tasks.checking import CheckMasking
 from cifs.tasks.comparing import Compare
+from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
@@ -16,6 +17,8 @@ __all__ = [
     "CheckMasking",
     "Compare",
     "Evaluate",
+    "ExemplarsRecord",
+    "FindExemplars",
     "MeasureStatistics",
     "Prepared",
     "ReachVerdict",
@@ -25,6 +28,8 @@ __all__ = [
     "Train",
     "TrainedModel",
     "Workspace",
+    "exemplars_of",
+    "exemplars_path",
     "own_counterpart",
     "prepared_study",
     "run_task",

@@ -675,9 +675,9 @@ def test_every_attack_that_was_ever_kept_is_still_read() -> None:
             yield from settings_in(inner)
 
     files = [path for name in ("evaluation", "checks") for path in Path("checkpoints").glob(f"*/{name}.json")]
-    kept = [s for path in files for s in settings_in(json.loads(path.read_text("utf-8")))]
-    assert len(kept) > 100
-    for stated in kept:
+    written = [s for path in files for s in settings_in(json.loads(path.read_text("utf-8")))]
+    assert len(written) > 100
+    for stated in written:
         name = stated.pop("name")
         if isinstance(stated.get("step_size"), str):
             continue  # of a ladder of ε: "ε/10"
