@@ -44,7 +44,9 @@ def outcomes(result: Verdict) -> list[int]:
 def test_no_more_images_stand_than_after_the_standard_autoattack(eps: float) -> None:
     pytest.importorskip("pyautoattack")
     x, y = first(80)
-    standard = autoattack(learned(), x, y, AutoAttack(eps=eps, queries=500)).robust  # Square alone is cut: it is last, and slow
+    standard = autoattack(
+        learned(), x, y, AutoAttack(eps=eps, queries=500)
+    ).robust  # Square alone is cut: it is last, and slow
     ours = verdict(learned(), x, y, eps=eps).standing
     assert 10 < int(standard.sum()) < 70
     assert int(ours.sum()) <= int(standard.sum())
@@ -147,6 +149,17 @@ def test_what_is_no_function_of_the_image_is_refused(cls: type[nn.Module]) -> No
     x, y = first(20)
     with pytest.raises(CIFSError, match="a verdict is of a function"):
         verdict(cls(), x, y, eps=EPS, stages=QUICK)
+
+
+def test_what_has_no_gradients_at_all_is_refused() -> None:
+    class Opaque(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                return learned()(x)
+
+    x, y = first(4)
+    with pytest.raises(CIFSError, match="cut off from the image"):
+        verdict(Opaque(), x, y, eps=EPS, stages=QUICK)
 
 
 def test_a_verdict_of_nothing_is_refused(tmp_path: Path) -> None:
