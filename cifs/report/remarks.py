@@ -1,4 +1,4 @@
-"""What must be said beside a figure: of an AutoAttack that is not all of it, of a distrusted verdict, of the paper's."""
+"""What must be said beside a figure: of an AutoAttack that is not all of it, of a verdict, and of the paper's."""
 
 from collections.abc import Iterable
 

@@ -44,9 +44,8 @@ def outcomes(result: Verdict) -> list[int]:
 def test_no_more_images_stand_than_after_the_standard_autoattack(eps: float) -> None:
     pytest.importorskip("pyautoattack")
     x, y = first(80)
-    standard = autoattack(
-        learned(), x, y, AutoAttack(eps=eps, queries=500)
-    ).robust  # Square alone is cut: it is last, and slow
+    few = AutoAttack(eps=eps, queries=500)  # of Square alone, which comes last and is slow
+    standard = autoattack(learned(), x, y, few).robust
     ours = verdict(learned(), x, y, eps=eps).standing
     assert 10 < int(standard.sum()) < 70
     assert int(ours.sum()) <= int(standard.sum())
@@ -123,6 +122,7 @@ def test_a_share_of_the_images_that_stand_is_attacked_and_every_pass_is_counted(
     model = Watched()
     trial = Trial(model, x, y, 1e-6, precision="float32", stages=QUICK)
     standing = int(trial.standing.sum())
+    model.sizes.clear()
     trial.attack(1, QUICK[1])
     assert model.sizes == [standing] * 4 + [-(-standing // 2)] * 4  # rounded up
     assert trial.passes == sum(model.sizes)
@@ -133,6 +133,7 @@ def test_a_targeted_stage_pushes_no_image_twice_towards_the_same_class() -> None
     many = replace(QUICK[1], shares=(1.0,) * 12)
     model = Watched()
     trial = Trial(model, x, y, 1e-6, precision="float32", stages=(many,))
+    model.sizes.clear()
     trial.run()
     assert len(model.sizes) == 9 * 4  # after nine of the other classes there is none left
 
