@@ -31,6 +31,7 @@ KINDS = ("train", "evaluate", "autoattack")
 ROLES = ("server", "worker", "guard", "child")
 RECIPE = "cpu/fmnist-mini-vanilla-lesson"
 SET = ["model.width=4", "images=400", "validation=100", "attack.steps=1", "validate_every=5"]
+BETWEEN = (2.0, 16.0)  # seconds from one kill to the next: some strike at the start of a process, some at its work
 PATIENCE = 300.0  # seconds for anything to go on
 OVER = ("finished", "failed", "cancelled")
 
@@ -229,7 +230,7 @@ def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Repor
     """One job, from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
     deadline = time.monotonic() + PATIENCE * 4
-    pause = time.monotonic() + chance.uniform(1, 5)
+    pause = time.monotonic() + chance.uniform(*BETWEEN)
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job}")
         if now is not None and now["state"] == "finished":
@@ -240,7 +241,7 @@ def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Repor
         if time.monotonic() > pause and sum(report.kills.values()) < kills:
             role = chance.choice(ROLES)
             report.kills[role] += lab.kill(role) > 0
-            pause = time.monotonic() + chance.uniform(1, 8)
+            pause = time.monotonic() + chance.uniform(*BETWEEN)
         time.sleep(0.2)
     report.lost += 1
 
