@@ -1,5 +1,6 @@
 """Attacks: an attack owns its update, a norm its ball, and one loop runs them all."""
 
+from cifs.attacks.annealed import Annealed, AnnealedT
 from cifs.attacks.apgd import APGDCE, APGDDLR, APGDT
 from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
 from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttack, AutoAttacked, autoattack, check_stages
@@ -22,6 +23,8 @@ __all__ = [
     "PGD",
     "PGDL2",
     "STAGES",
+    "Annealed",
+    "AnnealedT",
     "Attack",
     "AutoAttack",
     "AutoAttacked",

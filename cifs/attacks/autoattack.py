@@ -189,12 +189,12 @@ def _logits(model: nn.Module, x: Tensor, batch_size: int) -> Tensor:
 @contextmanager
 def _remarks(reference: Any) -> Iterator[list[str]]:
     """What the reference warns of, each once. It logs, and leaves two traces that are wiped here."""
-    found: list[str] = []
+    remarks: list[str] = []
 
     class Note(logging.Handler):
         def emit(self, entry: logging.LogRecord) -> None:
-            if (message := entry.getMessage()) not in found:
-                found.append(message)
+            if (message := entry.getMessage()) not in remarks:
+                remarks.append(message)
 
     logger, note, tracing = logging.getLogger("auto-attack"), Note(logging.WARNING), sys.gettrace()
     calls = _part(reference, "checks").funcs
@@ -202,7 +202,7 @@ def _remarks(reference: Any) -> Iterator[list[str]]:
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(note)
     try:
-        yield found
+        yield remarks
     finally:
         logger.removeHandler(note)
         logger.propagate = propagate

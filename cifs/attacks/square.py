@@ -79,7 +79,7 @@ class Square(Attack):
 
 
 class Searched(NamedTuple):
-    """What a random search found."""
+    """What a random search left standing."""
 
     robust: Tensor  # (N,) bool: neither the image nor any query fools the model, in float32
     x_adv: Tensor  # (N, C, H, W): fools the model where not robust, else the query of largest margin

@@ -37,7 +37,10 @@ OPERATIONS = [
     "POST /channels/what-if",
     "POST /channels/film",
     "POST /channels/saliency",
+    "POST /channels/response",
+    "POST /channels/faithfulness",
     "POST /attack/transfer",
+    "GET /models/{id}/layers/{layer}/channels/{channel}",
     "GET /models/{id}/example",
 ]
 LASTING = [  # jobs, and what people bring
@@ -46,6 +49,8 @@ LASTING = [  # jobs, and what people bring
     "GET /jobs/{id}",
     "GET /jobs/{id}/events",
     "GET /jobs/{id}/log",
+    "GET /recipes",
+    "POST /recipes/plan",
     "POST /jobs",
     "POST /jobs/{id}/resume",
     "DELETE /jobs/{id}",
@@ -123,7 +128,9 @@ def test_requests_about_jobs_and_uploads_are_answered_as_documented(lasting: Tes
     holds(lasting, operation, GenerationMode.POSITIVE)
 
 
-@pytest.mark.parametrize("operation", ["GET /jobs", "POST /jobs", "POST /models", "POST /datasets"])
+@pytest.mark.parametrize(
+    "operation", ["GET /jobs", "POST /jobs", "POST /recipes/plan", "POST /models", "POST /datasets"]
+)
 def test_malformed_requests_about_jobs_and_uploads_are_refused_as_documented(
     lasting: TestClient, operation: str
 ) -> None:
@@ -147,6 +154,8 @@ def test_jobs_that_are_taken_are_answered_as_documented(lasting: TestClient, bod
         ("POST /channels/circuit", {"layers": ["stem"], "attack": FGSM, "draws": 1}),
         ("POST /channels/what-if", {"attack": FGSM}),
         ("POST /channels/film", {"layer": "layer3.0", "attack": FGSM}),
+        ("POST /channels/response", {"layer": "layer3.0", "channels": [0], "points": 2, "attack": FGSM}),
+        ("POST /channels/faithfulness", {"layer": "stem", "attack": None, "notions": ["true"]}),
         ("POST /channels/saliency", {"layer": "layer3.0", "attack": FGSM, "steps": 2}),
     ],
 )

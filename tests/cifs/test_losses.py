@@ -27,7 +27,14 @@ def dlr(z: list[float], y: int) -> float:
     return -(z[y] - max(v for i, v in enumerate(z) if i != y)) / (ordered[0] - ordered[2])
 
 
-FORMULAS = {"ce": ce, "margin": margin, "dlr": dlr}
+def probability_margin(z: list[float], y: int) -> float:
+    largest = max(z)
+    total = sum(math.exp(v - largest) for v in z)
+    p = [math.exp(v - largest) / total for v in z]
+    return max(v for i, v in enumerate(p) if i != y) - p[y]
+
+
+FORMULAS = {"ce": ce, "margin": margin, "dlr": dlr, "probability_margin": probability_margin}
 LOSS = pytest.mark.parametrize("name", LOSSES)
 rows = st.lists(st.integers(-400, 400).map(lambda v: v / 20), min_size=K, max_size=K, unique=True)
 batches = st.lists(st.tuples(rows, st.integers(0, K - 1)), min_size=1, max_size=4)

@@ -593,7 +593,7 @@ def test_resolved_settings_configure_the_same_attack_again(name: str) -> None:
     resolved = json.loads(json.dumps(attack.resolved()))
     assert (resolved["name"], resolved["norm"], resolved["eps"]) == (name, attack.norm, 8 / 255)
     if attack.adaptive:
-        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2}  # of ε
+        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2, "annealed": 2, "annealed_t": 2}  # of ε
         assert resolved["step_size"] == pytest.approx(shares.get(name, 0.1) * 8 / 255)
         assert resolved["beta"] == "inf"
     again = configure(ATTACKS, resolved.pop("name"), resolved)
@@ -675,9 +675,9 @@ def test_every_attack_that_was_ever_kept_is_still_read() -> None:
             yield from settings_in(inner)
 
     files = [path for name in ("evaluation", "checks") for path in Path("checkpoints").glob(f"*/{name}.json")]
-    kept = [s for path in files for s in settings_in(json.loads(path.read_text("utf-8")))]
-    assert len(kept) > 100
-    for stated in kept:
+    written = [s for path in files for s in settings_in(json.loads(path.read_text("utf-8")))]
+    assert len(written) > 100
+    for stated in written:
         name = stated.pop("name")
         if isinstance(stated.get("step_size"), str):
             continue  # of a ladder of ε: "ε/10"

@@ -83,7 +83,7 @@ def test_every_column_is_the_papers_attack_at_this_eps(key: str) -> None:
     attack = COLUMNS[key].attack
     steps = {"fgsm": 1, "pgd20": 20, "cw": 30, "pgd100": 100}
     if attack is None:
-        assert key in ("natural", "worst", "autoattack")
+        assert key in ("natural", "worst", "autoattack", "verdict")
         return
     settings = attack(0.1).resolved()
     assert settings["eps"] == 0.1
