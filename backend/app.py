@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # FastAPI, with the documentation's scripts served from here: the lab works with no network.
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
-    app.state.inference = Inference(settings.queue_length)
+    app.state.inference = Inference(settings.queue_length, settings.max_seconds)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
     models = (catalogue, attack, channels, channel_pages, example, laboratory, robustness)
     for module in (*models, jobs, recipes, uploads):

@@ -1,16 +1,23 @@
 """What routes ask for in their signatures."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Awaitable
+from functools import partial
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Path, Request
 
-from backend.inference import Inference, StillWanted
+from backend.inference import Inference, Work
 from backend.lab import Lab
 from backend.schemas import ModelInfo
 from backend.settings import Settings
 
-Runner = Callable[[Callable[[StillWanted], Any]], Awaitable[Any]]
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Runs a computation in the queue, as long as the client waits for it."""
+
+    def __call__(self, work: Work[T], *, gflops: float = 0.0) -> Awaitable[T]: ...
 
 
 def get_lab(request: Request) -> Lab:
@@ -32,8 +39,7 @@ def get_settings(lab: LabDep) -> Settings:
 
 
 def get_runner(request: Request, inference: InferenceDep) -> Runner:
-    """Runs a computation in the queue, as long as the client waits for it."""
-    return lambda work: inference.run(work, request)
+    return partial(inference.run, request)
 
 
 ModelId = Annotated[str, Path(alias="id", examples=["fmnist-resnet10-w16-natural"])]

@@ -16,7 +16,7 @@ EXAMPLES = {
     413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
     422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
     500: ("The server's fault", UNREADABLE),
-    503: ("The queue is full", "16 computations are waiting already, as many as this server lets wait; retry in 3 s"),
+    503: ("The queue is full", "64 computations are waiting already, as many as this server lets wait; retry in 3 s"),
 }
 
 
@@ -86,6 +86,7 @@ MODEL = {
     "eps": None,
     "default_eps": 0.1,
     "parameters": 308538,
+    "multiply_adds": 13016576,
     "classes": ["T-shirt/top", "Trouser", "Pullover"],
     "image_shape": [1, 28, 28],
     "layers": [{"name": "layer4.0", "channels": 128, "height": 4, "width": 4, "modified": False}],
@@ -170,8 +171,9 @@ ANSWERS: dict[str, Any] = {
         "device": "cpu",
         "models": [MODEL_ID],
         "models_loaded": [MODEL_ID],
+        "computing": 0,
         "queue_length": 0,
-        "queue_limit": 16,
+        "queue_limit": 64,
     },
     "GET /models": [MODEL],
     "GET /models/{id}": MODEL,

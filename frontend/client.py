@@ -35,12 +35,17 @@ from backend.schemas import (
     Samples,
 )
 from backend.schemas.laboratory import (
+    ChannelProfile,
     CircuitRequest,
     CircuitResponse,
+    FaithfulnessRequest,
+    FaithfulnessResponse,
     FilmRequest,
     FilmResponse,
     MarginRequest,
     MarginResponse,
+    ResponseRequest,
+    ResponseResponse,
     SaliencyRequest,
     SaliencyResponse,
     TransferRequest,
@@ -156,6 +161,15 @@ class Client:
 
     def what_if(self, request: WhatIfRequest) -> WhatIfResponse:
         return self._post("/channels/what-if", request, WhatIfResponse)
+
+    def response(self, request: ResponseRequest) -> ResponseResponse:
+        return self._post("/channels/response", request, ResponseResponse)
+
+    def faithfulness(self, request: FaithfulnessRequest) -> FaithfulnessResponse:
+        return self._post("/channels/faithfulness", request, FaithfulnessResponse)
+
+    def channel_page(self, model: str, layer: str, channel: int) -> ChannelProfile:
+        return self._get(f"/models/{model}/layers/{layer}/channels/{channel}", ChannelProfile)
 
     def film(self, request: FilmRequest) -> FilmResponse:
         return self._post("/channels/film", request, FilmResponse)

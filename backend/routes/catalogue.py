@@ -33,6 +33,7 @@ async def health(lab: LabDep, inference: InferenceDep) -> Health:
         device=str(lab.device),
         models=list(lab.zoo.ids()),
         models_loaded=lab.loaded,
+        computing=inference.computing,
         queue_length=inference.waiting,
         queue_limit=inference.queue_length,
     )
