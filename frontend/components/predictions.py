@@ -102,7 +102,7 @@ def _pictures(scene: Scene, result: AttackResult) -> None:
     change = Picture(result.perturbation.png, "the change of every pixel, magnified", magnified)
     show_pictures([*_twins(scene, result), change])
     where = f"Image {scene.image.index}. " if isinstance(scene.image, DatasetImage) else ""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="top", gap="small"):
         st.caption(f"{where}No pixel moved by more than {result.linf:.4g} (of 1). {_rounding(result)}", width="stretch")
         st.download_button(
             "Exact image", decode(result.image.npy), "adversarial.npy", type="tertiary", icon=":material/download:",
