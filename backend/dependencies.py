@@ -7,6 +7,7 @@ from typing import Annotated, Protocol, TypeVar
 from fastapi import Depends, Path, Request
 
 from backend.inference import Inference, Work
+from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.schemas import ModelInfo
 from backend.settings import Settings
@@ -49,6 +50,12 @@ def get_model_info(model_id: ModelId, lab: LabDep) -> ModelInfo:
     return lab.describe(model_id)
 
 
+def get_served_jobs(request: Request) -> Jobs | None:
+    jobs: Jobs | None = request.app.state.jobs
+    return jobs
+
+
+ServedJobs = Annotated[Jobs | None, Depends(get_served_jobs)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 RunDep = Annotated[Runner, Depends(get_runner)]
 ModelDep = Annotated[ModelInfo, Depends(get_model_info)]

@@ -75,6 +75,10 @@ class TooLate(Cancelled):
     """It would take longer than anybody is to wait."""
 
 
+class ShuttingDown(Cancelled):
+    """The server ends."""
+
+
 class Inference:
     """Runs one computation at a time; at most `queue_length` wait, and none lasts longer than `max_seconds` in all.
 
@@ -119,8 +123,10 @@ class Inference:
             return result
         except TooLate:
             raise self._late(computation) from None
+        except ShuttingDown:
+            raise self._shutting_down() from None
         except Cancelled as error:
-            raise self._shutting_down() if self.closed else Refusal(CLIENT_CLOSED_REQUEST, str(error)) from error
+            raise Refusal(CLIENT_CLOSED_REQUEST, str(error)) from error
         except asyncio.CancelledError:
             if future.cancelled():
                 raise self._shutting_down() from None
@@ -185,8 +191,10 @@ class Inference:
         """The report of a computation: lets shorter ones pass, and raises Cancelled once nobody waits for it."""
         computation.steps += progress.total is not None
         let_pass()
-        if self.closed or computation.unwanted.is_set():
-            raise Cancelled("the server is shutting down" if self.closed else "the client closed the connection")
+        if self.closed:
+            raise ShuttingDown
+        if computation.unwanted.is_set():
+            raise Cancelled("the client closed the connection")
         if time.monotonic() > computation.deadline:
             raise TooLate
 
@@ -231,15 +239,17 @@ class Inference:
         return Refusal(503, "the server is shutting down", headers={"Retry-After": "10"})
 
     async def close(self) -> None:
-        """Drops what waits; what runs ends when it next reports."""
+        """Drops what waits; what runs ends when it next reports. What is asked for after that begins anew."""
         with self._lock:
             self.closed = True
             dropped, self._queue = self._queue, []
             executors = [each for each in (self._executor, self._beside) if each is not None]
+            self._executor = self._beside = None
         for computation in dropped:
             computation.result.cancel()
         for executor in executors:
             await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
+        self.closed = False
 
 
 def _stay() -> None:

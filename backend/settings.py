@@ -64,11 +64,14 @@ class Settings(BaseSettings):
         ["localhost", "127.0.0.1", "[::1]", "backend", "testserver"],
         description="names this server answers to, against pages that rebind theirs; ['*']: any",
     )
+    api_keys: dict[Annotated[str, Field(min_length=16)], Literal["read", "use", "admin"]] = Field(
+        {}, repr=False, description="what each key may: read, use or admin (backend/keys.py); none: everybody may all"
+    )
     cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
 
     def environment(self) -> dict[str, str]:
-        """These settings as environment variables, for a process that is to have the same."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        """These settings but for the keys as environment variables, for a process that is to have the same."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"api_keys"})
         return {
             f"CIFS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()

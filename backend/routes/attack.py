@@ -24,7 +24,7 @@ from cifs.progress import Report
 router = APIRouter(route_class=StrictRoute)
 
 
-@router.post("/attack", tags=["attack"], responses=responses(400, 404, 413, 422, 500, 503))
+@router.post("/attack", tags=["attack"], responses=responses(400, 404, 413, 422, 500, 503, 504))
 async def attack(body: AttackRequest, lab: LabDep, run: RunDep) -> AttackResponse:
     """Adversarial images x' of the images x, within the ε-ball and [0, 1].
 

@@ -48,7 +48,7 @@ from cifs.tasks import exemplars_of
 router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
 
 
-@router.get("/models/{id}/layers/{layer}/channels/{channel}", responses=responses(404, 422, 500, 503))
+@router.get("/models/{id}/layers/{layer}/channels/{channel}", responses=responses(404, 422, 500, 503, 504))
 async def channel_page(model: ModelDep, layer: str, channel: int, lab: LabDep, run: RunDep) -> ChannelProfile:
     """What a channel looks for: the images that activate it most and for which it is most relevant, its class profile,
     its weight in each class, and the channels whose activation goes with its own."""

@@ -41,7 +41,7 @@ from cifs.progress import Report
 from cifs.selection import IMGFS
 
 router = APIRouter(route_class=StrictRoute, tags=["channels"])
-ERRORS = responses(400, 404, 413, 422, 500, 503)
+ERRORS = responses(400, 404, 413, 422, 500, 503, 504)
 
 MAX_MULTIPLIER = 1e6  # keeps float32 finite
 Look = Callable[[CNN, Tensor, Tensor], Sequence[Any]]  # model, x (N, C, H, W), labels (N,) → one thing an image

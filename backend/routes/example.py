@@ -25,7 +25,7 @@ STEPS = 20
 DEEPEST = 2  # layers that have to tell the same
 
 
-@router.get("/models/{id}/example", responses=responses(404, 422, 500, 503))
+@router.get("/models/{id}/example", responses=responses(404, 422, 500, 503, 504))
 async def example(
     model: ModelDep,
     lab: LabDep,

@@ -80,7 +80,7 @@ from cifs.progress import Progress, Report
 from cifs.selection import IMGFS
 
 router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
-ERRORS = responses(400, 404, 413, 422, 500, 503)
+ERRORS = responses(400, 404, 413, 422, 500, 503, 504)
 
 MAX_PATCHES = 16_384  # images × channels of one request for circuits
 MAX_POINTS = 16_384  # images × points of the integral

@@ -97,3 +97,9 @@ class Health(BaseModel):
     computing: int = Field(description="computations that run, or stand still for a shorter one")
     queue_length: int
     queue_limit: int
+
+
+class Ready(BaseModel):
+    ready: Literal[True]
+    models: int = Field(description="how many can be asked for")
+    jobs: bool = Field(description="whether this server takes jobs")

@@ -6,8 +6,8 @@ from backend.schemas import AttackResult, DatasetImage, Described, Prediction, R
 from cifs.plot.colours import ADVERSARIAL, NATURAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
 from cifs.plot.trajectory import trajectory_figure, trajectory_info
+from cifs_client import BackendError
 from frontend.captions import attack_title
-from frontend.client import BackendError
 from frontend.components.asking import ask_attack
 from frontend.components.charts import draw
 from frontend.components.images import Picture, decode, show_pictures

@@ -343,6 +343,15 @@ def test_closing_ends_what_runs_when_it_next_reports() -> None:
     run(test)
 
 
+def test_what_was_closed_can_be_asked_again() -> None:
+    async def test(inference: Inference) -> None:
+        for turn in range(2):
+            assert await inference.run(request(), lambda _, turn=turn: turn) == turn
+            await inference.close()
+
+    run(test)
+
+
 def test_speed_is_learned_from_what_was_computed_not_from_what_was_remembered() -> None:
     async def test(inference: Inference) -> None:
         def computed(report: Report) -> None:
