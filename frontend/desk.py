@@ -30,8 +30,8 @@ class Desk(Client):
     def events(self, job_id: str, after: int) -> list[JobEvent]:
         """Those there are by now, after that number."""
         path = f"/jobs/{job_id}/events?follow=false"
-        told = send(self.settings, "GET", path, None, headers={"Last-Event-ID": str(after)}).decode()
-        lines = (line.removeprefix("data: ") for line in told.splitlines() if line.startswith("data: "))
+        stream = send(self.settings, "GET", path, None, headers={"Last-Event-ID": str(after)}).decode()
+        lines = (line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: "))
         return [JobEvent.model_validate(json.loads(line)) for line in lines]
 
     def recipes(self) -> RecipeBook:
