@@ -6,21 +6,24 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
 from backend import errors, openapi
+from backend.guarded import Guarded
 from backend.inference import Inference
 from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.requests import BodyLimit
-from backend.routes import attack, catalogue, channels, example, jobs, laboratory, robustness, uploads
+from backend.routes import attack, catalogue, channel_pages, channels, example, jobs, laboratory, robustness, uploads
 from backend.settings import Settings
 from backend.uploads import sweep
 from cifs import __version__
@@ -40,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
-    for module in (catalogue, attack, channels, example, laboratory, robustness, jobs, uploads):
+    for module in (catalogue, attack, channels, channel_pages, example, laboratory, robustness, jobs, uploads):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
@@ -50,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    torch.set_num_threads(app.state.lab.settings.threads)
     await asyncio.to_thread(sweep, app.state.lab.zoo.root)
     async with serving_jobs(app.state.jobs):
         yield
@@ -80,11 +84,13 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     form = 2**17  # bytes of what goes with a file
     limits = {path: limit + form for path, limit in uploads.items()}
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, uploads=limits)
+    app.add_middleware(Guarded)
     app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts)
     metrics = PrometheusFastApiInstrumentator(registry=CollectorRegistry(), excluded_handlers=["/metrics"])
     metrics.instrument(app).expose(app, tags=["service"], response_class=PlainTextResponse)
 

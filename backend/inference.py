@@ -12,14 +12,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from threading import Event, Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
 
 from backend.errors import CLIENT_CLOSED_REQUEST, Refusal
+from cifs.progress import Cancelled, Progress
 
 T = TypeVar("T")
-StillWanted = Callable[[], None]  # ends the computation by an exception when nobody waits for its result any more
+ANYTHING = Progress("")
+
+
+class StillWanted(Protocol):
+    """The report of a request: raises Cancelled once nobody waits for its result any more."""
+
+    def __call__(self, progress: Progress = ANYTHING) -> None: ...
 
 
 class Inference:
@@ -51,6 +58,8 @@ class Inference:
                 raise Refusal(CLIENT_CLOSED_REQUEST, "the client closed the connection")
             result: T = future.result()
             return result
+        except Cancelled as error:
+            raise Refusal(CLIENT_CLOSED_REQUEST, str(error)) from error
         except asyncio.CancelledError:
             if future.cancelled():
                 raise Refusal(503, "the server is shutting down", headers={"Retry-After": "10"}) from None
@@ -95,9 +104,9 @@ class Inference:
             await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
 
 
-def _still_wanted(left: Event) -> None:
+def _still_wanted(left: Event, progress: Progress = ANYTHING) -> None:
     if left.is_set():
-        raise Refusal(CLIENT_CLOSED_REQUEST, "the client closed the connection")
+        raise Cancelled("the client closed the connection")
 
 
 async def _disconnected(request: Request) -> None:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ from cifs.selection import IMGFS
 from cifs.zoo import Entry, Info, Zoo
 
 T = TypeVar("T")
+Version = tuple[tuple[int, int], ...]  # when each file was written, and its size
+MEASURED = ("evaluation.json", "checks.json", "channel_statistics.npz")
 
 
 class Lab:
@@ -28,8 +31,9 @@ class Lab:
         self.settings = settings
         self.device = _device(settings.device)
         self.zoo = Zoo(settings.checkpoints)
-        self._models: OrderedDict[tuple[str, int], CNN] = OrderedDict()  # the one used longest ago first
-        self._described: dict[str, tuple[int, ModelInfo]] = {}
+        self._models: OrderedDict[tuple[str, Version], CNN] = OrderedDict()  # the one used longest ago first
+        self._described: dict[str, tuple[Version, ModelInfo]] = {}
+        self._rows: dict[str, tuple[Version, RobustnessRow]] = {}
         self._datasets: dict[str, Dataset] = {}
         self._at_hand: set[tuple[str, Split]] = set()
         self._lock = Lock()
@@ -59,19 +63,17 @@ class Lab:
     def describe(self, model_id: str) -> ModelInfo:
         """Raises UnknownName, or CheckpointError for a folder that holds no readable model."""
         self.require(model_id)
-        version = self._version(model_id)
+        version = self._version(model_id, *MEASURED)
         with self._lock:
             if self._described.get(model_id, (None, None))[0] != version:
-                self._described[model_id] = version, describe_model(self.zoo.entry(model_id))
-            _, model = self._described[model_id]
-        return model.model_copy(update=_measured(self.zoo.entry(model_id)))
+                entry = self.zoo.entry(model_id)
+                self._described[model_id] = version, describe_model(entry).model_copy(update=_measured(entry))
+            return self._described[model_id][1]
 
-    def _version(self, model_id: str) -> int:
-        """When the weights were written: a checkpoint may be replaced while the server runs."""
-        try:
-            return self.zoo.entry(model_id).folder.joinpath("model.safetensors").stat().st_mtime_ns
-        except OSError:
-            return 0
+    def _version(self, model_id: str, *beside: str) -> "Version":
+        """Of weights, configuration and the files beside: any may be replaced while the server runs."""
+        folder = self.zoo.root / model_id
+        return tuple(_stamp(folder / name) for name in ("model.safetensors", "config.json", *beside))
 
     def describe_all(self) -> list[ModelInfo]:
         """Every model that can be read; a corrupt one is left out with a warning in the log."""
@@ -79,11 +81,15 @@ class Lab:
 
     def robustness_rows(self) -> list[RobustnessRow]:
         """Of every model that was evaluated; a malformed evaluation is left out with a warning in the log."""
-        evaluated = [m.id for m in self.describe_all() if self.zoo.entry(m.id).evaluation_path.exists()]
+        evaluated = [m.id for m in self.describe_all() if (self.zoo.root / m.id / "evaluation.json").exists()]
         return list(_readable("evaluation", evaluated, self.robustness_row))
 
     def robustness_row(self, model_id: str) -> RobustnessRow:
-        return measured.row(self.zoo.entry(model_id))
+        """Read once for every version of the model's files. Raises as `measured.row`."""
+        version = self._version(model_id, *MEASURED)
+        if self._rows.get(model_id, (None, None))[0] != version:
+            self._rows[model_id] = version, measured.row(self.zoo.entry(model_id))
+        return self._rows[model_id][1]
 
     # Data
 
@@ -120,6 +126,7 @@ class Lab:
             image_shape=spec.image_shape,
             eps=spec.eps,
             sizes=sizes,
+            notes=list(spec.notes),
         )
 
 
@@ -175,6 +182,15 @@ def _readable(kind: str, names: Iterable[str], describe: Callable[[str], T]) -> 
             yield describe(name)
         except CIFSError as error:
             log.warning("left out", kind=kind, name=name, error=str(error))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """(0, 0) where there is no file."""
+    try:
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size
+    except OSError:
+        return 0, 0
 
 
 def _device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ import structlog
 log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
     logging.getLogger("backend"),
     processors=[
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),

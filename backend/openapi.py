@@ -249,6 +249,7 @@ ANSWERS: dict[str, Any] = {
             "image_shape": [1, 28, 28],
             "eps": 0.1,
             "sizes": {"train": 2000, "test": 2000},
+            "notes": [],
         }
     ],
     "GET /datasets/{name}/samples": {

@@ -1,5 +1,6 @@
 """What is checked of a request before anything looks at its meaning: its size, and that its JSON is JSON."""
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Coroutine, Mapping
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.errors import ProblemResponse, Refusal, shown
 
 MAX_MEMBERS = 64  # of one JSON object
+MAX_ITEMS = 65_536  # commas of a body: four times the longest list there is
+PARSERS = asyncio.Semaphore(2)  # bodies that are parsed at once, off the event loop
 
 
 class BodyLimit:
@@ -21,9 +24,12 @@ class BodyLimit:
     FastAPI's own `max_body_size` answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, uploads: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int, uploads: Mapping[str, int] | None = None, at_once: int = 2**28
+    ) -> None:
         self.app = app
         self.limit = limit
+        self.at_once, self._held = at_once, 0  # bytes of all requests that are being answered
         self.uploads = uploads or {}  # paths to which files are sent, and their own limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,21 +40,35 @@ class BodyLimit:
             limit = self.uploads.get(scope["path"], limit)
         if length.isdecimal() and int(length) > limit:
             return await ProblemResponse(Request(scope), 413, _too_large(limit))(scope, receive, send)
-        await self.app(scope, self._counting(receive, limit), send)
+        counted = Counted(receive, limit, self)
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self._held -= counted.total
 
-    def _counting(self, receive: Receive, limit: int) -> Receive:
-        """`receive`, for a body that came without its length."""
-        total = 0
+    def hold(self, length: int) -> None:
+        """Raises Refusal (503) where so many bytes more would be too many at once."""
+        if self._held + length > self.at_once:
+            message = "requests of too many bytes are being answered already; retry in 1 s"
+            raise Refusal(503, message, headers={"Retry-After": "1"})
+        self._held += length
 
-        async def counting() -> Message:
-            nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            if total > limit:
-                raise Refusal(413, _too_large(limit))
-            return message
 
-        return counting
+class Counted:
+    """`receive` that counts what came, for a body may come without its length, and many may come at once."""
+
+    def __init__(self, receive: Receive, limit: int, shared: BodyLimit) -> None:
+        self.receive, self.limit, self.shared = receive, limit, shared
+        self.total = 0
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        length = len(message.get("body", b""))
+        if self.total + length > self.limit:
+            raise Refusal(413, _too_large(self.limit))
+        self.shared.hold(length)
+        self.total += length
+        return message
 
 
 def _too_large(limit: int) -> str:
@@ -59,9 +79,20 @@ class StrictRequest(Request):
     """Python's json reads NaN, Infinity and 1e999, which JSON has no numbers for."""
 
     async def json(self) -> Any:
-        return json.loads(
-            await self.body(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_few_members
-        )
+        """Off the event loop, for a hook in Python is called for every number and object."""
+        body = await self.body()
+        if (items := body.count(b",")) > MAX_ITEMS:  # before parsing, which would take seconds and gigabytes
+            message = f"a body of more than {items} items; allowed: up to {MAX_ITEMS}"
+            raise Refusal(413, message, location="body")
+        async with PARSERS:
+            return await asyncio.to_thread(_parse, body)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_few_members)
+    except RecursionError:
+        raise Refusal(400, "a body nested too deep to be read", location="body") from None
 
 
 def _refuse(constant: str) -> NoReturn:

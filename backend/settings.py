@@ -1,6 +1,7 @@
 """What an operator may set, each as an environment variable `CIFS_<NAME>`."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,10 @@ class Settings(BaseSettings):
     checkpoints: Path = Field(Path("checkpoints"), description="the folder of models, one folder each")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one")
     models_in_memory: Count = Field(4, description="models kept loaded; the one used longest ago leaves first")
+    threads: Count = Field(
+        max(1, (os.cpu_count() or 2) // 2),
+        description="of torch in this server; many threads that wait for one another answer slower than few",
+    )
     queue_length: int = Field(16, ge=0, description="computations that may wait; one more is answered 503")
 
     max_images: Count = Field(64, description="images in one request")
@@ -46,6 +51,10 @@ class Settings(BaseSettings):
     max_model_bytes: Count = Field(512 * 2**20, description="one uploaded file of weights")
     max_dataset_bytes: Count = Field(512 * 2**20, description="one uploaded data set, packed and unpacked")
 
+    allowed_hosts: list[str] = Field(
+        ["localhost", "127.0.0.1", "[::1]", "backend", "testserver"],
+        description="names this server answers to, against pages that rebind theirs; ['*']: any",
+    )
     cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
 
     def environment(self) -> dict[str, str]:

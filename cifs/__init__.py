@@ -10,12 +10,35 @@ from typing import Any
 __version__ = "0.2.0"
 
 _PUBLIC = {
-    "cifs.attacks": ("ATTACKS", "CW", "FGSM", "PGD", "autoattack", "fooled_at", "perturb", "square", "survives"),
-    "cifs.channels": ("RELEVANCES", "capture", "channel_statistics", "editing", "intervene", "layer_names", "view"),
+    "cifs.attacks": (
+        "ATTACKS",
+        "CW",
+        "FGSM",
+        "NORMS",
+        "PGD",
+        "Square",
+        "autoattack",
+        "fooled_at",
+        "perturb",
+        "survives",
+    ),
+    "cifs.channels": (
+        "RELEVANCES",
+        "capture",
+        "channel_statistics",
+        "editing",
+        "intervene",
+        "layer_names",
+        "view",
+        "views",
+    ),
     "cifs.data": ("dataset", "load_images"),
-    "cifs.models": ("MODELS", "build"),
+    "cifs.evaluation": ("Bench", "robustness_table"),
+    "cifs.methods": ("METHODS",),
+    "cifs.models": ("MODELS", "adapt", "build", "insert", "unwrap"),
     "cifs.progress": ("Cancelled", "Progress"),
     "cifs.selection": ("CAS", "CIFS", "IMGFS", "attached_importance"),
+    "cifs.tasks": ("TASKS", "Workspace", "run_task", "task_of"),
     "cifs.training": ("Recipe", "load_recipe", "recipe_names"),
     "cifs.zoo": ("Zoo",),
 }

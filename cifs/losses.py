@@ -55,6 +55,17 @@ def dlr_targeted(logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
     return margin / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)
 
 
+def margin_to(logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+    """The margin f_r − f_y to one other class of each image's own; rivals (N,)."""
+    return (logits.gather(1, rivals[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
+
+
+@LOSSES.register("probability_margin")
+def probability_margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Margin of probabilities max_{i≠y} p_i − p_y (PMA, arXiv 2411.15210)."""
+    return cw_margin(logits.softmax(dim=1), labels)
+
+
 def joint(loss: Loss, logits: Tensor, raw_predictions: Sequence[Tensor], labels: Tensor, beta: float) -> Tensor:
     """ℓ_β = 1/(1+β)·ℓ(p, y) + β/((1+β)|I|)·Σ_{l∈I} ℓ(p^l, y) (arXiv 2102.05311, eq. 5); β = ∞ is the probes alone.
 

@@ -39,6 +39,17 @@ class StageLeft(Record):
     remarks: list[str] = Field(description="the reference implementation's own warnings")
 
 
+class IndicatorResult(BaseModel):
+    """A sign that attacks may not have worked, counted on images; over its limit the figure is not to be trusted."""
+
+    name: str
+    title: str = Field(description="what is counted")
+    count: int
+    of: int
+    limit: float = Field(description="share of the images above which it is a bad sign")
+    passed: bool
+
+
 class Cell(BaseModel):
     """A measured accuracy. Fractions in [0, 1], not per cent."""
 
@@ -53,7 +64,10 @@ class Cell(BaseModel):
     settings: dict[str, Any] | None = Field(
         None, description="exact settings of the attack counted; null for natural accuracy"
     )
-    after: list[StageLeft] | None = Field(None, description="of AutoAttack: what each stage left standing, in order")
+    after: list[StageLeft] | None = Field(None, description="of an ensemble: what each stage left standing, in order")
+    trusted: bool | None = Field(None, description="of the verdict: whether every indicator passed")
+    indicators: list[IndicatorResult] | None = Field(None, description="of the verdict")
+    passes: int | None = Field(None, description="of the verdict: forward and backward passes of one image")
 
 
 class Measurement(Record, Cell):
@@ -90,6 +104,17 @@ class Curves(Record):
     settings: dict[str, Any] = Field(description="of the attack at the row's own ε")
     eps: list[EpsPoint]
     steps: list[StepsPoint]
+
+
+class ProofCheck(BaseModel):
+    """A proof of a verdict, replayed in float32."""
+
+    valid: bool = Field(description="whether every image that is said to be fooled was confirmed to be")
+    n: int
+    robust: int = Field(description="images the verdict leaves standing: an upper bound, if the proof is valid")
+    refuted: list[int] = Field(description="images said to be fooled that are not, by index")
+    problems: list[str] = Field(description="why the proof is of something else")
+    about: dict[str, Any] = Field(description="what the proof says it is of")
 
 
 # ---- what is kept of a model ----------------------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
-from cifs.files import replacing, write_json
+from cifs.files import remove_stale, replacing, write_json
 from cifs.methods import METHODS, PLAIN
 from cifs.models import CNN, MODELS, build
 from cifs.precision import usable_device
@@ -34,6 +34,8 @@ R = TypeVar("R", bound=Record)
 @dataclass(frozen=True, kw_only=True)
 class Info:
     """What is known of a checkpoint beside its architecture."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # as config.json is read
 
     title: str  # for people
     dataset: str
@@ -99,7 +101,9 @@ class Entry:
         place = usable_device(device)
         path = self.last_path if last else self.folder / "model.safetensors"
         try:
-            model = build(**self.config, info=asdict(self.info))
+            arguments = {**self.config, "info": asdict(self.info)}
+            _check_shapes(path, arguments)
+            model = build(**arguments)
             model.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"checkpoint {self.id!r}: {path.name} is missing or corrupt ({error})") from error
@@ -125,9 +129,9 @@ class Zoo:
         folder = self.root / model_id
         config = _read_json(folder / "config.json")
         try:
-            info = Info(**config.pop("info"))
+            info = TypeAdapter(Info).validate_python(config.pop("info"))
             _ = METHODS[info.method]
-        except (KeyError, TypeError, AttributeError, UnknownName) as error:
+        except (KeyError, TypeError, AttributeError, ValidationError, UnknownName) as error:
             raise CheckpointError(
                 f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})"
             ) from error
@@ -143,6 +147,7 @@ class Zoo:
         """
         _check_buildable(model)
         folder = self.root / checked_id(model_id)
+        remove_stale(folder)
         path = folder / "model.safetensors"
         before = path.read_bytes() if path.exists() else None
         save_weights(path, model.state_dict(), storage)
@@ -152,6 +157,20 @@ class Zoo:
             for measured in (entry.evaluation_path, entry.checks_path, entry.statistics_path):
                 measured.unlink(missing_ok=True)
         return entry
+
+
+def _check_shapes(path: Path, arguments: Mapping[str, Any]) -> None:
+    """Raises ValueError where the file's weights are not those of a network of these arguments.
+
+    Nothing is allocated: a width of 20,000 in a config.json would else take the machine's memory before anyone looked.
+    """
+    with torch.device("meta"):
+        sketch = {name: tuple(tensor.shape) for name, tensor in build(**arguments).state_dict().items()}
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118  # a safetensors file, no mapping
+            shape = tuple(file.get_slice(name).get_shape())
+            if sketch.get(name) != shape:
+                raise ValueError(f"{name} is {shape}, expected {sketch.get(name, 'no such weights')}")
 
 
 def _check_buildable(model: CNN) -> None:
@@ -196,7 +215,7 @@ def _read_record(path: Path, kind: type[R]) -> R | None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.parent.name}/{path.name} is missing or no JSON ({error})") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path.parent.name}/{path.name} holds a {type(value).__name__}, expected an object")

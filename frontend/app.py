@@ -9,6 +9,8 @@ st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layou
 apply_style()
 pages = [
     st.Page("app_pages/channels.py", title="Channels", icon=":material/insights:", default=True),
+    st.Page("app_pages/laboratory.py", title="Laboratory", icon=":material/biotech:"),
+    st.Page("app_pages/lesson.py", title="Lesson", icon=":material/school:"),
     st.Page("app_pages/classes.py", title="Classes", icon=":material/bar_chart:"),
     st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),
     st.Page("app_pages/robustness.py", title="Robustness", icon=":material/shield:"),
@@ -16,7 +18,7 @@ pages = [
 page = st.navigation(pages, position="hidden")
 links = st.container(key="navigation", horizontal=True, gap="small")
 try:
-    with state.address():
+    with state.address(page.url_path):
         page.run()
 finally:  # links carry what was chosen meanwhile
     with links:

@@ -33,7 +33,20 @@ from backend.schemas import (
     RobustnessTable,
     Samples,
 )
-from backend.schemas.laboratory import WhatIfRequest, WhatIfResponse
+from backend.schemas.laboratory import (
+    CircuitRequest,
+    CircuitResponse,
+    FilmRequest,
+    FilmResponse,
+    MarginRequest,
+    MarginResponse,
+    SaliencyRequest,
+    SaliencyResponse,
+    TransferRequest,
+    TransferResponse,
+    WhatIfRequest,
+    WhatIfResponse,
+)
 
 T = TypeVar("T")
 
@@ -134,8 +147,23 @@ class Client:
     def maps(self, request: MapsRequest) -> MapsResponse:
         return self._post("/channels/maps", request, MapsResponse)
 
+    def margin(self, request: MarginRequest) -> MarginResponse:
+        return self._post("/channels/margin", request, MarginResponse)
+
+    def circuit(self, request: CircuitRequest) -> CircuitResponse:
+        return self._post("/channels/circuit", request, CircuitResponse)
+
     def what_if(self, request: WhatIfRequest) -> WhatIfResponse:
         return self._post("/channels/what-if", request, WhatIfResponse)
+
+    def film(self, request: FilmRequest) -> FilmResponse:
+        return self._post("/channels/film", request, FilmResponse)
+
+    def saliency(self, request: SaliencyRequest) -> SaliencyResponse:
+        return self._post("/channels/saliency", request, SaliencyResponse)
+
+    def transfer(self, request: TransferRequest) -> TransferResponse:
+        return self._post("/attack/transfer", request, TransferResponse)
 
     def _get(self, path: str, answer: type[T], **query: Any) -> T:
         given = {name: value for name, value in query.items() if value is not None}

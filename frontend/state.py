@@ -7,6 +7,7 @@ step of the browser's history. What it asks for and is not there falls back to t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 import streamlit as st
@@ -17,6 +18,9 @@ from frontend.parameters import Parameter, check_all
 CHOICES = "choices"  # key → text of what was chosen
 UNCHECKED = "unchecked choices"  # keys that came with the address and were not resolved yet
 WRITTEN = "written address"
+REPLACED = "replaced address"  # the one before, and when it was replaced
+LATE = 0.5  # seconds; the browser's Back cannot be meant so soon
+PAGE = "page shown"
 LINKED = "linked address"  # what the links to other pages carry
 SHOWN = "shown values"
 WIDGETS = "chosen widgets"  # keys of widgets that show a choice
@@ -35,24 +39,34 @@ class Resolved(NamedTuple):
 
 
 @contextmanager
-def address() -> Iterator[None]:
-    """Around a page: its choices are those of the address, and the address is written when all are made."""
+def address(page: str | None = None) -> Iterator[None]:
+    """Around a page: its choices are those of the address, and the address is written when all are made.
+
+    page: which one, where there are several. Arriving by a link writes nothing, so that it is one step of the history:
+    what a part of the last page, running alone, added since the link was drawn concerns that page alone.
+    """
     if st.session_state.get(OPEN):
         yield
         return
+    arrived = page != st.session_state.get(PAGE, page) and st.query_params.to_dict() == st.session_state.get(LINKED)
+    st.session_state[PAGE] = page
     _adopt()
     st.session_state[OPEN] = True
     try:
         yield
     finally:
         st.session_state[OPEN] = False
-        _write()
+        if not arrived:
+            _write()
 
 
 def _adopt() -> None:
     """Take the choices of an address this session did not write; widgets that showed others are made anew."""
     now = st.query_params.to_dict()
+    if CHOICES in st.session_state and _late(now):
+        return
     if CHOICES in st.session_state and now in (st.session_state.get(WRITTEN), st.session_state.get(LINKED)):
+        st.session_state[WRITTEN] = now
         return
     st.session_state[CHOICES], st.session_state[UNCHECKED] = dict(now), set(now)
     for key in st.session_state.setdefault(WIDGETS, set()):
@@ -61,8 +75,16 @@ def _adopt() -> None:
     st.session_state[WRITTEN] = now
 
 
+def _late(now: Mapping[str, str]) -> bool:
+    """Whether the browser had not heard of the last address when it sent this: the reader clicked twice, quickly."""
+    before, when = st.session_state.get(REPLACED, (None, 0.0))
+    return now == before and monotonic() - when < LATE
+
+
 def _write() -> None:
     chosen = st.session_state.get(CHOICES, {})
+    if st.session_state.get(WRITTEN) not in (None, chosen):
+        st.session_state[REPLACED] = (st.session_state[WRITTEN], monotonic())
     if st.query_params.to_dict() != chosen:
         _push(chosen)
     st.session_state[WRITTEN] = dict(chosen)

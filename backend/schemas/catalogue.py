@@ -67,6 +67,9 @@ class DatasetInfo(BaseModel):
     image_shape: tuple[int, int, int]
     eps: float = Field(description="the usual perturbation budget on this data")
     sizes: dict[str, int] = Field(description="images by split; empty when not available")
+    notes: list[str] = Field(
+        default_factory=list, description="what was decided about images in folders: which are for tests, which resized"
+    )
 
 
 class Sample(BaseModel):

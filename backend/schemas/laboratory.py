@@ -315,3 +315,121 @@ class TransferResponse(BaseModel):
     labels: list[int]
     natural: dict[str, list[Prediction]] = Field(description="of each natural image, by model")
     entries: list[TransferEntry] = Field(description="source by source")
+
+
+# ---- a page for every channel ---------------------------------------------------------------------------------------
+
+
+class SeenField(BaseModel):
+    """What of an image the channel's strongest position depends on: a box of pixels, bottom and right excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+class ChannelExemplar(BaseModel):
+    index: int
+    label: int
+    class_name: str
+    value: float = Field(description="what it is ranked by")
+    png: str = Field(description="base64 PNG")
+    seen: SeenField
+
+
+class NearChannel(BaseModel):
+    channel: int
+    correlation: float = Field(description="Pearson's, of the two activations over all images")
+
+
+class ChannelProfile(BaseModel):
+    model: str
+    layer: str
+    channel: int
+    channels: int = Field(description="of the layer")
+    dataset: str
+    split: str
+    n: int = Field(description="images that were looked through")
+    by_activation: list[ChannelExemplar] = Field(description="the images that activate it most")
+    by_relevance: list[ChannelExemplar] = Field(description="those with the largest g · a for their label")
+    classes: list[str]
+    activation: list[float | None] = Field(description="[K] mean over the images of each class; null without any")
+    relevance: list[float | None] = Field(description="[K] mean true relevance for the class: its weight in the class")
+    nearest: list[NearChannel]
+
+
+class ResponseRequest(AttackedImages):
+    model_config = examples(
+        {"layer": "layer4.0", "channels": [10, 3]}, {"layer": "layer3.0", "channels": [0], "points": 3}
+    )
+
+    layer: str = Field(examples=["layer4.0"])
+    channels: list[int] = Field(min_length=1, max_length=64, examples=[[83]])
+    points: int = Field(9, ge=2, le=33, description="budgets from 0 to 2ε of the attack")
+
+
+class ChannelResponse(BaseModel):
+    channel: int
+    activation: list[float] = Field(description="[points]")
+    relevance: list[float] = Field(description="[points] true g for the label")
+
+
+class ResponseResult(BaseModel):
+    label: int
+    predictions: list[int] = Field(description="[points]")
+    channels: list[ChannelResponse]
+
+
+class ResponseResponse(BaseModel):
+    model: str
+    layer: str
+    attack: dict[str, Any]
+    eps: list[float] = Field(description="[points]")
+    results: list[ResponseResult]
+
+
+# ---- relevance held to account --------------------------------------------------------------------------------------
+
+
+IMAGE_ALONE: dict[str, Any] = {"model": MODEL, "layer": "layer3.0", "images": [IMAGE]}
+
+
+class FaithfulnessRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [IMAGE_ALONE]})
+
+    model: str = Field(examples=[MODEL])
+    layer: str = Field(examples=["layer3.0"])
+    images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True, examples=[[IMAGE]])
+    attack: Choice | None = Field(None, description="given: the attacked images are looked at, not the natural ones")
+    notions: list[str] | None = Field(None, max_length=16, description="absent: every notion the layer has")
+
+
+class Interval(BaseModel):
+    """A mean over images with its 95 % bootstrap interval; null where no image has one."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class NotionFigures(BaseModel):
+    notion: str = Field(description="random: the control")
+    title: str
+    correlation: Interval = Field(description="Spearman's rank correlation with ablation")
+    deletion: Interval = Field(description="area under the class's probability while channels go: small is faithful")
+    insertion: Interval = Field(description="area while only they are in: large is faithful")
+    deletion_curve: list[float]
+    insertion_curve: list[float]
+
+
+class FaithfulnessResponse(BaseModel):
+    model: str
+    layer: str
+    attack: dict[str, Any] | None
+    n: int
+    shares: list[float] = Field(description="of the channels, where the curves are taken")
+    notions: list[NotionFigures]
+    correlations: list[list[float | None]] = Field(description="mean rank correlation of each with each, but random")
+    seconds: float

@@ -1,8 +1,9 @@
 """Attacks: an attack owns its update, a norm its ball, and one loop runs them all."""
 
+from cifs.attacks.annealed import Annealed, AnnealedT
 from cifs.attacks.apgd import APGDCE, APGDDLR, APGDT
 from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
-from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttacked, autoattack, check_stages
+from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttack, AutoAttacked, autoattack, check_stages
 from cifs.attacks.loop import Step, fooled_at, fools, goal_of, perturb, survives
 from cifs.attacks.mifgsm import MIFGSM
 from cifs.attacks.norms import NORMS, Norm
@@ -22,7 +23,10 @@ __all__ = [
     "PGD",
     "PGDL2",
     "STAGES",
+    "Annealed",
+    "AnnealedT",
     "Attack",
+    "AutoAttack",
     "AutoAttacked",
     "GradientAttack",
     "Norm",

@@ -74,6 +74,7 @@ class Start(NamedTuple):
     todo: Tensor  # (M,) indices of those to attack
     number: int  # of the run, from 0
     random: torch.Generator
+    rivals: Tensor | None = None  # (N,) the class to push each image towards, where the caller knows better
 
 
 @settings

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
 from cifs.attacks.norms import per_image
 from cifs.errors import InvalidParameter
+from cifs.losses import cw_margin
 from cifs.models import CNN
 from cifs.models.folding import folded
 from cifs.models.trace import refuse_copies, trace, unwrap
@@ -21,7 +22,8 @@ from cifs.precision import Precision, autocast, generator
 from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
 
-WORTH_FOLDING = 4  # steps from which on folding, which takes two forward passes of few images, pays
+ROUNDING = 2**-6  # of the largest logit: what bf16 changes a margin by, and more; such images float32 looks at
+WORTH_FOLDING = 200  # steps × images from which on it pays: folding costs about what it saves on so many
 
 
 class Step(NamedTuple):
@@ -150,7 +152,7 @@ class Pursuit:
         self.sign = 1 if self.attack.target is None else -1
         self.name = next((name for name, cls in ATTACKS.items() if cls is type(self.attack)), "attack")
 
-    def of(self, x: Tensor, y: Tensor, random: torch.Generator | None = None) -> Outcome:
+    def of(self, x: Tensor, y: Tensor, random: torch.Generator | None = None, rivals: Tensor | None = None) -> Outcome:
         attack, random = self.attack, random or generator(self.attack.seed)
         outcome = Outcome(x.clone(), torch.full_like(y, attack.length + 1))
         refuse_copies(self.model)
@@ -161,15 +163,16 @@ class Pursuit:
             for number in range(attack.runs):
                 if number:
                     todo = self._standing(outcome, goal)
-                run = attack.begin(Start(self.model, x, goal, todo, number, random)) if len(todo) else None
+                run = attack.begin(Start(self.model, x, goal, todo, number, random, rivals)) if len(todo) else None
                 if run is None:
                     break
                 self._follow(run, number, outcome)
         return outcome
 
     def _surrogate(self, x: Tensor) -> nn.Module:
-        approximate = self.precision != "float32" and self.attack.length >= WORTH_FOLDING
-        return folded(self.model, x) if approximate else self.model
+        work = self.attack.runs * self.attack.length * len(x)
+        folds = self.precision != "float32" and work >= WORTH_FOLDING
+        return folded(self.model, x) if folds else self.model
 
     def _standing(self, outcome: Outcome, goal: Tensor) -> Tensor:
         """Indices of the images that are not fooled yet."""
@@ -217,14 +220,21 @@ class Pursuit:
     def _drop(self, run: Run, step: int, sight: Sight, outcome: Outcome) -> Sight:
         """The sight of the images that are left when those that are fooled are taken out of the run."""
         fooled = _has_won(sight.logits, run.goal, self.attack)
+        if self.precision != "float32":
+            suspects = fooled | self._undecided(sight.logits, run.goal)
+            fooled = torch.zeros_like(suspects)
+            fooled[suspects] = fools(self.model, run.x_adv[suspects], run.goal[suspects], self.attack)
         if not fooled.any():
             return sight
-        if self.precision != "float32":
-            fooled[fooled.clone()] = fools(self.model, run.x_adv[fooled], run.goal[fooled], self.attack)
         outcome.x_adv[run.images[fooled]] = run.x_adv[fooled]
         outcome.at[run.images[fooled]] = step
         run.only(~fooled)
         return Sight(*(values[~fooled] for values in sight))
+
+    def _undecided(self, logits: Tensor, goal: Tensor) -> Tensor:
+        """Where rounding in bf16 may hide that the image fools the model, (M,) bool."""
+        margin = self.sign * cw_margin(logits, goal)
+        return margin > -ROUNDING * logits.abs().amax(dim=1)
 
     def _finish(self, run: Run, outcome: Outcome) -> None:
         """The last iterate: it may be the best, it may fool, and it is what comes back if it is to."""

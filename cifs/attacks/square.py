@@ -18,7 +18,7 @@ from cifs.losses import cw_margin
 from cifs.models.trace import unwrap
 from cifs.precision import Precision
 from cifs.progress import Report, unreported
-from cifs.registry import configure, settings
+from cifs.registry import settings
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # queries of 10,000 after which p is halved (appendix B)
 
@@ -36,12 +36,15 @@ class Square(Attack):
     """Square: random search on the margin, without gradients (arXiv 1912.00049).
 
     The first query is vertical stripes of ±ε; each further one sets a random square of the best image so far to ±ε, one
-    sign a channel, and is kept if the margin rises.
+    sign a channel, and is kept if the margin rises. The schedule of p is stretched to the number of queries.
     """
 
     queries: int = Field(default=5000, ge=1, le=1_000_000, description="of the model, for one image")
     p: float = Field(
-        default=0.8, gt=0, le=1, description="the first square's share of the image; it shrinks on a schedule"
+        default=0.8,
+        gt=0,
+        le=1,
+        description="share of the image that the first square takes, halved on a schedule",
     )
 
     stops_when_fooled: ClassVar[bool] = True
@@ -76,7 +79,7 @@ class Square(Attack):
 
 
 class Searched(NamedTuple):
-    """What a random search found."""
+    """What a random search left standing."""
 
     robust: Tensor  # (N,) bool: neither the image nor any query fools the model, in float32
     x_adv: Tensor  # (N, C, H, W): fools the model where not robust, else the query of largest margin
@@ -87,24 +90,19 @@ def square(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
+    attack: Square,
     *,
-    eps: float,
-    queries: int = 5000,
-    p: float = 0.8,
-    seed: int = 0,
     precision: Precision = "float32",
     report: Report = unreported,
 ) -> Searched:
     """Square on images x (N, C, H, W) in [0, 1] with labels y (N,), with what each image cost.
 
-    p is the first square's share of the image (AutoAttack's 0.8); its schedule is stretched to the number of queries.
     An image is dropped once it is fooled; what is drawn for it does not depend on when others are. The model runs in
     eval mode and every module is put back into the mode it was found in. Under bf16 an image counts as fooled only once
-    float32 confirms it. Raises InvalidParameter, and what `report` raises.
+    float32 confirms it. Raises what `report` raises.
     """
-    attack = configure(ATTACKS, "square", {"eps": eps, "queries": queries, "p": p, "seed": seed})
     x_adv, at = Pursuit(unwrap(model), attack, precision, True, None, report).of(x, y)
-    return Searched(at > queries, x_adv, at.clamp(max=queries))
+    return Searched(at > attack.queries, x_adv, at.clamp(max=attack.queries))
 
 
 def _side(batch: Sequence[int], p: float, progress: float) -> int:

@@ -5,8 +5,8 @@ in float64, so one batch or fifty give the same means.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cifs.errors import CheckpointError, InvalidParameter, UnknownName
 from cifs.files import UNREADABLE_NPZ, replacing
 from cifs.models import CNN, adapt
 from cifs.precision import Precision, device_of
+from cifs.progress import Progress, Report, unreported
 
 INPUTS = ("natural", "adversarial")
 
@@ -131,18 +132,28 @@ def channel_statistics(
     dataset: str,
     split: str,
     precision: Precision = "float32",
-    report: Callable[[int], None] = lambda images: None,
+    total: int | None = None,
+    report: Report = unreported,
 ) -> ChannelStatistics:
-    """Statistics over the images of all batches, natural and attacked; `report` is told each batch's size.
+    """Statistics over the images of all batches, natural and attacked. Memory does not grow with their number.
 
-    Of any classifier: at a model's own layers, or at the blocks that `adapt` lists.
+    Of any classifier: at a model's own layers, or at the blocks that `adapt` lists. total: how many images there are,
+    for `report`, which is called at every step of the attack and may raise Cancelled.
     """
     gathered: Gathered | None = None
+    here = Progress("channel statistics", 0, total)
+    report(here)
     for images in batches:
         x, y = (t.to(device_of(model)) for t in images.batch(slice(None)))
         gathered = gathered or Gathered(adapt(model, image_shape=tuple(x.shape[1:])))  # type: ignore[arg-type]
-        gathered.add(x, perturb(gathered.model, x, y, attack, precision=precision), y)
-        report(len(images))
+
+        def pulse(step: Progress, here: Progress = here) -> None:
+            report(here)
+
+        x_adv = perturb(gathered.model, x, y, attack, precision=precision, report=pulse)
+        gathered.add(x, x_adv, y)
+        here = replace(here, done=here.done + len(images))
+        report(here)
     if gathered is None:
         raise InvalidParameter("there are no images to make statistics of")
     return gathered.statistics(dataset, split, attack)

@@ -14,7 +14,7 @@ from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, console
 from cifs.cli.task import command
 from cifs.data import dataset
 from cifs.registry import configure
-from cifs.tasks import StatisticsRecord, Workspace
+from cifs.tasks import ExemplarsRecord, StatisticsRecord, Workspace
 
 
 def print_statistics(result: StatisticsRecord, request: Mapping[str, Any], workspace: Workspace) -> None:
@@ -38,6 +38,15 @@ def _percent(estimate: tuple[float, float, float] | None, of: float) -> str:
 
 
 statistics = command("statistics", print_statistics)
+
+
+def print_exemplars(result: ExemplarsRecord, request: Mapping[str, Any], workspace: Workspace) -> None:
+    """Where they were saved, and of how many channels."""
+    layers = ", ".join(f"{layer} ({n})" for layer, n in result.channels.items())
+    console.print(f"saved {result.saved}: {result.n} test images of {result.dataset}, channels of {layers}")
+
+
+exemplars = command("exemplars", print_exemplars)
 
 
 def attack(

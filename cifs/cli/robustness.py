@@ -1,22 +1,23 @@
 """`cifs evaluate`, `check` and `compare`: what was measured, as tables on the terminal."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from cifs.cli.arguments import model_ids
-from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Json, console, print_json
+from cifs.cli.console import DEFAULT_ZOO, Checkpoints, Device, Json, console, errors, print_json
 from cifs.cli.task import command
 from cifs.evaluation import COLUMNS, compare_evaluations
 from cifs.records import ComparedOutcomes, ComparedSetting, Comparison, Evaluation, MaskingChecks
 from cifs.report.card import MARKS
-from cifs.tasks import Compare, Workspace, own_counterpart, run_task, task_of
+from cifs.tasks import Compare, Workspace, own_counterpart, run_task, task_of, verified
 from cifs.tasks.robustness import Evaluate
 
 SHOWN = ("steps", "step_size", "loss", "beta", "through_mask", "stages", "n")  # settings worth a column's width
-SUITES = {"table1": "evaluate", "curves": "curves", "autoattack": "autoattack"}
+SUITES = {"table1": "evaluate", "curves": "curves", "autoattack": "autoattack", "verdict": "verdict"}
 
 
 def print_evaluation(result: Evaluation, request: Mapping[str, Any], workspace: Workspace) -> None:
@@ -48,6 +49,12 @@ def _print_stages(result: Evaluation, key: str) -> None:
     for stage in result.cells[key].after or ():
         through = " through the importance maps" if stage.through_mask else ""
         console.print(f"after {stage.stage}{through}: {stage.correct} left", *stage.remarks)
+    if (signs := result.cells[key].indicators) is None:
+        return
+    for sign in signs:
+        console.print(f"{'passed' if sign.passed else 'FAILED'}: {sign.count} of {sign.of} {sign.title}")
+    if not result.cells[key].trusted:
+        errors.print("not trusted: attacks do not work on this network as they should, so the figure means little")
 
 
 def _print_against_own(result: Evaluation, request: Mapping[str, Any], workspace: Workspace) -> None:
@@ -127,3 +134,26 @@ def _print_compared(rows: Sequence[tuple[str, ComparedOutcomes]], titles: Sequen
 
 evaluate = command("evaluate", print_evaluation, SUITES)
 check = command("check", print_checks)
+
+
+def verify(
+    model: Annotated[str, typer.Argument(help="id in the zoo", autocompletion=model_ids)],
+    proof: Annotated[Path, typer.Argument(help="the .npz that `cifs evaluate MODEL --suite verdict` wrote")],
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Confirms every adversarial image of a verdict in float32: within ε, in [0, 1], and fooling these very weights."""
+    result = verified(Workspace(checkpoints, device=device), model, proof)
+    if json:
+        print_json(result)
+    for problem in result.problems:
+        errors.print(f"the proof is of something else: {problem}", soft_wrap=True)
+    if result.refuted:
+        some = ", ".join(map(str, result.refuted[:10])) + ("…" if len(result.refuted) > 10 else "")
+        errors.print(f"{len(result.refuted)} images are not proved to be fooled: {some}", soft_wrap=True)
+    if not result.valid:
+        raise typer.Exit(1)
+    if not json:
+        bound = f"{100 * result.robust / result.n:.2f} % of {result.n} images"
+        console.print(f"confirmed: {model} is right under attack on at most {bound}")

@@ -63,7 +63,10 @@ def dataset(name: str) -> Dataset:
 @lru_cache(maxsize=64)
 def _described(path: Path, stamp: Hashable) -> Dataset:
     name, local = path.stem, Npz(path) if path.suffix else Folder(path)
-    train = _read(local, "train")
+    key = _key(local, "train")
+    if (train := _MEMORY.recall(key)) is None:
+        train = local.read("train")
+        _MEMORY.remember(key, train)
     x = train.images[:10_000].float() / 255
     named, most = local.classes(), int(train.labels.max()) + 1
     if named and len(named) < most:
@@ -97,12 +100,14 @@ def load_images(name: str, split: Split) -> Images:
     """Every image of a split, read once. Raises UnknownName, or DataError where data is missing or malformed."""
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
-    spec = dataset(name)
-    if (local := _local(name)) is not None:
-        return _checked(_read(local, split), split, local, spec)
-    key = (name, split, spec)
+    spec, local = dataset(name), _local(name)
+    key = (name, split, spec) if local is None else _key(local, split)
     if (images := _MEMORY.recall(key)) is None:
-        images = _found_or_downloaded(spec, split)
+        if local is None:
+            images = _found_or_downloaded(spec, split)
+        else:
+            images = local.read(split)
+            _check(images, split, local, spec)
         _MEMORY.remember(key, images)
     return images
 
@@ -110,22 +115,20 @@ def load_images(name: str, split: Split) -> Images:
 _MEMORY = Memory()
 
 
-def _read(local: Npz | Folder, split: Split) -> Images:
-    """From memory, until something else lies there."""
-    key = (local.path, local.stamp(), split)
-    if (images := _MEMORY.recall(key)) is None:
-        images = local.read(split)
-        _MEMORY.remember(key, images)
-    return images
+def _key(local: Npz | Folder, split: Split) -> Hashable:
+    """Another one when something else lies there."""
+    return local.path, local.stamp(), split
 
 
-def _checked(images: Images, split: Split, local: Npz | Folder, spec: Dataset) -> Images:
+def _check(images: Images, split: Split, local: Npz | Folder, spec: Dataset) -> None:
+    """Raises DataError for what does not fit what is known of the data set."""
     shape, file = tuple(images.images.shape[1:]), local.path.name
     if shape != spec.image_shape:
         raise DataError(f"{file} holds images of {shape}, expected {spec.image_shape}")
     if (largest := int(images.labels.max())) >= len(spec.classes):
         raise DataError(f"{file} has {split} label {largest}, expected 0 to {len(spec.classes) - 1}")
-    return images
+    if (named := local.classes()) and named != spec.classes:
+        raise DataError(f"{file} names the classes {', '.join(named)}; expected {', '.join(spec.classes)}")
 
 
 def _found_or_downloaded(spec: Dataset, split: Split) -> Images:

@@ -109,8 +109,8 @@ class Folder:
 
 
 def is_folder_of_classes(path: Path) -> bool:
-    """Whether it, or its `train`, holds folders of images."""
-    return any(_class_folders(home) for home in (path / "train", path))
+    """Whether it, or its `train`, holds at least two folders of images."""
+    return any(len(_class_folders(home)) > 1 for home in (path / "train", path))
 
 
 def divided(path: Path) -> dict[Split, list[tuple[Path, int]]]:
@@ -138,7 +138,11 @@ def decoded(
     everything = [file for split in SPLITS for file in files[split]]
     channels = 1 if all(file.grey for file in everything) else 3
     others = sum(file.size != (height, width) for file in everything)
-    arrays = {"notes": np.array([f"{others} images were brought to {height} × {width}"] * bool(others), dtype=str)}
+    arrays = {
+        "notes": np.array(
+            [f"images brought to {height} × {width} from another size: {others}"] * bool(others), dtype=str
+        )
+    }
     for split, of_split in files.items():
         shape = (len(of_split), height, width, channels)
         check_size(f"{name}: {split} images", shape, f"declare a smaller size in {name}/dataset.toml")

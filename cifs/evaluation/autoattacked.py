@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cifs.attacks import MAXIMISING, STAGES, autoattack, check_stages
+from cifs.attacks import MAXIMISING, STAGES, AutoAttack, autoattack, check_stages
 from cifs.evaluation.bench import Bench, standing_of
 from cifs.records import Measurement, StageLeft
 from cifs.selection import mask_matters
@@ -58,16 +58,8 @@ def _stage(bench: Bench, standing: Measurement, stage: str, through_mask: bool) 
     remarks: dict[str, None] = {}
 
     def attack(x: Tensor, y: Tensor) -> Tensor:
-        result = autoattack(
-            bench.model,
-            x,
-            y,
-            eps=bench.eps,
-            stages=[stage],
-            through_mask=through_mask,
-            batch_size=bench.batch_size,
-            report=bench.pulse,
-        )
+        how = AutoAttack(eps=bench.eps, stages=(stage,), through_mask=through_mask, batch_size=bench.batch_size)
+        result = autoattack(bench.model, x, y, how, report=bench.pulse)
         settings.update(result.settings)
         remarks.update(dict.fromkeys(result.remarks))
         return result.robust

@@ -55,7 +55,9 @@ def merge_table(previous: Evaluation | None, table: Evaluation) -> Evaluation:
     beside = {} if previous.curves is None else {"curves": previous.curves}
     more = {"more": previous.more} if previous.more and larger(previous.more.n, table.n) else {}
     ensembles = {
-        key: cell for key, cell in previous.cells.items() if cell.after is not None and stood_before(cell, table)
+        key: cell
+        for key, cell in previous.cells.items()
+        if key == "verdict" or (key == "autoattack" and stood_before(cell, table))
     }
     cells = {**table.cells, **ensembles}
     extra = {**(previous.model_extra or {}), **(table.model_extra or {})}
@@ -89,6 +91,17 @@ def merge_cell(previous: Evaluation, before: Evaluation, key: str, cell: Measure
     if not stood_before(cell, _unchanged(previous, before)):
         raise CheckpointError("evaluation.json changed meanwhile (the worst case): measure this again")
     cells = {**previous.cells, key: cell}
+    return previous.with_(cells={name: cells[name] for name in COLUMNS if name in cells})
+
+
+def merge_verdict(previous: Evaluation, before: Evaluation, cell: Measurement) -> Evaluation:
+    """The verdict, which starts from the images themselves and so stands beside any table of the same.
+
+    Raises CheckpointError if evaluation.json is of something else by now.
+    """
+    if not previous.same_subject(before):
+        raise CheckpointError("evaluation.json is of other weights by now: measure this again")
+    cells = {**previous.cells, "verdict": cell}
     return previous.with_(cells={name: cells[name] for name in COLUMNS if name in cells})
 
 

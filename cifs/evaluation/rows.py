@@ -15,9 +15,11 @@ from cifs.zoo import Entry, Info
 def robustness_row(entry: Entry, evaluation: Evaluation, checks: MaskingChecks | None) -> RobustnessRow:
     """One model's row."""
     info, config = entry.info, entry.config
+    shared = [key for key in RobustnessRow.model_fields if key in Evaluation.model_fields and key != "model"]
     imgf = config.get("imgf") or {"name": "softmax"}
     return RobustnessRow(
-        **{key: getattr(evaluation, key) for key in RobustnessRow.model_fields if key in Evaluation.model_fields},
+        **{key: getattr(evaluation, key) for key in shared},
+        model=entry.id,
         title=info.title,
         method=info.method,
         imgf=imgf["name"] if "imgf" in options_of(METHODS[info.method]) else None,

@@ -53,7 +53,12 @@ _column("pgd100", "PGD-100", "100 steps of ε/10, no random start", lambda eps: 
 _column("worst", "Worst case", "images that withstand every attack and setting to the left", None)
 _column("autoattack", "+ AutoAttack", "of the first images, those that withstand AutoAttack as well", None)
 
-TABLE = tuple(key for key in COLUMNS if key != "autoattack")  # Table 1 and what follows from it
+_column(
+    "verdict", "Verdict", "images that withstand the verdict, an ensemble of its own of AutoAttack's strength", None
+)
+
+ENSEMBLES = ("autoattack", "verdict")
+TABLE = tuple(key for key in COLUMNS if key not in ENSEMBLES)  # Table 1 and what follows from it
 
 
 def robustness_table(bench: Bench, columns: Sequence[str] = TABLE, *, sweep: int | None = None) -> Evaluation:

@@ -51,8 +51,8 @@ def _pairs(model: nn.Module, x: Tensor) -> tuple[list[Pair], Tensor]:
     inputs: dict[str, list[Tensor]] = {}
     handles = []
 
-    def note(seen: dict[str, list[Tensor]], name: str, tensor: Any) -> None:
-        seen.setdefault(name, []).append(tensor)
+    def note(tensors: dict[str, list[Tensor]], name: str, tensor: Any) -> None:
+        tensors.setdefault(name, []).append(tensor)
 
     for name, module in model.named_modules():
         if any(getattr(module, hooks) for hooks in HOOKS):

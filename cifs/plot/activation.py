@@ -162,5 +162,5 @@ def _add_regions(figure: go.Figure, info: ActivationInfo) -> None:
         if right - left > 0.5:
             figure.add_vrect(
                 x0=left, x1=right, fillcolor=translucent(colour, 0.10), line_width=0, layer="below", row=1, col=1,
-                annotation={"text": f"<b>{text}</b>", "font": {"color": colour}}, annotation_position="top right",
+                annotation={"text": f"<b>{text}</b>"}, annotation_position="top right",
             )  # fmt: skip

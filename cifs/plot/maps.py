@@ -26,7 +26,7 @@ def maps_info(channel: int, natural: Any, adversarial: Any = None) -> MapsInfo:
     high = max(values.max() for _, values in shown)
     return MapsInfo(
         channel=channel,
-        titles=[f"{name}, mean {values.mean():.3g}" for name, values in shown],
+        titles=[f"{name}<br>mean {values.mean():.3g}" for name, values in shown],
         maps=[values for _, values in shown],
         low=float(low),
         high=float(high if high > low else low + 1.0),
@@ -44,4 +44,4 @@ def maps_figure(info: MapsInfo) -> go.Figure:
     figure.update_yaxes(showticklabels=False, constrain="domain", showgrid=False)
     figure.update_layout(coloraxis={"colorscale": SEQUENTIAL, "cmin": info.low, "cmax": info.high})
     compact(figure, height=320, legend=False)
-    return figure.update_layout(margin_t=34)
+    return figure.update_layout(margin_t=48)

@@ -7,7 +7,7 @@ from cifs.attacks import STAGES
 from cifs.data import dataset
 from cifs.evaluation import COLUMNS
 from cifs.files import replacing
-from cifs.methods import METHODS
+from cifs.methods import METHODS, PLAIN
 from cifs.records import NORMS, Evaluation, MaskingChecks, Measurement, MoreMeasurements
 from cifs.zoo import Entry
 
@@ -72,7 +72,7 @@ def _training(entry: Entry) -> str:
             f"- this began with weights not trained here, {start}: on which images is not known, so the validation "
             "images may not have been unseen"
         )
-    if recipe["model"].get("method", "plain") != "plain":
+    if recipe["model"].get("method", PLAIN) != PLAIN:
         lines.insert(1, f"- loss ℓ_β with β = {recipe['beta']}; modified by {_settings(recipe['model'])}")
     return "## Training\n\n" + "\n".join(lines)
 
@@ -95,7 +95,7 @@ def _evaluation(entry: Entry) -> str:
 def _table(evaluation: Evaluation) -> str:
     rows = [
         f"| {COLUMNS[key].title} | {100 * cell.accuracy:.2f} | {100 * cell.low:.2f} – {100 * cell.high:.2f} | "
-        f"{cell.n} | {_settings(cell.settings) if cell.settings else COLUMNS[key].description} |"
+        f"{cell.n} | {_settings(cell.settings) if cell.settings and key != 'verdict' else COLUMNS[key].description} |"
         for key, cell in evaluation.cells.items()
     ]
     n, of = evaluation.n, evaluation.of or evaluation.n
@@ -133,6 +133,8 @@ def _stage_by_stage(evaluation: Evaluation) -> str:
 
 
 def _stages(title: str, cell: Measurement) -> str:
+    if cell.indicators is not None:
+        return _verdict(title, cell)
     after = cell.after or []
     left = ", ".join(
         f"{stage.correct} after {stage.stage}{' through the importance maps' * stage.through_mask}" for stage in after
@@ -141,6 +143,22 @@ def _stages(title: str, cell: Measurement) -> str:
     attacked = (cell.settings or {}).get("n", cell.n)
     return f"{title} stage by stage: of the first {cell.n} images {attacked} withstood all else, {left}." + (
         f" Its authors' implementation remarked: {'; '.join(remarks)}." if remarks else ""
+    )
+
+
+def _verdict(title: str, cell: Measurement) -> str:
+    left = ", ".join(
+        f"{stage.correct} after {stage.stage}{' through the importance maps' * stage.through_mask}"
+        for stage in cell.after or []
+    )
+    signs = "; ".join(
+        f"{sign.title}: {sign.count} of {sign.of}{'' if sign.passed else f' (more than {sign.limit:.1%})'}"
+        for sign in cell.indicators or []
+    )
+    trust = "Every indicator passed" if cell.trusted else "**Not to be trusted**, by its own indicators"
+    return (
+        f"{title} stage by stage: of the first {cell.n} images {left}; {(cell.passes or 0) / cell.n:.0f} forward and "
+        f"backward passes an image. {trust}: {signs}."
     )
 
 

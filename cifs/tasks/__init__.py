@@ -3,10 +3,12 @@
 from cifs.tasks.base import TASKS, Prepared, Task, Workspace, run_task, task_of
 from cifs.tasks.checking import CheckMasking
 from cifs.tasks.comparing import Compare
+from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
 from cifs.tasks.training import Train, TrainedModel
+from cifs.tasks.verdict import ReachVerdict, verified
 
 __all__ = [
     "TASKS",
@@ -15,18 +17,24 @@ __all__ = [
     "CheckMasking",
     "Compare",
     "Evaluate",
+    "ExemplarsRecord",
+    "FindExemplars",
     "MeasureStatistics",
     "Prepared",
+    "ReachVerdict",
     "RunStudy",
     "StatisticsRecord",
     "Task",
     "Train",
     "TrainedModel",
     "Workspace",
+    "exemplars_of",
+    "exemplars_path",
     "own_counterpart",
     "prepared_study",
     "run_task",
     "study_folder",
     "sum_up",
     "task_of",
+    "verified",
 ]

@@ -9,7 +9,7 @@ from cifs.attacks import PGD
 from cifs.channels import ChannelStatistics, Estimate, channel_statistics
 from cifs.data import Images, dataset
 from cifs.models import CNN
-from cifs.progress import Progress, Report
+from cifs.progress import Report
 from cifs.registry import settings
 from cifs.tasks.base import TASKS, Budget, Prepared, Workspace, budget_of, first_images
 from cifs.zoo import Entry
@@ -56,16 +56,10 @@ class MeasureStatistics:
     def _run(
         self, entry: Entry, model: CNN, images: Images, attack: PGD, saved: bool, report: Report
     ) -> StatisticsRecord:
-        done = 0
-
-        def tell(more: int) -> None:
-            nonlocal done
-            done += more
-            report(Progress("channel statistics", done, len(images)))
-
-        tell(0)
         batches = (images[index] for index in torch.arange(len(images)).split(250))
-        result = channel_statistics(model, batches, attack, dataset=entry.info.dataset, split="test", report=tell)
+        result = channel_statistics(
+            model, batches, attack, dataset=entry.info.dataset, split="test", total=len(images), report=report
+        )
         if saved:
             result.save(entry.statistics_path)
         return StatisticsRecord(

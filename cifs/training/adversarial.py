@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifs.attacks import perturb
+from cifs.attacks import NORMS, perturb
 from cifs.data import random_crop, random_flip
 from cifs.errors import CheckpointError, CIFSError
 from cifs.files import remove_stale, replacing, write_json
@@ -32,7 +32,7 @@ from cifs.training.recipe import Recipe, parse_recipe
 from cifs.training.validation import validate
 from cifs.zoo import Zoo
 
-SHUFFLE, AUGMENT, ATTACK, INITIALISE, LAYERS = range(5)  # purposes of random numbers
+SHUFFLE, AUGMENT, ATTACK, INITIALISE, LAYERS, NOISE = range(6)  # purposes of random numbers
 
 
 @dataclass
@@ -144,10 +144,7 @@ class Run:
 
     def train_on(self, x: Tensor, y: Tensor) -> dict[str, float]:
         recipe = self.recipe
-        if recipe.training_attack is not None:
-            random = generator(recipe.seed, ATTACK, self.step)
-            torch.rand(self.ranks.rank * len(x), *x.shape[1:], generator=random)  # noise of the shares before this one
-            x = perturb(self.model, x, y, recipe.training_attack, precision=recipe.precision, random=random)
+        x = self.attacked(x, y)
         lr = recipe.lr_at(self.step / self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -171,6 +168,25 @@ class Run:
 
     def _validates_after(self, epoch: int) -> bool:
         return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs
+
+    def attacked(self, x: Tensor, y: Tensor) -> Tensor:
+        """The images (N, C, H, W) that this step trains on instead of x.
+
+        With noise as N-FGSM: x' = x + η + α·sign ∇ℓ(x + η), η uniform in [−kε, kε] (arXiv 2202.01181, eq. 4).
+        """
+        recipe, attack = self.recipe, self.recipe.training_attack
+        if attack is None:
+            return x
+        if recipe.noise:
+            eta = NORMS[attack.norm].noise(x, self._random(NOISE, x))
+            x = (x + recipe.noise * attack.eps * eta).clamp(0, 1)
+        return perturb(self.model, x, y, attack, precision=recipe.precision, random=self._random(ATTACK, x))
+
+    def _random(self, purpose: int, x: Tensor) -> torch.Generator:
+        """Of this step's noise for this process's share, past that of the shares before it."""
+        random = generator(self.recipe.seed, purpose, self.step)
+        torch.rand(self.ranks.rank * len(x), *x.shape[1:], generator=random)
+        return random
 
     def _validate(self, epoch: int, report: Report) -> dict[str, float]:
         """Remembers the best weights by the last of the scores."""

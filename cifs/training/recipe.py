@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from cifs.attacks import ATTACKS, Attack
 from cifs.errors import InvalidParameter, UnknownName
-from cifs.methods import METHODS
+from cifs.methods import METHODS, PLAIN
 from cifs.registry import configure, settings
 from cifs.zoo import Storage
 
@@ -32,6 +32,13 @@ class Recipe:
     model: dict[str, Any] = Field(description="arch and options, as cifs.models.build")
     attack: dict[str, Any] | None = Field(
         default=None, description="the training attack {name, parameters}; none: natural training"
+    )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="N-FGSM: k, images are moved by uniform noise of k·ε before the attack, whose ball is then around "
+        "the noisy image (arXiv 2202.01181: 2, for FGSM with a step of ε and no random start); 0: none",
     )
     validation_attack: dict[str, Any] | None = Field(
         default=None, description="by which the best checkpoint is chosen; none: by natural accuracy"
@@ -191,8 +198,20 @@ def parse_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidParameter(f"recipe {name!r}: {wrong}") from None
     # So that a wrong method or attack is an error now.
-    _ = METHODS[recipe.method], recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
+    _ = recipe.training_attack, recipe.checking_attack, recipe.further_checking_attacks
+    _check_method(name, recipe)
+    if recipe.noise and recipe.attack is None:
+        raise InvalidParameter(f"recipe {name!r}: noise = {recipe.noise:g} goes with an attack, and there is none")
     return recipe
+
+
+def _check_method(name: str, recipe: Recipe) -> None:
+    """What is trained by a method that selects features has its layers; one that has them may be trained otherwise."""
+    inside = recipe.model.get("method", PLAIN)
+    if METHODS[recipe.method].selects and inside != recipe.method:
+        raise InvalidParameter(
+            f"recipe {name!r}: method = {recipe.method!r}, but model.method = {inside!r}; expected {recipe.method!r}"
+        )
 
 
 def _toml_value(text: str) -> Any:

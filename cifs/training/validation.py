@@ -1,5 +1,7 @@
 """Accuracies on the validation images, by which the best checkpoint is chosen."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -34,11 +36,16 @@ def _standing(model: CNN, images: Images, among: Tensor, attack: Attack, recipe:
     standing = torch.zeros_like(among)
     done, total = 0, int(among.sum())
     for index in among.nonzero()[:, 0].split(BATCH):
-        report(Progress("validation", done, total))
+        tell = partial(_tell, report, Progress("validation", done, total))
         x, y = (t.to(device_of(model)) for t in images.batch(index))
-        standing[index] = survives(model, x, y, attack, precision=recipe.precision).cpu()
+        standing[index] = survives(model, x, y, attack, precision=recipe.precision, report=tell).cpu()
         done += len(index)
     return standing
+
+
+def _tell(report: Report, validation: Progress, step: Progress) -> None:
+    """At every step of an attack, how far the validation is."""
+    report(validation)
 
 
 @torch.no_grad()

@@ -59,7 +59,7 @@ def pick_imgf(lab: Lab, scene: Scene) -> Choice | None:
 
 def show_consequence(lab: Lab, scene: Scene, imgf: Choice) -> None:
     """What the network would say with this map, where it can be put: it has to assess g from the input alone."""
-    st.subheader("What the network would then say", anchor=False)
+    st.header("What the network would then say", anchor=False)
     if not (scene.layer.modified or scene.layer.name == scene.model.layers[-1].name):
         st.caption(
             f"{scene.layer.name} has no probe to assess g with, and no linear head follows it: this map cannot be put "

@@ -29,7 +29,7 @@ def show_channels(lab: Lab, scene: Scene) -> None:
 def _explore(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
     info = info_of(result)
     target = scene.model.classes[result.natural.target]
-    st.subheader(f"The {len(info.channels)} channels of {scene.layer.name}, by relevance for {target}", anchor=False)
+    st.header(f"The {len(info.channels)} channels of {scene.layer.name}, by relevance for {target}", anchor=False)
     shift = mean_shift(info)
     if shift is not None:
         st.markdown(shift_sentence(shift))

@@ -16,7 +16,7 @@ def show_checks(table: RobustnessTable) -> None:
         "few images show gross masking only. *More steps* looks at last iterates, where the table counts any iterate."
     )
     for row, name in zip(table.rows, labels(table.rows).values(), strict=True):
-        st.subheader(name, anchor=False)
+        st.header(name, anchor=False)
         if row.checks is None:
             st.markdown(f":gray[Not checked yet: `cifs check {row.model}`]")
             continue

@@ -96,7 +96,7 @@ def info_of(found: ChannelStatistics, quantity: str) -> ActivationInfo:
 
 
 def show_model(model: ModelInfo, found: ChannelStatistics, quantity: str, ranges: Ranges) -> None:
-    st.subheader(model.title, anchor=False)
+    st.header(model.title, anchor=False)
     st.caption(summary(model, found))
     figure = activation_figure(info_of(found, quantity), quantity=quantity, ranges=ranges, height=330)
     draw(
@@ -117,7 +117,7 @@ def estimate(found: Estimate | None) -> str:
 
 
 def show_shift(lab: Lab, models: list[ModelInfo], class_index: int, layer: str) -> None:
-    st.subheader("The claim as a number", anchor=False)
+    st.header("The claim as a number", anchor=False)
     st.caption(
         "An attack over-activates NR and under-activates PR channels: by how much, with 95 % intervals, told apart by "
         "each natural image's own relevance. In per cent of the layer's mean activation, so that models compare."

@@ -62,7 +62,7 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
 def show_settings(comparison: Comparison, titles: dict[str, str], method: str, second: str) -> None:
     """What the margin would be if the attacker knew but one setting: where a flattering figure comes from."""
     found = setting_margins(comparison)
-    st.subheader("What a weaker attacker would have reported", anchor=False)
+    st.header("What a weaker attacker would have reported", anchor=False)
     column = state.choose(
         st.segmented_control, "Under", "swept", list(found), default="pgd20" if "pgd20" in found else next(iter(found)),
         required=True, format_func=lambda key: titles.get(key, key),

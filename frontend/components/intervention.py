@@ -29,7 +29,7 @@ def show_intervention(lab: Lab, scene: Scene) -> None:
 @st.fragment
 def _experiment(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
     target = scene.model.classes[result.natural.target]
-    st.subheader("If these channels were held back, would the attack still work?", anchor=False)
+    st.header("If these channels were held back, would the attack still work?", anchor=False)
     channels, factor = _pick_channels(result.natural.relevance)
     with readable_errors("intervene"):
         if channels:

@@ -54,12 +54,12 @@ def show_road(info: ImportanceInfo, response: ChannelsResponse, target: str) -> 
     """target: what the relevance asked for speaks of, in words."""
     curve, road = st.columns([4, 5], gap="medium")
     with curve:
-        st.subheader("m = IMGF(g)", anchor=False)
+        st.header("m = IMGF(g)", anchor=False)
         st.caption(f"{OWN if info.own else WHAT_IF.format(target=target)} {UNCHANGED[info.factor != 1]}")
         draw(curve_figure(info), key="curve", alt="importance against relevance")
         if response.imgf:
             st.caption(", ".join(f"{name}: {value}" for name, value in response.imgf.items()))
     with road:
-        st.subheader("g → m → selected features", anchor=False)
+        st.header("g → m → selected features", anchor=False)
         st.caption("The same channels at three stations: what speaks for the class is let through, the rest held back.")
         draw(road_figure(info), key="road", alt="relevance, importance, activation and selected features by channel")

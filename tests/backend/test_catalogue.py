@@ -128,6 +128,26 @@ def test_a_users_own_data_is_served_and_a_malformed_file_takes_nothing_down(
     assert "(3, 8, 8)" in misfit.json()["detail"]
 
 
+def test_a_folder_of_classes_is_served_with_what_was_decided_about_it(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIFS_DATA", str(tmp_path))
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new("RGB", (12, 8)).save(tmp_path / "pets" / name / f"{i}.png")
+    with serve() as client:
+        pets = {d["name"]: d for d in client.get("/datasets").json()}["pets"]
+        sample = client.get("/datasets/pets/samples").json()["samples"][0]
+    assert (pets["image_shape"], pets["classes"], pets["sizes"]) == (
+        [3, 8, 12],
+        ["cat", "dog"],
+        {"train": 8, "test": 2},
+    )
+    assert "no test split of its own" in pets["notes"][0]
+    assert Image.open(io.BytesIO(base64.b64decode(sample["png"]))).size == (12, 8)
+
+
 @pytest.mark.parametrize(("path", "registry"), [("/attacks", ATTACKS), ("/imgfs", IMGFS), ("/relevances", RELEVANCES)])
 def test_everything_registered_has_a_schema_to_build_a_form_from(client: TestClient, path: str, registry: dict) -> None:
     described = client.get(path).json()

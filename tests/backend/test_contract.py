@@ -37,7 +37,10 @@ OPERATIONS = [
     "POST /channels/what-if",
     "POST /channels/film",
     "POST /channels/saliency",
+    "POST /channels/response",
+    "POST /channels/faithfulness",
     "POST /attack/transfer",
+    "GET /models/{id}/layers/{layer}/channels/{channel}",
     "GET /models/{id}/example",
 ]
 LASTING = [  # jobs, and what people bring
@@ -147,6 +150,8 @@ def test_jobs_that_are_taken_are_answered_as_documented(lasting: TestClient, bod
         ("POST /channels/circuit", {"layers": ["stem"], "attack": FGSM, "draws": 1}),
         ("POST /channels/what-if", {"attack": FGSM}),
         ("POST /channels/film", {"layer": "layer3.0", "attack": FGSM}),
+        ("POST /channels/response", {"layer": "layer3.0", "channels": [0], "points": 2, "attack": FGSM}),
+        ("POST /channels/faithfulness", {"layer": "stem", "attack": None, "notions": ["true"]}),
         ("POST /channels/saliency", {"layer": "layer3.0", "attack": FGSM, "steps": 2}),
     ],
 )

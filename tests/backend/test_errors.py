@@ -179,8 +179,8 @@ BAD_BODIES = {
     "nothing": (b"", 422, "missing"),
     "no UTF-8": (b'"\xff"', 400, "body"),
     "deep nesting": (b"[" * 100_000, 400, "body"),
-    "very many members": (b"{" + b", ".join(b'"%d": 1' % i for i in range(100_000)) + b"}", 422, "up to 64"),
-    "very many images": (b'{"images": [' + b", ".join([b"1"] * 100_000) + b"]}", 422, "images"),
+    "very many members": (b"{" + b", ".join(b'"%d": 1' % i for i in range(1000)) + b"}", 422, "up to 64"),
+    "very many images": (b'{"images": [' + b", ".join([b"1"] * 50_000) + b"]}", 422, "images"),
     "a lone surrogate": (b'{"model": "\\ud800", "images": [{"png": "a"}], "attack": {"name": "pgd"}}', 404, "\\ud800"),
 }
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifs.errors import InvalidParameter, UnknownName
-from cifs.losses import LOSSES, joint
+from cifs.losses import LOSSES, dlr_targeted, joint
 from tests.cifs.tiny import K
 
 
@@ -27,7 +27,14 @@ def dlr(z: list[float], y: int) -> float:
     return -(z[y] - max(v for i, v in enumerate(z) if i != y)) / (ordered[0] - ordered[2])
 
 
-FORMULAS = {"ce": ce, "margin": margin, "dlr": dlr}
+def probability_margin(z: list[float], y: int) -> float:
+    largest = max(z)
+    total = sum(math.exp(v - largest) for v in z)
+    p = [math.exp(v - largest) / total for v in z]
+    return max(v for i, v in enumerate(p) if i != y) - p[y]
+
+
+FORMULAS = {"ce": ce, "margin": margin, "dlr": dlr, "probability_margin": probability_margin}
 LOSS = pytest.mark.parametrize("name", LOSSES)
 rows = st.lists(st.integers(-400, 400).map(lambda v: v / 20), min_size=K, max_size=K, unique=True)
 batches = st.lists(st.tuples(rows, st.integers(0, K - 1)), min_size=1, max_size=4)
@@ -120,3 +127,12 @@ def test_dlr_says_that_two_classes_are_too_few() -> None:
 def test_an_unknown_loss_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match="'hinge'.*ce, margin, dlr"):
         LOSSES["hinge"]
+
+
+def test_targeted_dlr_is_the_equation_of_the_paper() -> None:
+    logits = torch.tensor([[4.0, 1.0, 3.0, 0.0, -1.0]])
+    # −(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2), arXiv 2003.01690, eq. 7
+    expected = -(4 - 3) / (4 - (1 + 0) / 2)
+    torch.testing.assert_close(dlr_targeted(logits, torch.tensor([0]), torch.tensor([2])), torch.tensor([expected]))
+    with pytest.raises(InvalidParameter, match="needs 4 classes, there are 3"):
+        dlr_targeted(logits[:, :3], torch.tensor([0]), torch.tensor([2]))

@@ -88,8 +88,9 @@ import cifs
 for module in pkgutil.walk_packages(cifs.__path__, "cifs."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-import backend.app
 assert "cifs_example" not in sys.modules, "importing cifs loaded a plug-in"
+
+import backend.app
 
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
@@ -101,6 +102,7 @@ from cifs.cli import app
 from cifs.data import DATASETS
 from cifs.evaluation import CHECKS
 from cifs.losses import LOSSES
+from cifs.methods import METHODS
 from cifs.models import MODELS, build
 from cifs.selection import IMGFS
 from cifs.zoo import Info, Zoo
@@ -112,10 +114,26 @@ zoo.save("mine", model, Info(title="M", dataset="example-stripes", method="natur
 given = ["--attack", "example-gentle", "--data", "example-stripes", "--checkpoints", zoo.root]
 result = CliRunner().invoke(app, ["attack", "mine", *map(str, given)], env={"COLUMNS": "200"})
 assert result.exit_code == 0, result.output
+
+recipe = zoo.root / "trained.toml"
+recipe.write_text('''
+title = "T"
+method = "example-method"
+dataset = "example-stripes"
+epochs = 1
+batch_size = 8
+validation = 8
+model = { arch = "example-cnn", width = 4, method = "example-method" }
+attack = { name = "example-gentle", loss = "example-score" }
+''')
+places = ["--checkpoints", zoo.root, "--runs", zoo.root.parent / "runs"]
+trained = CliRunner().invoke(app, ["train", str(recipe), *map(str, places)])
+assert trained.exit_code == 0, trained.output
 client = TestClient(backend.app.create_app(Settings(checkpoints=zoo.root, device="cpu")))
 print(json.dumps({
-    "library": [list(r)[-1] for r in (IMGFS, ATTACKS, RELEVANCES, LOSSES, CHECKS, MODELS, DATASETS)],
+    "library": [list(r)[-1] for r in (IMGFS, ATTACKS, RELEVANCES, LOSSES, CHECKS, METHODS, MODELS, DATASETS)],
     "attacked": result.output,
+    "trained": [zoo.entry("trained").info.method, (zoo.root / "trained" / "README.md").read_text()],
     "loaded": type(zoo.load("mine").selector("stem").imgf).__name__,
     "served": {kind: {d["name"]: d for d in client.get(f"/{kind}").json()}
                for kind in ("attacks", "imgfs", "relevances", "datasets")},
@@ -138,7 +156,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.slow
 def test_all_that_the_example_registers_is_in_the_library(example: Any) -> None:
-    kinds = ("relu", "gentle", "absolute", "score", "count", "cnn", "stripes")
+    kinds = ("relu", "gentle", "absolute", "score", "count", "method", "cnn", "stripes")
     assert example["library"] == [f"example-{kind}" for kind in kinds]
 
 
@@ -146,6 +164,13 @@ def test_all_that_the_example_registers_is_in_the_library(example: Any) -> None:
 def test_the_command_line_attacks_by_the_example_on_its_data_and_its_architecture(example: Any) -> None:
     assert "steps=3" in example["attacked"]
     assert example["loaded"] == "Relu"
+
+
+@pytest.mark.slow
+def test_a_recipe_trains_by_the_example_s_method_attack_and_loss(example: Any) -> None:
+    method, card = example["trained"]
+    assert method == "example-method"
+    assert "adversarially trained by an example" in card
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def key_of(chart: Any) -> str:
 
 
 def texts(page: AppTest) -> str:
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.success, page.toast)
+    kinds = (page.title, page.header, page.markdown, page.caption, page.error, page.info, page.success, page.toast)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 

@@ -18,11 +18,9 @@ from fastapi.responses import JSONResponse, Response
 from PIL import Image
 
 from backend import schemas
-from backend.schemas import DatasetImage, ImageRef, Prediction, laboratory
+from backend.schemas import DatasetImage, ImageRef, Prediction
+from tests.frontend.fake_laboratory import CLASSES, laboratory
 
-CLASSES = [
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-]  # fmt: skip
 LAYERS = [("stem", 16, 28), ("layer1.0", 16, 28), ("layer2.0", 32, 14), ("layer3.0", 64, 7), ("layer4.0", 128, 4)]
 METHODS = {"natural": "Natural", "vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS-softmax"}
 SIZE = 60  # images in the data set
@@ -303,21 +301,6 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
         results = [schemas.MapsResult(label=label_of(image), channels=shown) for image in request.images]
         return schemas.MapsResponse(model=request.model, layer=request.layer, attack=None, results=results)
 
-    @app.post("/channels/what-if")
-    def what_if(request: laboratory.WhatIfRequest) -> laboratory.WhatIfResponse:
-        label = label_of(request.images[0])
-        wrong = prediction((label + 2) % 10)
-        held = sum(len(s.channels) for s in request.scalings if s.factor < 0.3)
-        restored = prediction(label, 0.6) if held > 20 or request.reselections else wrong
-        result = laboratory.WhatIfResult.model_validate(
-            {
-                "label": label, "natural": {"before": prediction(label), "after": prediction(label, 0.8)},
-                "adversarial": {"before": wrong, "after": restored}, "again": [], "edited_channels": {},
-                "control": {"draws": request.controls, "natural_right": 1, "adversarial_right": 3},
-            }
-        )  # fmt: skip
-        return laboratory.WhatIfResponse(model=request.model, attack={}, results=[result], seconds=0.1)
-
     @app.get("/models/{id}/example")
     def example(id: str, dataset: str) -> schemas.Example:
         return schemas.Example(
@@ -382,6 +365,7 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
             settings=settings if "cifs" in first or "cas" in first else [],
         )
 
+    app.include_router(laboratory)
     return app
 
 

@@ -1,6 +1,7 @@
 """The address: it holds what was chosen, it wins over the session, and writing it costs one step of history."""
 
 import base64
+import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -18,7 +19,8 @@ def test_opening_a_page_writes_nothing_into_the_address() -> None:
 
 
 def go_to(page: AppTest, **choices: str) -> AppTest:
-    """As the browser's Back and Forward do: the same session, another address."""
+    """As the browser's Back and Forward do: the same session, another address. Nobody presses them at once."""
+    time.sleep(state.LATE)
     page.query_params.clear()
     for key, value in choices.items():
         page.query_params[key] = value
@@ -34,9 +36,18 @@ def test_going_back_shows_the_view_of_that_address() -> None:
     assert page.segmented_control(key="view").value == "every channel"
     go_to(page)
     assert page.selectbox(key="layer").value == "layer4.0"
-    assert "The 128 channels of layer4.0" in page.subheader[0].value
+    assert "The 128 channels of layer4.0" in page.header[0].value
     go_to(page, layer="layer2.0", view="importance")
     assert (page.selectbox(key="layer").value, page.segmented_control(key="view").value) == ("layer2.0", "importance")
+
+
+def test_a_second_click_before_the_browser_heard_of_the_first_loses_neither() -> None:
+    page = open_page("channels")
+    page.selectbox(key="layer").select("layer2.0").run()
+    page.query_params.clear()  # what the browser still believes the address to be
+    page.selectbox(key="model").select("fmnist-resnet10-w16-cifs").run()
+    assert page.selectbox(key="layer").value == "layer2.0"
+    assert (address(page, "layer"), address(page, "model")) == ("layer2.0", "fmnist-resnet10-w16-cifs")
 
 
 def test_going_back_takes_the_attack_out_of_the_form_too() -> None:

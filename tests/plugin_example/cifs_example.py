@@ -1,6 +1,6 @@
 """One of everything a plug-in can register. Importing this module is what registers it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +13,7 @@ from cifs.data import DATASETS, Dataset, Images, Split, from_arrays
 from cifs.evaluation import CHECKS
 from cifs.evaluation.checks import Finding
 from cifs.losses import LOSSES
+from cifs.methods import METHODS, CASMethod
 from cifs.models import CNN, MODELS
 from cifs.registry import settings
 from cifs.selection import IMGFS, pool
@@ -59,6 +60,15 @@ class Count:
 
     def run(self, bench: Any) -> Finding:
         raise NotImplementedError("an example that is listed, not run")
+
+
+@METHODS.register("example-method")
+@settings
+class ExampleMethod(CASMethod):
+    """Example: what CAS does, under a name of its own."""
+
+    title: ClassVar[str] = "Example"
+    sentence: ClassVar[str] = "adversarially trained by an example"
 
 
 @MODELS.register("example-cnn")

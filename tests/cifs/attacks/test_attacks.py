@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from cifs.losses import LOSSES, joint
 from cifs.models import CNN
 from cifs.models.cnn import Select
 from cifs.precision import generator
+from cifs.progress import Cancelled, Progress
 from cifs.registry import configure, json_schema
 from tests.cifs.tiny import METHODS, K, fingerprint, images, tiny
 
@@ -591,7 +593,7 @@ def test_resolved_settings_configure_the_same_attack_again(name: str) -> None:
     resolved = json.loads(json.dumps(attack.resolved()))
     assert (resolved["name"], resolved["norm"], resolved["eps"]) == (name, attack.norm, 8 / 255)
     if attack.adaptive:
-        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2}  # of ε
+        shares = {"fgsm": 1, "apgd_ce": 2, "apgd_dlr": 2, "apgd_t": 2, "annealed": 2, "annealed_t": 2}  # of ε
         assert resolved["step_size"] == pytest.approx(shares.get(name, 0.1) * 8 / 255)
         assert resolved["beta"] == "inf"
     again = configure(ATTACKS, resolved.pop("name"), resolved)
@@ -608,3 +610,140 @@ def test_the_papers_attacks_are_the_defaults() -> None:
         False,
     )
     assert (CW(eps=0.1).steps, CW(eps=0.1).alpha, CW().loss) == (30, 0.01, "margin")
+
+
+# ---- what an attack says of itself ----------------------------------------------------------------------------------
+
+
+def test_only_attacks_with_beta_and_the_mask_call_themselves_adaptive() -> None:
+    for cls in ATTACKS.values():
+        has = {"beta", "through_mask"} <= set(json_schema(cls)["properties"])
+        assert cls().adaptive == has
+    assert [name for name, cls in ATTACKS.items() if not cls().adaptive] == ["square"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "cost"),
+    [
+        ("fgsm", {}, 1),
+        ("pgd", {"steps": 20, "restarts": 3}, 60),
+        ("apgd_ce", {}, 100),
+        ("apgd_t", {"steps": 20, "targets": 2, "restarts": 2}, 80),
+        ("square", {"queries": 299}, 150),  # without a backward pass
+    ],
+)
+def test_the_cost_is_in_gradient_steps_as_many_as_the_model_is_run_for(
+    name: str, parameters: dict[str, Any], cost: int
+) -> None:
+    attack = of(name, eps=0, **parameters)
+    assert attack.cost == cost
+    model = Spy(tiny())
+    x, y = correct(model.model, 1)
+    perturb(model, x, y, attack)
+    passes = len(model.modes) if name != "square" else len(model.modes) / 2
+    assert passes == pytest.approx(cost, rel=0.03, abs=3 * attack.runs)  # and a look before and after each run
+
+
+def test_losses_are_named_by_their_registry_in_schema_and_refusal() -> None:
+    @LOSSES.register("toy")
+    def toy(logits: Tensor, labels: Tensor) -> Tensor:
+        return -logits.gather(1, labels[:, None])[:, 0]
+
+    try:
+        assert json_schema(PGD)["properties"]["loss"]["enum"] == ["ce", "margin", "dlr", "toy"]
+        assert configure(ATTACKS, "pgd", {"loss": "toy"}).loss == "toy"
+    finally:
+        LOSSES._things.pop("toy")
+    with pytest.raises(InvalidParameter, match="loss = 'toy': .*ce, margin, dlr"):
+        configure(ATTACKS, "pgd", {"loss": "toy"})
+
+
+@pytest.mark.parametrize("word", ["inf", "Infinity", math.inf])
+def test_an_infinite_beta_is_read_in_every_spelling_and_written_in_one(word: object) -> None:
+    attack = configure(ATTACKS, "pgd", {"beta": word})
+    assert attack.beta == math.inf
+    assert attack.resolved()["beta"] == "inf"
+
+
+def test_every_attack_that_was_ever_kept_is_still_read() -> None:
+    def settings_in(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.get("name") in ATTACKS and isinstance(value.get("eps"), float):
+                yield dict(value)
+            value = list(value.values())
+        for inner in value if isinstance(value, list) else ():
+            yield from settings_in(inner)
+
+    files = [path for name in ("evaluation", "checks") for path in Path("checkpoints").glob(f"*/{name}.json")]
+    written = [s for path in files for s in settings_in(json.loads(path.read_text("utf-8")))]
+    assert len(written) > 100
+    for stated in written:
+        name = stated.pop("name")
+        if isinstance(stated.get("step_size"), str):
+            continue  # of a ladder of ε: "ε/10"
+        resolved = configure(ATTACKS, name, stated).resolved()
+        assert {**stated, "norm": "linf"}.items() <= resolved.items()
+
+
+# ---- APGD on models with probes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
+@pytest.mark.parametrize("method", ["cas", "cifs"])
+def test_apgd_follows_the_probes_and_the_mask_where_it_is_told_to(
+    name: str, method: str, models: dict[str, CNN]
+) -> None:
+    model = models[method]
+    x, y = correct(model, 6)
+    settings = {"eps": 0.03, "steps": 8, "targets": 1}
+    alone, probes = (perturb(model, x, y, of(name, beta=beta, **settings)) for beta in (0, math.inf))
+    assert not torch.equal(alone, probes)
+    if method == "cifs":
+        assert not torch.equal(perturb(model, x, y, of(name, beta=0, through_mask=True, **settings)), alone)
+
+
+def test_apgd_returns_an_iterate_of_the_largest_loss_it_saw(models: dict[str, CNN]) -> None:
+    model = models["cifs"]
+    x, y = correct(model, 8)
+    record: list[Step] = []
+    attack = of("apgd_ce", eps=0.05, steps=30)
+    x_adv = perturb(model, x, y, attack, record=record.append)
+    highest = torch.stack([step.loss for step in record]).amax(dim=0)
+    torch.testing.assert_close(loss_of(model, x_adv, y, attack), highest, atol=1e-5, rtol=1e-5)
+
+
+def test_apgd_t_stops_where_no_class_is_left_and_needs_four() -> None:
+    model, (x, _) = tiny(num_classes=4), images(3)
+    y = model(x).argmax(dim=1)
+    record: list[Step] = []
+    perturb(model, x, y, of("apgd_t", eps=0, steps=1, targets=9), record=record.append)
+    assert sum(step.step == 0 for step in record) == 3
+    with pytest.raises(InvalidParameter, match="needs 4 classes, there are 3"):
+        perturb(tiny(num_classes=3), x, torch.zeros_like(y), of("apgd_t", steps=1))
+
+
+# ---- reports --------------------------------------------------------------------------------------------------------
+
+
+@ATTACK
+def test_every_step_is_reported_and_a_report_that_raises_leaves_nothing_half_done(name: str) -> None:
+    model = tiny("cifs").train()
+    x, y = images(3)
+    attack = of(name, steps=4, queries=4, restarts=2, random_start=True, eps=0)
+    before, reports, every = state(model), [], []
+
+    def report(progress: Progress) -> None:
+        reports.append(progress)
+        if len(reports) == 3:
+            raise Cancelled("enough")
+
+    perturb(model, x, y, attack, report=every.append)
+    assert [progress.done for progress in every] == list(range(len(every)))
+    assert all(progress.doing == name for progress in every)
+    assert state(model) == before
+    if len(every) < 3:  # FGSM, twice
+        return
+    with pytest.raises(Cancelled):
+        perturb(model, x, y, attack, report=report)
+    assert state(model) == before
+    assert not any(model.selector(layer).attached for layer in model.modified)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cifs.attacks import PGD, STAGES, autoattack, survives
+from cifs.attacks import PGD, STAGES, AutoAttack, autoattack, survives
 from cifs.errors import CIFSError, UnknownName
 from cifs.progress import Cancelled, Progress
 from cifs.selection import CIFS
@@ -35,7 +35,7 @@ def by_hand(model: nn.Module, x: Tensor, y: Tensor, eps: float, iterations: int,
 def test_the_same_images_stand_as_after_the_reference_run_by_hand() -> None:
     x, y = first(24)
     expected = by_hand(learned(), x, y, 0.05, **QUICK)
-    found = autoattack(learned(), x, y, eps=0.05, **QUICK)
+    found = autoattack(learned(), x, y, AutoAttack(eps=0.05, **QUICK))
     assert torch.equal(found.robust, expected)
     assert 0 < int(expected.sum()) < 24
     assert not (found.robust & ~survives(learned(), x, y, PGD(eps=0.05))).any()
@@ -46,7 +46,7 @@ def test_the_same_images_of_an_embedded_model_stand_as_after_the_reference_run_b
     model = Zoo(Path("checkpoints")).load("fmnist-resnet10-w16-natural")
     x, y = first(16)
     expected = by_hand(model, x, y, 0.01, 10, 50)
-    assert torch.equal(autoattack(model, x, y, eps=0.01, iterations=10, queries=50).robust, expected)
+    assert torch.equal(autoattack(model, x, y, AutoAttack(eps=0.01, iterations=10, queries=50)).robust, expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -60,7 +60,7 @@ def test_models_of_ours_are_attacked_without_complaints(method: str) -> None:
     model.train()
     modes = [module.training for module in model.modules()]
     random, tracing = torch.get_rng_state(), sys.gettrace()
-    found = autoattack(model, x, y, eps=0.05, **QUICK)
+    found = autoattack(model, x, y, AutoAttack(eps=0.05, **QUICK))
     assert found.remarks == ()
     assert [module.training for module in model.modules()] == modes
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -85,7 +85,7 @@ def test_the_importance_map_is_attached_while_it_is_attacked_through() -> None:
         if isinstance(module, CIFS):
             module.register_forward_pre_hook(lambda cifs, args: seen.add(cifs.attached))
     x, _ = images(2)
-    autoattack(model, x, model(x).argmax(dim=1), eps=0.05, through_mask=True, stages=["apgd-ce"], **QUICK)
+    autoattack(model, x, model(x).argmax(dim=1), AutoAttack(eps=0.05, through_mask=True, stages=["apgd-ce"], **QUICK))
     assert seen == {False, True}  # False: the prediction above
     assert not any(module.attached for module in model.modules() if isinstance(module, CIFS))
 
@@ -102,10 +102,10 @@ def test_it_is_remarked_on_if_square_fools_where_gradients_did_not() -> None:
             return self.inner((x * 255).round() / 255)
 
     x, y = first(8)
-    found = autoattack(Staircase(), x, y, eps=0.3, stages=["apgd-ce", "square"], iterations=5, queries=200)
+    found = autoattack(Staircase(), x, y, AutoAttack(eps=0.3, stages=["apgd-ce", "square"], iterations=5, queries=200))
     assert found.accuracy["square"] < found.accuracy["apgd-ce"]
     assert any("Square Attack has decreased the robust accuracy" in remark for remark in found.remarks)
-    left = autoattack(Staircase(), x, y, eps=0.3, stages=["square"], iterations=5, queries=200)
+    left = autoattack(Staircase(), x, y, AutoAttack(eps=0.3, stages=["square"], iterations=5, queries=200))
     assert any("Square Attack has decreased the robust accuracy" in remark for remark in left.remarks)
 
 
@@ -122,7 +122,7 @@ def test_a_model_that_differentiates_in_its_forward_pass_is_remarked_on_and_does
             return self.inner(x + 0 * gradient)
 
     x, y = first(4)
-    dynamic, honest = (autoattack(model, x, y, eps=0.01, **QUICK) for model in (Dynamic(), learned()))
+    dynamic, honest = (autoattack(model, x, y, AutoAttack(eps=0.01, **QUICK)) for model in (Dynamic(), learned()))
     assert any("dynamic" in remark for remark in dynamic.remarks)
     assert honest.remarks == ()
 
@@ -130,7 +130,7 @@ def test_a_model_that_differentiates_in_its_forward_pass_is_remarked_on_and_does
 def test_the_result_states_every_setting_and_what_was_run() -> None:
     x, y = first(6)
     reports: list[Progress] = []
-    found = autoattack(learned(), x, y, eps=0.01, batch_size=4, report=reports.append, **QUICK)
+    found = autoattack(learned(), x, y, AutoAttack(eps=0.01, batch_size=4, **QUICK), report=reports.append)
     stated = json.loads(json.dumps(found.settings))
     assert stated["n"] == 6
     assert stated["version"] == "custom"
@@ -155,7 +155,7 @@ def test_a_report_that_raises_ends_it_and_leaves_nothing_behind() -> None:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        autoattack(model, x, y, eps=0.01, report=report, **QUICK)
+        autoattack(model, x, y, AutoAttack(eps=0.01, **QUICK), report=report)
     assert len(calls) == 3
     assert not model._forward_pre_hooks
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -165,7 +165,7 @@ def test_a_report_that_raises_ends_it_and_leaves_nothing_behind() -> None:
 def test_on_two_and_three_classes_what_is_defined_runs_and_the_result_says_so(classes: int) -> None:
     model, (x, _) = tiny(num_classes=classes), images(8)
     y = model(x).argmax(dim=1)
-    result = autoattack(model, x, y, eps=0.1, **QUICK)
+    result = autoattack(model, x, y, AutoAttack(eps=0.1, **QUICK))
     assert result.settings["stages"] == ["apgd-ce", "fab-t", "square"]
     assert result.settings["left_out"] == ["apgd-t"]
     assert result.settings["version"] == "custom"
@@ -178,9 +178,9 @@ def test_on_two_and_three_classes_what_is_defined_runs_and_the_result_says_so(cl
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     with pytest.raises(CIFSError, match="pip install 'cifs-lab\\[autoattack\\]'"):
-        autoattack(learned(), *first(1), eps=0.01)
+        autoattack(learned(), *first(1), AutoAttack(eps=0.01))
 
 
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(UnknownName, match="stage of AutoAttack 'fgsm'"):
-        autoattack(learned(), *first(1), eps=0.01, stages=["fgsm"])
+        autoattack(learned(), *first(1), AutoAttack(eps=0.01, stages=["fgsm"]))

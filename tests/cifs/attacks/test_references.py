@@ -1,5 +1,6 @@
 """Every registered attack against an implementation of others, image for image. One without an entry here fails."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -72,6 +73,32 @@ def authors_apgd(loss: str) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
     return attack
 
 
+def climbed(model: nn.Module, image: Tensor, label: int, rivals: list[int]) -> Tensor:
+    """Annealed ascent written from its formula, on the margin of the best of the rivals; the best iterate."""
+    at, before, best, highest = image, image, image, -math.inf
+    for t in range(STEPS + 1):
+        z = at.clone().requires_grad_()
+        logits = model(z)[0]
+        margin = logits[rivals].max() - logits[label]
+        if margin.item() > highest:
+            best, highest = at, margin.item()
+        (slope,) = torch.autograd.grad(margin, z)
+        stride = EPS * (1 + math.cos(math.pi * t / STEPS)) * slope.sign()
+        ahead = (at + stride).clamp(image - EPS, image + EPS).clamp(0, 1)
+        move = ahead - at if t == 0 else 0.75 * (ahead - at) + 0.25 * (at - before)
+        at, before = (at + move).clamp(image - EPS, image + EPS).clamp(0, 1), at
+    return best
+
+
+def annealed(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return torch.cat([climbed(model, x[[i]], c, [r for r in range(10) if r != c]) for i, c in enumerate(y.tolist())])
+
+
+def annealed_to_likeliest(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    rivals = model(x).scatter(1, y[:, None], -torch.inf).argmax(dim=1).tolist()
+    return torch.cat([climbed(model, x[[i]], c, [rivals[i]]) for i, c in enumerate(y.tolist())])
+
+
 APGD = {"steps": STEPS, "random_start": False}
 FROM_THE_IMAGE: dict[str, Reference] = {
     "fgsm": Reference({}, theirs("FGSM", eps=EPS), 0),
@@ -81,6 +108,8 @@ FROM_THE_IMAGE: dict[str, Reference] = {
     "pgd_l2": Reference({"eps": 0.5}, theirs("PGDL2", eps=0.5, alpha=0.05, steps=20, random_start=False), 1e-5),
     "apgd_ce": Reference(APGD, authors_apgd("ce"), 1e-5, 0.95),
     "apgd_dlr": Reference(APGD, authors_apgd("dlr"), 1e-5, 0.95),
+    "annealed": Reference(APGD, annealed, 1e-5, 0.95),
+    "annealed_t": Reference(APGD | {"targets": 1}, annealed_to_likeliest, 1e-5, 0.95),
     "apgd_t": Reference(APGD | {"targets": 1}, authors_apgd("dlr-targeted"), 1e-5, 0.95),
 }
 

@@ -14,6 +14,7 @@ from cifs.channels import ChannelStatistics, ClassMeans, capture, channel_statis
 from cifs.data import Images
 from cifs.errors import CheckpointError, UnknownName
 from cifs.models import CNN
+from cifs.progress import Progress
 from tests.cifs.tiny import K, images, tiny
 
 ATTACK = PGD(eps=0.05, steps=2)
@@ -65,11 +66,11 @@ def test_class_means_do_not_lose_small_values_among_many_large_ones() -> None:
 def test_channel_statistics_are_the_same_in_one_batch_or_many(
     model: CNN, statistics: ChannelStatistics, size: int
 ) -> None:
-    reported: list[int] = []
+    reported: list[Progress] = []
     parts = (labelled()[index] for index in torch.arange(24).split(size))
-    found = channel_statistics(model, parts, ATTACK, dataset="tiny", split="test", report=reported.append)
-    assert sum(reported) == 24
-    assert reported[0] == size
+    found = channel_statistics(model, parts, ATTACK, dataset="tiny", split="test", total=24, report=reported.append)
+    assert [*dict.fromkeys(progress.done for progress in reported)] == [*range(0, 24, size), 24]
+    assert {progress.total for progress in reported} == {24}
     assert (found.counts == statistics.counts).all()
     assert found.arrays.keys() == statistics.arrays.keys()
     for key, array in statistics.arrays.items():

@@ -94,7 +94,7 @@ def test_the_commonest_size_counts_and_how_many_were_changed_is_said(data: Path)
     root = folder(data / "pets", train=4, test=1)
     Image.new("RGB", (14, 10), (10, 20, 30)).save(root / "train" / "cat" / "large.png")
     assert dataset("pets").image_shape == (3, 5, 7)
-    assert dataset("pets").notes == ("1 images were brought to 5 × 7",)
+    assert dataset("pets").notes == ("images brought to 5 × 7 from another size: 1",)
     flat = torch.tensor([10, 20, 30], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 7)
     assert any(torch.equal(image, flat) for image in load_images("pets", "train").images)
 
@@ -166,12 +166,14 @@ def test_a_file_wins_over_a_folder(data: Path) -> None:
     assert len(load_images("pets", "train")) == 96
 
 
-@pytest.mark.parametrize("name", ["empty", "photos", ".hidden"])
-def test_a_folder_without_classes_is_no_data_set(name: str, data: Path) -> None:
+@pytest.mark.parametrize("name", ["empty", "photos", "one_class", ".hidden"])
+def test_a_folder_without_two_classes_is_no_data_set(name: str, data: Path) -> None:
     (data / name / "notes").mkdir(parents=True)
     (data / name / "notes" / "a.txt").write_text("no image")
     if name == "photos":
         picture(0).save(data / name / "a.png")
+    if name == "one_class":
+        folder(data / name, train=3, classes=["cat"])
     assert name not in dataset_names()
     with pytest.raises(UnknownName):
         dataset(name)
@@ -220,6 +222,16 @@ def test_more_than_is_held_in_memory_is_refused_before_it_is_decoded(
     npz(data, "file", size=8)
     with pytest.raises(DataError, match=r"file\.npz: train_images: 96 × 8 × 8 × 3 bytes are .* give fewer images"):
         load_images("file", "train")
+
+
+def test_other_classes_than_those_of_a_known_data_set_are_named(data: Path) -> None:
+    """Labels are places in the sorted names, so a folder must name what the data set's own labels stand for."""
+    folder(data / "svhn", train=4, test=1, classes=[str(digit) for digit in range(9)])
+    (data / "svhn" / "dataset.toml").write_text("size = 32")
+    with pytest.raises(DataError, match="svhn names the classes 0, 1, .* 8; expected 0, 1, .* 8, 9"):
+        load_images("svhn", "train")
+    folder(data / "svhn", train=4, test=1, classes=["9"])
+    assert len(load_images("svhn", "test")) == 10
 
 
 def test_a_test_class_that_training_does_not_know_is_named(data: Path) -> None:

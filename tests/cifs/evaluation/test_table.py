@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cifs.attacks import ATTACKS, PGD, AutoAttacked, GradientAttack, autoattack, survives
+from cifs.attacks import ATTACKS, PGD, AutoAttack, AutoAttacked, GradientAttack, autoattack, survives
 from cifs.data import Images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.evaluation import (
@@ -28,7 +28,7 @@ from cifs.evaluation import (
     wilson,
 )
 from cifs.models import CNN
-from cifs.progress import Cancelled, Progress
+from cifs.progress import Cancelled, Progress, Report
 from cifs.registry import configure
 from tests.cifs.tiny import METHODS, images, tiny
 
@@ -83,7 +83,7 @@ def test_every_column_is_the_papers_attack_at_this_eps(key: str) -> None:
     attack = COLUMNS[key].attack
     steps = {"fgsm": 1, "pgd20": 20, "cw": 30, "pgd100": 100}
     if attack is None:
-        assert key in ("natural", "worst", "autoattack")
+        assert key in ("natural", "worst", "autoattack", "verdict")
         return
     settings = attack(0.1).resolved()
     assert settings["eps"] == 0.1
@@ -249,7 +249,9 @@ def test_autoattack_attacks_what_stands_once_more_through_the_mask(method: str) 
     expected, left = standing.clone(), []
     for mask in (False, True) if method == "cifs" else (False,):
         todo = expected.nonzero()[:, 0]
-        expected[todo] = autoattack(model, x[todo], y[todo], eps=eps, stages=["apgd-ce"], through_mask=mask).robust
+        expected[todo] = autoattack(
+            model, x[todo], y[todo], AutoAttack(eps=eps, stages=("apgd-ce",), through_mask=mask)
+        ).robust
         left.append({"stage": "apgd-ce", "through_mask": mask, "correct": int(expected.sum()), "remarks": []})
     assert unpack(cell["robust"], 8).tolist() == expected.tolist()
     assert 0 < cell["correct"] < int(standing.sum())  # some fall, some stand
@@ -262,14 +264,14 @@ def test_autoattack_goes_on_after_the_last_finished_stage(tmp_path: Path, monkey
     """Square follows no gradient, so nothing is gained by opening the maps to it: it is run once."""
     ran: list[str] = []
 
-    def all_but_one_stand(model: CNN, x: Tensor, y: Tensor, **options: Any) -> AutoAttacked:
-        stage = f"{options['stages'][0]} {options['through_mask']}"
+    def all_but_one_stand(model: CNN, x: Tensor, y: Tensor, attack: AutoAttack, *, report: Report) -> AutoAttacked:
+        stage = f"{attack.stages[0]} {attack.through_mask}"
         if stage == "square False" and stage not in ran:
             ran.append(stage)
             raise Cancelled
         ran.append(stage)
         robust = torch.arange(len(y)) > 0
-        return AutoAttacked(robust, x, {}, ("a remark", "a remark"), {"name": "autoattack", "eps": options["eps"]})
+        return AutoAttacked(robust, x, {}, ("a remark", "a remark"), {"name": "autoattack", "eps": attack.eps})
 
     monkeypatch.setattr("cifs.evaluation.autoattacked.autoattack", all_but_one_stand)
     model, standing = tiny("cifs"), torch.arange(9) > 0

@@ -109,4 +109,4 @@ def test_of_a_folded_copy_only_what_the_model_confirms_counts(monkeypatch: pytes
     y = model(x).argmax(dim=1)
     wrong = nn.Sequential(tiny(), nn.Flatten(), nn.Linear(10, 10))
     monkeypatch.setattr("cifs.attacks.loop.folded", lambda model, x: wrong)
-    assert survives(model, x, y, PGD(eps=1e-6, steps=8), precision="bf16").all()
+    assert survives(model, x, y, PGD(eps=1e-6, steps=20), precision="bf16").all()

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from cifs.errors import CheckpointError, InvalidParameter, NoSpace
 from cifs.methods import METHODS
+from cifs.precision import generator
 from cifs.progress import Cancelled, Progress
 from cifs.selection import Selection, Trace
 from cifs.training import Recipe, Run, estimate_seconds
+from cifs.training.adversarial import NOISE
 from cifs.zoo import Zoo
 from tests.cifs.tiny import fingerprint, npz
 
@@ -258,6 +260,24 @@ def test_an_averaged_run_that_was_stopped_equals_one_left_alone(step: int, recip
     stop_at(Run(plan, tmp_path / "stopped"), step)
     Run(plan, tmp_path / "stopped").train()
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "alone")
+
+
+def test_with_noise_the_attack_is_n_fgsm(recipe: Load, tmp_path: Path) -> None:
+    """x' = x + η + α·sign ∇ℓ(x + η), η uniform in [−2ε, 2ε]: written out."""
+    plan = recipe("noise=2", "attack.name=fgsm", "attack.eps=0.05", "attack.beta=0", "precision=float32")
+    run = Run(plan, tmp_path)
+    x, y = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(16) % 3
+    x = 0.3 + 0.4 * x  # so that nothing is clipped at 0 or 1
+    x_adv = run.attacked(x, y)
+    moved = (x_adv - x).abs()
+    assert 0.1 < float(moved.max()) <= 0.15 + 1e-6  # beyond ε, up to (k + 1)·ε
+    eta = plan.noise * 0.05 * (2 * torch.rand(x.shape, generator=generator(plan.seed, NOISE, 0)) - 1)
+    noisy = (x + eta).requires_grad_()
+    F.cross_entropy(run.model.eval()(noisy), y).backward()
+    assert noisy.grad is not None
+    torch.testing.assert_close(x_adv, (x + eta + 0.05 * noisy.grad.sign()).detach())
+    run.step = 1
+    assert not torch.equal(run.attacked(x, y), x_adv)  # every step has noise of its own
 
 
 def test_a_smooth_label_is_a_mixture_with_the_uniform_distribution(recipe: Load) -> None:

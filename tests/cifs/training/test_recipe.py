@@ -117,6 +117,7 @@ def test_a_recipe_that_extends_itself_is_refused(recipe_file: Path) -> None:
         ("batch_size=1", "batch_size = 1"),
         ("lr=-1", "lr = -1"),
         ("lr=nan", "lr = nan"),
+        ("method=cas", "method = 'cas', but model.method = 'cifs'; expected 'cas'"),
         ("method=magic", "unknown method 'magic'.*natural, vanilla, cas, cifs"),
         ("learning_rate=0.1", "learning_rate = 0.1"),
         ("title.x=1", "'title' is no table"),
@@ -136,6 +137,11 @@ def test_an_attack_without_a_name_is_refused(recipe_file: Path) -> None:
     recipe_file.write_text(recipe_file.read_text().replace('name = "pgd", ', ""), encoding="utf-8")
     with pytest.raises(InvalidParameter, match="name"):
         load_recipe(str(recipe_file))
+
+
+def test_noise_without_an_attack_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="noise = 2 goes with an attack, and there is none"):
+        load_recipe("cpu/fmnist-resnet10-w16-natural", ["noise=2"])
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_of_the_known_ones() -> None:

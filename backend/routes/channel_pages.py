@@ -1,0 +1,209 @@
+"""A page for every channel, its response to growing ε, and which notion of relevance is faithful."""
+
+import time
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, NamedTuple
+
+import torch
+from fastapi import APIRouter
+from torch import Tensor
+
+from backend import resolve
+from backend.dependencies import LabDep, ModelDep, RunDep
+from backend.errors import Refusal, invalid
+from backend.images import png
+from backend.inference import StillWanted
+from backend.lab import Lab
+from backend.openapi import responses
+from backend.requests import StrictRoute
+from backend.respond import numbers
+from backend.routes.laboratory import ERRORS, MAX_PATCHES, asked
+from backend.schemas import LayerInfo, ModelInfo
+from backend.schemas.laboratory import (
+    ChannelExemplar,
+    ChannelProfile,
+    ChannelResponse,
+    FaithfulnessRequest,
+    FaithfulnessResponse,
+    Interval,
+    NearChannel,
+    NotionFigures,
+    ResponseRequest,
+    ResponseResponse,
+    ResponseResult,
+    SeenField,
+)
+from cifs.attacks import Attack, perturb
+from cifs.channels import Estimate
+from cifs.channels.exemplars import RANKINGS, ChannelPage, Exemplars
+from cifs.channels.faithfulness import NOTIONS, Faithfulness, faithfulness
+from cifs.channels.receptive_field import receptive_field
+from cifs.channels.response import response
+from cifs.data import Images
+from cifs.models import CNN
+from cifs.registry import described
+from cifs.tasks import exemplars_of
+
+router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
+
+
+@router.get("/models/{id}/layers/{layer}/channels/{channel}", responses=responses(404, 422, 500, 503))
+async def channel_page(model: ModelDep, layer: str, channel: int, lab: LabDep, run: RunDep) -> ChannelProfile:
+    """What a channel looks for: the images that activate it most and for which it is most relevant, its class profile,
+    its weight in each class, and the channels whose activation goes with its own."""
+    info = resolve.layer(model, layer)
+    resolve.channels([channel], info)
+    found = exemplars_of(lab.zoo.entry(model.id))
+    if found is None:
+        raise Refusal(404, f"model {model.id!r} has no exemplars; `cifs exemplars {model.id}` finds them")
+    if layer not in found.layers:
+        raise Refusal(404, f"layer {layer!r} of model {model.id!r} has no exemplars")
+    profile: ChannelProfile = await run(lambda still_wanted: _profile(Place(model, info, channel), found, lab))
+    return profile
+
+
+class Place(NamedTuple):
+    model: ModelInfo
+    layer: LayerInfo
+    channel: int
+
+
+def _profile(place: Place, found: Exemplars, lab: Lab) -> ChannelProfile:
+    page = found.page(place.layer.name, place.channel)
+    images, cnn = lab.images(found.dataset, "test"), lab.model(place.model.id)
+    by_activation, by_relevance = ([*_exemplars(place, page, ranking, images, cnn)] for ranking in RANKINGS)
+    return ChannelProfile(
+        model=place.model.id,
+        layer=place.layer.name,
+        channel=place.channel,
+        channels=place.layer.channels,
+        dataset=found.dataset,
+        split=found.split,
+        n=int(found.counts.sum()),
+        by_activation=by_activation,
+        by_relevance=by_relevance,
+        classes=place.model.classes,
+        activation=_finite(page.activation),
+        relevance=_finite(page.relevance),
+        nearest=[
+            NearChannel(channel=channel, correlation=correlation)
+            for channel, correlation in zip(page.nearest, page.correlation, strict=True)
+        ],
+    )
+
+
+def _exemplars(place: Place, page: ChannelPage, ranking: str, images: Images, cnn: CNN) -> list[ChannelExemplar]:
+    shown = []
+    for index, value in zip(page.images[ranking], page.values[ranking], strict=True):
+        x, y = images.batch(slice(index, index + 1))
+        seen = receptive_field(cnn, place.layer.name, x.to(cnn.mean.device), place.channel)
+        shown.append(
+            ChannelExemplar(
+                index=index,
+                label=int(y),
+                class_name=place.model.classes[int(y)],
+                value=value,
+                png=png(x[0]),
+                seen=SeenField(top=seen.top, left=seen.left, bottom=seen.bottom, right=seen.right),
+            )
+        )
+    return shown
+
+
+def _finite(values: Sequence[float] | Any) -> list[float | None]:
+    return [float(value) if isfinite(value) else None for value in values]
+
+
+@router.post("/channels/response", responses=ERRORS)
+async def channel_response(body: ResponseRequest, lab: LabDep, run: RunDep) -> ResponseResponse:
+    """Activation and relevance of channels from ε = 0 to twice the attack's ε, each ε attacked anew."""
+    model, attack = await asked(body, lab, attacks=body.points)
+    layer = resolve.layer(model, body.layer)
+    channels = resolve.channels(body.channels, layer)
+    eps = [min(1.0, 2 * attack.eps * i / (body.points - 1)) for i in range(body.points)]
+
+    def work(still_wanted: StillWanted) -> list[ResponseResult]:
+        x, y = resolve.inputs(body.images, model, lab, still_wanted)
+        cnn = lab.model(model.id)
+        found = response(cnn, layer.name, x, y, attack, eps, report=lambda progress: still_wanted())
+        activation = numbers(found.activation[:, :, channels].permute(1, 2, 0), "the activation")  # (N, channels, E)
+        relevance = numbers(found.relevance[:, :, channels].permute(1, 2, 0), "the relevance")
+        return [
+            ResponseResult(
+                label=int(y[i]),
+                predictions=found.predictions[:, i].tolist(),
+                channels=[
+                    ChannelResponse(channel=channel, activation=activation[i][k], relevance=relevance[i][k])
+                    for k, channel in enumerate(channels)
+                ],
+            )
+            for i in range(len(y))
+        ]
+
+    results = await run(work)
+    return ResponseResponse(model=model.id, layer=layer.name, attack=attack.resolved(), eps=eps, results=results)
+
+
+@router.post("/channels/faithfulness", responses=ERRORS)
+async def notions(body: FaithfulnessRequest, lab: LabDep, run: RunDep) -> FaithfulnessResponse:
+    """Which notion of relevance says what happens when a channel is taken away, with intervals over the images.
+
+    Each is compared with ablation, and by the class's probability while channels are taken away, or put in, in its
+    order; a random order is the control. The class is each image's label.
+    """
+    model = await resolve.model(body.model, lab)
+    layer = resolve.layer(model, body.layer)
+    count = resolve.image_count(body.images, lab.settings)
+    if (cost := count * layer.channels) > MAX_PATCHES:
+        raise invalid("images", f"images × channels = {cost}; allowed: up to {MAX_PATCHES}")
+    attack = None if body.attack is None else resolve.attack(body.attack, count, model, lab.settings)
+    for name in body.notions or ():
+        NOTIONS[name]
+
+    def work(still_wanted: StillWanted) -> FaithfulnessResponse:
+        start = time.perf_counter()
+        x, y = resolve.inputs(body.images, model, lab, still_wanted)
+        cnn = lab.model(model.id)
+        if attack is not None:
+            x = perturb(cnn, x, y, attack, record=lambda step: still_wanted())
+        found = faithfulness(cnn, layer.name, x, y, notions=body.notions, report=lambda progress: still_wanted())
+        return _faithfulness(found, body, attack, len(y), time.perf_counter() - start)
+
+    return await run(work)
+
+
+def _faithfulness(
+    found: Faithfulness, body: FaithfulnessRequest, attack: Attack | None, n: int, seconds: float
+) -> FaithfulnessResponse:
+    return FaithfulnessResponse(
+        model=body.model,
+        layer=body.layer,
+        attack=None if attack is None else attack.resolved(),
+        n=n,
+        shares=found.shares.tolist(),
+        notions=[
+            NotionFigures(
+                notion=name,
+                title=described(NOTIONS[name])[0].partition(":")[0] if name in NOTIONS else "Random order",
+                correlation=_interval(report.correlation),
+                deletion=_interval(report.deletion),
+                insertion=_interval(report.insertion),
+                deletion_curve=numbers(report.deletion_curve, "the curve"),
+                insertion_curve=numbers(report.insertion_curve, "the curve"),
+            )
+            for name, report in found.notions.items()
+        ],
+        correlations=[_finite(row) for row in _rows(found.correlations)],
+        seconds=seconds,
+    )
+
+
+def _rows(matrix: Tensor) -> list[list[float]]:
+    rows: list[list[float]] = torch.as_tensor(matrix).tolist()
+    return rows
+
+
+def _interval(estimate: Estimate) -> Interval:
+    mean, low, high = _finite((estimate.mean, estimate.low, estimate.high))
+    return Interval(mean=mean, low=low, high=high, n=estimate.n)

@@ -1,0 +1,52 @@
+"""The laboratory: which channels carried this failure, and would the prediction come back without them?"""
+
+import streamlit as st
+
+from frontend import state
+from frontend.components.lab import Lab, connect
+from frontend.components.laboratory.by_hand import show_by_hand
+from frontend.components.laboratory.circuit import show_circuit
+from frontend.components.laboratory.film import show_film
+from frontend.components.laboratory.margin import show_margin
+from frontend.components.laboratory.saliency import show_saliency
+from frontend.components.laboratory.transfer import show_transfer
+from frontend.components.predictions import show_twins
+from frontend.components.problems import readable_errors
+from frontend.components.scene import Scene, pick_scene
+
+VIEWS = {
+    "who carried it": show_margin,
+    "the circuit": show_circuit,
+    "by hand": show_by_hand,
+    "the film": show_film,
+    "saliency": show_saliency,
+    "other models": show_transfer,
+}
+
+
+def page(lab: Lab) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
+        st.title("Which channels carried this failure?", width="content", anchor=False)
+        scene = pick_scene(lab)
+    if scene is None:
+        return
+    twins, view = st.columns([2, 7], gap="medium")
+    with twins, readable_errors("twins"):
+        show_twins(lab, scene)
+    with view:
+        show_view(lab, scene)
+
+
+@st.fragment
+def show_view(lab: Lab, scene: Scene) -> None:
+    """Runs alone when another view is chosen."""
+    name = state.choose(
+        st.segmented_control, "Ask", "ask", list(VIEWS), default="who carried it", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    with readable_errors(f"ask-{name}"):
+        VIEWS[name](lab, scene)
+
+
+with state.address(), readable_errors("page"):
+    page(connect())

@@ -1,0 +1,1 @@
+"""The views of the laboratory, each a question with its answer first."""

@@ -1,0 +1,93 @@
+"""The circuit of a failure: the channels whose natural activations bring the label back, or the reverse."""
+
+import streamlit as st
+
+from backend.schemas.laboratory import CircuitRequest, CircuitResponse, CircuitResult, Direction
+from cifs.plot.circuit import PatchInfo, patch_figure
+from frontend import state
+from frontend.components.charts import draw, file_name
+from frontend.components.lab import Lab
+from frontend.components.laboratory.common import about, kind, listed, pick_layers, plural
+from frontend.components.scene import Scene
+
+DIRECTIONS: dict[Direction, str] = {
+    "restore": "natural activations into the attacked pass",
+    "break": "attacked activations into the natural pass",
+}
+
+
+def show_circuit(lab: Lab, scene: Scene) -> None:
+    left, right = st.columns([2, 5], gap="medium")
+    with left:
+        layers = pick_layers(scene)
+    with right:
+        direction = state.choose(
+            st.segmented_control, "Patch", "circuit-direction", list(DIRECTIONS), default="restore", required=True,
+            format_func=DIRECTIONS.__getitem__,
+        )  # fmt: skip
+    with st.spinner("Patching channels …", show_time=True):
+        response = lab.circuit(CircuitRequest(**about(scene), layers=layers, direction=direction))
+    result = response.results[0]
+    words = sentence(response, scene.model.classes)
+    st.markdown(words)
+    if not result.channels:
+        return
+    chart, table = st.columns([3, 2], gap="medium")
+    with chart:
+        info = info_of(result, direction)
+        draw(
+            patch_figure(info), key="patch-curves", alt=words.replace("*", ""),
+            name=f"circuit, {scene.model.id}, {' '.join(response.layers)}",
+        )  # fmt: skip
+    with table:
+        _table(result)
+        _download(response, scene)
+    st.caption(
+        "Greedy: of the channels that promise most by a first-order estimate, the one that moves the margin most is "
+        "patched; then each that is not needed is taken out again. None that is left can be spared, but a smaller set "
+        f"may exist. Took {response.seconds:.2f} s."
+    )
+
+
+def info_of(result: CircuitResult, direction: Direction) -> PatchInfo:
+    curves = result.curves
+    return PatchInfo(
+        curves.counts, curves.circuit, curves.relevance, curves.random, curves.random_low, curves.random_high,
+        len(result.channels), result.reached, direction == "restore",
+    )  # fmt: skip
+
+
+def sentence(response: CircuitResponse, classes: list[str]) -> str:
+    """The answer, with the control beside it."""
+    result, layers = response.results[0], listed(response.layers)
+    label, restoring = classes[result.label], response.direction == "restore"
+    start = result.adversarial if restoring else result.natural
+    if not result.channels and result.reached:
+        return f"Nothing to do: the {'attacked' if restoring else 'natural'} image is taken for {start.class_name}."
+    channels = f"**{plural(len(result.channels), 'channel')} of {result.channels_in_all}** ({layers})"
+    if not result.reached:
+        return f"Even with {channels} patched, the image is taken for **{result.patched.class_name}**."
+    control = f"Of random sets of the same size, **{result.random_share:.0%}** do the same."
+    if restoring:
+        return f"{channels}, given their natural activations, bring **{label}** back. {control}"
+    return f"{channels}, given their attacked activations, turn {label} into **{result.patched.class_name}**. {control}"
+
+
+def _table(result: CircuitResult) -> None:
+    st.dataframe(
+        {
+            "layer": [channel.layer for channel in result.channels],
+            "channel": [channel.channel for channel in result.channels],
+            "kind": [kind(channel.relevance) for channel in result.channels],
+            "margin after": [channel.margin for channel in result.channels],
+        },
+        hide_index=True, height=300, width="stretch",
+        column_config={"margin after": st.column_config.NumberColumn(format="%.2f")},
+    )  # fmt: skip
+
+
+def _download(response: CircuitResponse, scene: Scene) -> None:
+    st.download_button(
+        "The circuit as JSON", response.model_dump_json(indent=2), f"{file_name(f'circuit {scene.model.id}')}.json",
+        "application/json", type="tertiary", icon=":material/download:", on_click="ignore",
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""Channel pages, responses along ε and faithfulness over HTTP, against the library and the other endpoints."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.app import create_app
+from backend.settings import Settings
+from cifs.channels.exemplars import Exemplars
+from cifs.tasks import FindExemplars, Workspace, exemplars_path, run_task
+from cifs.zoo import Zoo
+
+IMAGES = [{"dataset": "fashion_mnist_mini", "index": i} for i in (0, 7)]
+PAGE = "/models/tiny-cifs/layers/layer3.0/channels/3"
+
+
+@pytest.fixture(scope="module")
+def folder(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny models, one of them with exemplars."""
+    root = tmp_path_factory.mktemp("with-exemplars") / "checkpoints"
+    shutil.copytree(checkpoints, root)
+    run_task(FindExemplars(model="tiny-cifs", n=100), Workspace(root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> TestClient:
+    settings = Settings(checkpoints=folder, device="cpu", jobs="off", max_image_steps=200, max_images=8)
+    return TestClient(create_app(settings), raise_server_exceptions=False)
+
+
+def test_a_channels_page_is_what_the_task_saved(client: TestClient, folder: Path) -> None:
+    answer = client.get(PAGE).json()
+    page = Exemplars.load(exemplars_path(Zoo(folder).entry("tiny-cifs"))).page("layer3.0", 3)
+    assert (answer["n"], answer["channels"], answer["dataset"]) == (100, 16, "fashion_mnist_mini")
+    assert [shown["index"] for shown in answer["by_activation"]] == page.images["activation"]
+    assert [shown["value"] for shown in answer["by_relevance"]] == pytest.approx(page.values["relevance"])
+    assert [near["channel"] for near in answer["nearest"]] == page.nearest
+    assert answer["activation"] == pytest.approx(page.activation.tolist())
+    for shown in answer["by_activation"]:
+        seen = shown["seen"]
+        assert 0 <= seen["top"] <= seen["bottom"] <= 28
+        assert 0 <= seen["left"] <= seen["right"] <= 28
+
+
+def test_the_image_that_activates_it_most_does_so_by_the_value_told(client: TestClient) -> None:
+    best = client.get(PAGE).json()["by_activation"][0]
+    image = {"dataset": "fashion_mnist_mini", "index": best["index"]}
+    view = client.post("/channels", json={"model": "tiny-cifs", "layer": "layer3.0", "images": [image]}).json()
+    assert view["results"][0]["natural"]["activation"][3] == pytest.approx(best["value"], abs=1e-5)
+
+
+def test_what_has_no_page_says_how_to_get_one(client: TestClient) -> None:
+    missing = client.get("/models/tiny-natural/layers/layer3.0/channels/3")
+    assert missing.status_code == 404
+    assert "`cifs exemplars tiny-natural` finds them" in missing.json()["detail"]
+    for path, status, said in (
+        ("/models/tiny-cifs/layers/layer9/channels/3", 422, "'layer9'"),
+        ("/models/tiny-cifs/layers/layer3.0/channels/16", 422, "channels 0 to 15"),
+        ("/models/nobody/layers/layer3.0/channels/3", 404, "'nobody'"),
+    ):
+        response = client.get(path)
+        assert response.status_code == status
+        assert said in response.json()["detail"]
+
+
+def test_exemplars_of_other_weights_are_not_shown(client: TestClient, folder: Path) -> None:
+    path = exemplars_path(Zoo(folder).entry("tiny-cas"))
+    shutil.copy(exemplars_path(Zoo(folder).entry("tiny-cifs")), path)
+    assert client.get(PAGE.replace("tiny-cifs", "tiny-cas")).status_code == 404
+    path.unlink()
+
+
+def test_the_response_runs_from_natural_to_twice_the_budget(client: TestClient) -> None:
+    about: dict[str, Any] = {"model": "tiny-cifs", "layer": "layer3.0", "images": IMAGES}
+    attack = {"name": "pgd", "eps": 0.1, "steps": 3}
+    body = client.post("/channels/response", json=about | {"attack": attack, "channels": [3, 0], "points": 3}).json()
+    assert body["eps"] == pytest.approx([0.0, 0.1, 0.2])
+    for point, eps in enumerate(body["eps"]):
+        view = client.post("/channels", json=about | {"attack": attack | {"eps": eps}}).json()
+        for result, expected in zip(body["results"], view["results"], strict=True):
+            assert [c["channel"] for c in result["channels"]] == [3, 0]
+            for channel in result["channels"]:
+                for quantity in ("activation", "relevance"):
+                    of_view = expected["adversarial"][quantity][channel["channel"]]
+                    assert channel[quantity][point] == pytest.approx(of_view, abs=1e-5)
+
+
+def test_every_notion_is_reported_with_its_interval_beside_the_control(client: TestClient) -> None:
+    body = client.post(
+        "/channels/faithfulness", json={"model": "tiny-cifs", "layer": "layer4.0", "images": IMAGES}
+    ).json()
+    names = [notion["notion"] for notion in body["notions"]]
+    assert names == ["true", "assessed", "gradient_x_activation", "conductance", "ablation", "random"]
+    assert (body["n"], len(body["correlations"])) == (2, 5)
+    for notion in body["notions"]:
+        assert notion["deletion"]["low"] <= notion["deletion"]["mean"] <= notion["deletion"]["high"]
+        assert notion["deletion_curve"][0] == pytest.approx(notion["insertion_curve"][-1], abs=1e-5)
+    one = next(notion for notion in body["notions"] if notion["notion"] == "ablation")
+    assert one["correlation"]["mean"] == pytest.approx(1)
+    plain = client.post("/channels/faithfulness", json={"model": "tiny-cifs", "layer": "stem", "images": IMAGES}).json()
+    assert "assessed" not in [notion["notion"] for notion in plain["notions"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/channels/response", {"channels": [99], "attack": {"name": "fgsm"}}, "channel 99"),
+        ("/channels/response", {"channels": [0], "attack": {"name": "pgd"}, "points": 33}, "66 images × 20 steps"),
+        ("/channels/faithfulness", {"notions": ["shapley"]}, "'shapley'"),
+        ("/channels/faithfulness", {"notions": ["assessed"], "layer": "stem"}, "no probe"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(client: TestClient, path: str, body: dict[str, Any], said: str) -> None:
+    response = client.post(path, json={"model": "tiny-cifs", "layer": "layer3.0", "images": IMAGES} | body)
+    assert response.status_code == 422
+    assert said in response.json()["detail"]

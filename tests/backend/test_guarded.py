@@ -1,0 +1,123 @@
+"""A server that stays up: one bad file, body or host is that one's own trouble."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.app import create_app
+from backend.dependencies import get_lab
+from backend.settings import Settings
+from tests.backend.test_server import server
+
+Serve = Callable[..., TestClient]
+IMAGE = {"dataset": "fashion_mnist_mini", "index": 0}
+
+
+@pytest.fixture
+def zoo(checkpoints: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(checkpoints, tmp_path / "zoo")
+
+
+def edited(zoo: Path, **changes: Any) -> dict[str, Any]:
+    """tiny-cas's configuration with changes; those of `info` below it."""
+    path = zoo / "tiny-cas" / "config.json"
+    config: dict[str, Any] = json.loads(path.read_text())
+    config["info"] |= changes.pop("info", {})
+    path.write_text(json.dumps(config | changes))
+    return config
+
+
+DAMAGED = {
+    "a title that is a number": lambda zoo: edited(zoo, info={"title": 5}),
+    "an unknown key": lambda zoo: edited(zoo, info={"colour": "red"}),
+    "nested too deep": lambda zoo: (zoo / "tiny-cas" / "config.json").write_text("[" * 100_000),
+    "too wide for any machine": lambda zoo: edited(zoo, width=2_000_000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_one_damaged_configuration_takes_no_other_model_down(damage: str, zoo: Path, serve: Serve) -> None:
+    DAMAGED[damage](zoo)
+    with serve(checkpoints=zoo) as client:
+        began = time.monotonic()
+        assert [model["id"] for model in client.get("/models").json()] == ["tiny-cifs", "tiny-natural"]
+        assert client.get("/robustness").status_code == 200
+        assert client.get("/models/tiny-cas").status_code == 500
+        assert time.monotonic() - began < 60  # nothing of that width was allocated
+
+
+def test_an_edited_configuration_and_a_new_evaluation_are_seen(zoo: Path, serve: Serve) -> None:
+    with serve(checkpoints=zoo) as client:
+        assert client.get("/models/tiny-cas").json()["title"] == "CAS"
+        edited(zoo, info={"title": "Renamed"})
+        assert client.get("/models/tiny-cas").json()["title"] == "Renamed"
+        assert client.get("/models/tiny-cas").json()["evaluation"] is None
+        kept = Path(__file__).parents[2] / "checkpoints" / "fmnist-resnet10-w16-cas" / "evaluation.json"
+        shutil.copy(kept, zoo / "tiny-cas" / "evaluation.json")
+        assert client.get("/models/tiny-cas").json()["evaluation"]["natural"]["n"] == 10_000
+        assert [row["model"] for row in client.get("/robustness").json()["rows"]] == ["tiny-cas"]
+
+
+def test_a_body_of_too_many_items_is_refused_before_it_is_parsed(client: TestClient) -> None:
+    body = b'{"mask": [' + b"1," * 200_000 + b"1]}"
+    response = client.post("/channels/intervene", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+    assert "more than 200000 items; allowed: up to 65536" in response.json()["detail"]
+
+
+def test_a_body_nested_too_deep_is_a_clear_refusal(client: TestClient) -> None:
+    response = client.post("/attack", content=b"[" * 60_000, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert "nested too deep" in response.json()["detail"]
+
+
+def test_another_host_s_name_is_refused_and_every_answer_has_an_id(client: TestClient) -> None:
+    assert client.get("/health", headers={"Host": "evil.example"}).status_code == 400
+    first, second = client.get("/health"), client.get("/health")
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+    assert first.headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_unexpected_error_ends_here_and_leaves_the_connection_whole(checkpoints: Path) -> None:
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu"))
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    app.dependency_overrides[get_lab] = broken
+    with TestClient(app) as client:  # which would raise what Starlette raises once more
+        assert client.get("/models").status_code == 500
+        assert client.get("/imgfs").status_code == 200
+
+
+@pytest.mark.slow
+def test_many_large_bodies_at_once_keep_nobody_else_waiting(checkpoints: Path, tmp_path: Path) -> None:
+    """Forty bodies of numbers once made /health answer after 38 s."""
+    numbers = b'{"mask": [' + b"0.123456789012345678901234567890," * 500_000 + b"1]}"  # 16 MB
+
+    with server(checkpoints, tmp_path / "log") as (address, _):
+
+        def post(_: int) -> int:
+            headers = {"Content-Type": "application/json"}
+            return httpx2.post(
+                f"{address}/channels/intervene", content=numbers, headers=headers, timeout=60
+            ).status_code
+
+        with ThreadPoolExecutor(20) as threads:
+            answers = threads.map(post, range(40))
+            slowest = 0.0
+            for _ in range(10):
+                began = time.monotonic()
+                assert httpx2.get(f"{address}/health", timeout=30).status_code == 200
+                slowest = max(slowest, time.monotonic() - began)
+                time.sleep(0.1)
+            assert {*answers} <= {413, 503}
+        assert slowest < 5

@@ -1,0 +1,77 @@
+"""The laboratory's figures hold the right numbers in the right order."""
+
+import pytest
+
+from cifs.plot.circuit import PatchInfo, patch_figure
+from cifs.plot.film import FilmInfo, PathInfo, film_figure, paths_figure
+from cifs.plot.saliency import saliency_figure, saliency_info
+from cifs.plot.waterfall import waterfall_figure, waterfall_info
+
+
+def test_a_waterfall_leads_from_the_natural_to_the_attacked_margin() -> None:
+    parts, g = [1.0, -0.5, 3.0, 0.25], [0.1, 0.2, -0.3, 0.0]
+    info = waterfall_info((-2.0, 2.0), parts, g, above={"layer4.0": 0.25}, most=2)
+    assert [bar.name for bar in info.bars] == [
+        "natural",
+        "channel 2",
+        "channel 0",
+        "2 others",
+        "m of layer4.0",
+        "attacked",
+    ]
+    assert [bar.kind for bar in info.bars] == ["natural", "NR", "PR", "rest", "map", "adversarial"]
+    for bar, after in zip(info.bars[:-2], info.bars[1:-1], strict=True):
+        assert bar.end == pytest.approx(after.start)
+    assert info.bars[-2].end == pytest.approx(info.bars[-1].end) == 2.0
+    assert (info.by_nr, info.by_pr) == (3.25, 0.5)
+    assert info.for_half == 1  # 3.0 of the 4.25 by which channels raised it
+
+
+def test_where_nothing_raised_the_margin_no_channel_makes_up_half_of_it() -> None:
+    assert waterfall_info((0.0, -1.0), [-1.0, 0.0], [1.0, 1.0]).for_half == 0
+
+
+def test_a_waterfalls_bars_stand_on_their_levels() -> None:
+    figure = waterfall_figure(waterfall_info((-2.0, 2.0), [1.0, 3.0], [0.1, -0.3]))
+    by_name = {trace.name: trace for trace in figure.data}
+    assert by_name["NR channel"].base == (-2.0,)
+    assert by_name["NR channel"].y == (3.0,)
+    assert by_name["PR channel"].base == (1.0,)
+    assert figure.layout.xaxis.categoryarray == ("natural", "channel 1", "channel 0", "attacked")
+
+
+def test_the_curves_of_a_circuit_share_their_counts() -> None:
+    info = PatchInfo([0, 2, 4], [3, -1, -2], [3, 2, -2], [3, 2.5, -2], [3, 2, -2], [3, 2.8, -2], 2, True, True)
+    lines = [trace for trace in patch_figure(info).data if trace.fill is None]
+    assert all(trace.x == (0, 2, 4) for trace in lines)
+    assert lines[-1].y == (3, -1, -2)
+    (text,) = [note.text for note in patch_figure(info).layout.annotations]
+    assert text == "2 channels"
+    assert not patch_figure(info._replace(reached=False)).layout.annotations
+
+
+def test_a_film_has_a_frame_a_step_and_each_shows_its_own() -> None:
+    info = FilmInfo(
+        ["AA", "BB"], ["CC", "DD"], [-1.0, 2.0], ["Bag", "Coat"], {"stem": [0.0, 0.5], "fc": [0.0, 1.0]}, 1, 5.0
+    )
+    figure = film_figure(info)
+    assert [frame.name for frame in figure.frames] == ["0", "1"]
+    first, last = (frame.data for frame in figure.frames)
+    assert (first[0].source, last[1].source) == ("data:image/png;base64,AA", "data:image/png;base64,DD")
+    assert (first[2].y, last[2].y) == ((-1.0,), (2.0,))
+    assert last[3].y == (0.5, 1.0)
+    assert [step.label for step in figure.layout.sliders[0].steps] == ["0", "1"]
+
+
+def test_paths_tell_pr_and_nr_apart() -> None:
+    figure = paths_figure([PathInfo(3, 0.1, [1.0, 2.0]), PathInfo(5, -0.1, [2.0, 1.0])], "activation", None)
+    assert [trace.name for trace in figure.data] == ["3 (PR)", "5 (NR)"]
+    assert figure.data[0].line.color != figure.data[1].line.color
+
+
+@pytest.mark.parametrize(("signed", "low"), [(True, -4.0), (False, 0.0)])
+def test_saliency_maps_share_one_scale(signed: bool, low: float) -> None:
+    info = saliency_info(["a", "b"], [[[1.0, 2.0]], [[-4.0, 0.5]]], signed=signed)
+    figure = saliency_figure(info)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (low, 4.0)
+    assert all(trace.coloraxis == "coloraxis" for trace in figure.data)

@@ -1,0 +1,80 @@
+"""The laboratory and the lesson in a real browser, on the real backend and the embedded models."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.test_dashboard import assert_healthy, settle
+
+pytestmark = pytest.mark.e2e
+
+WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+
+
+def overflow(page: Page) -> int:
+    """Pixels by which the page is wider than the window."""
+    wider: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    return wider
+
+
+def test_the_circuit_of_a_real_failure_brings_the_label_back(dashboard: str, page: Page, screenshots: Path) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto(f"{dashboard}/laboratory?index=34&ask=the+circuit")
+    expect(page.get_by_text("given their natural activations, bring Bag back.")).to_be_visible()
+    expect(page.get_by_text("Of random sets of the same size, 0% do the same.")).to_be_visible()
+    page.wait_for_selector(".st-key-patch-curves .js-plotly-plot")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="The circuit as JSON").click()
+    assert '"direction": "restore"' in download.value.path().read_text()
+    assert_healthy(page)
+    page.screenshot(path=screenshots / "circuit.png")
+
+
+def test_a_film_plays_without_the_server(dashboard: str, page: Page) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto(f"{dashboard}/laboratory?index=34&ask=the+film")
+    expect(page.get_by_text("Bag falls at step 2 of 20")).to_be_visible()
+    page.wait_for_selector(".st-key-film .js-plotly-plot")
+    shown = "document.querySelector('.st-key-film .js-plotly-plot')._fullData[3].x[0]"
+    assert page.evaluate(shown) == 20
+    box = page.locator(".st-key-film .slider-rail-touch-rect").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    page.wait_for_function(f"{shown} === 0")
+    assert_healthy(page)
+
+
+ANSWERS = {
+    1: ("Trouser",),
+    2: ("for it",),
+    3: (),
+    4: (),
+    5: ("it comes back", "it withstands"),
+    6: ("right",),
+    7: ("Natural",),
+}
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_lesson_can_be_walked_through(dashboard: str, page: Page, screenshots: Path, size: dict[str, int]) -> None:
+    page.set_viewport_size(size)  # type: ignore[arg-type]
+    page.goto(f"{dashboard}/lesson")
+    for step, answers in ANSWERS.items():
+        expect(page.get_by_role("heading", level=2)).to_contain_text(f"{step}. ")
+        settle(page)
+        for answer in answers:
+            page.get_by_test_id("stRadio").get_by_text(answer, exact=True).click()
+            settle(page)
+        page.get_by_role("button", name="Show me").click()
+        expect(page.get_by_text("s you said:")).to_have_count(2 if step == 5 else 1)
+        settle(page)
+        page.wait_for_selector(".js-plotly-plot")
+        assert_healthy(page)
+        assert overflow(page) <= 0
+        page.screenshot(path=screenshots / f"lesson-{step}-{size['width']}.png")
+        if step < len(ANSWERS):
+            page.get_by_role("button", name="Next").click()
+    assert "shown=1%2C2%2C3%2C4%2C5%2C6%2C7" in page.url  # the address holds it all: the same view opens anew
+    page.goto(page.url)
+    expect(page.get_by_text("s you said:")).to_have_count(1)

@@ -1,0 +1,124 @@
+"""The laboratory's views against the fake backend: the answer first, made of its numbers; choices in the address."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.frontend.fake_backend import FakeBackend
+from tests.frontend.test_pages import charts, fine, open_page, texts
+
+VIEWS = ("who carried it", "the circuit", "by hand", "the film", "saliency", "other models")
+ALL = ["stem", "layer1.0", "layer2.0", "layer3.0", "layer4.0"]
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def asked(backend: FakeBackend, path: str) -> dict[str, Any]:
+    """The last request for a path."""
+    body: dict[str, Any] = next(body for where, body in reversed(backend.asked) if where == path)
+    return body
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("method", ["natural", "cifs"])
+def test_every_view_of_the_laboratory_opens(view: str, method: str) -> None:
+    page = fine(open_page("laboratory", ask=view, model=f"fmnist-resnet10-w16-{method}", layer="layer3.0"))
+    assert not [button for button in page.button if button.label == "Retry"]
+
+
+def test_the_margins_parts_are_said_and_drawn() -> None:
+    page = fine(open_page("laboratory", index="1", layer="layer4.0"))
+    assert "The margin of **Trouser**" not in texts(page)  # names are the model's own: class 8 is a Bag, its rival is 0
+    assert "The margin of **T-shirt/top** over **Bag**" in texts(page)
+    assert "exactly its weight difference" in texts(page)
+    bars = charts(page)["waterfall"]["data"]
+    assert {trace["name"] for trace in bars} == {
+        "natural margin", "PR channel", "NR channel", "all other channels", "attacked margin",
+    }  # fmt: skip
+
+
+def test_at_an_inner_layer_the_integrals_error_is_said() -> None:
+    assert "The parts miss the change by 0.02" in texts(fine(open_page("laboratory", layer="layer2.0")))
+
+
+def test_what_importance_maps_did_is_said() -> None:
+    page = fine(open_page("laboratory", layer="layer3.0", model="fmnist-resnet10-w16-cifs"))
+    assert "the importance map of layer4.0 +0.25" in texts(page)
+
+
+def test_a_circuit_is_said_with_its_control_and_can_be_taken_away(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="the circuit", index="1"))
+    assert "**3 channels of 128** (layer4.0), given their natural activations, bring **Bag** back." in texts(page)
+    assert "Of random sets of the same size, **5%** do the same." in texts(page)
+    assert list(page.dataframe[0].value["kind"]) == ["PR", "NR", "NR"]
+    button = next(b for b in page.get("download_button") if b.proto.label == "The circuit as JSON")
+    assert button.proto.url.endswith(".json")
+    page.segmented_control(key="circuit-layers").select("all layers").run()
+    assert asked(backend, "/channels/circuit")["layers"] == ALL
+    page.segmented_control(key="circuit-direction").select("break").run()
+    fine(page)
+    assert asked(backend, "/channels/circuit")["direction"] == "break"
+    assert "given their attacked activations, turn Bag into" in texts(page)
+
+
+def test_an_edit_by_hand_is_asked_with_a_control_and_attacked_again_on_demand(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="by hand", index="1"))
+    request = asked(backend, "/channels/what-if")
+    assert request["scalings"] == [{"layer": "layer4.0", "channels": "NR", "factor": 0.0}]
+    assert (request["again"], request["controls"]) == (False, 20)
+    assert "in **3 of 20** draws" in texts(page)
+    assert "did the old attack only miss?" in texts(page)
+    page.segmented_control(key="then").select("attack the edited network again").run()
+    fine(page)
+    assert asked(backend, "/channels/what-if")["again"]
+    assert "**Attacked again, the edited network falls**" in texts(page)
+    assert len(json.dumps(charts(page)["adversarial"])) > 0
+
+
+def test_channels_of_the_readers_choice_are_edited_and_wrong_ones_are_named(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="by hand", edit="channels of my choice", edited="5, 3", factor="0.5"))
+    assert asked(backend, "/channels/what-if")["scalings"][0] == {
+        "layer": "layer4.0", "channels": [3, 5], "factor": 0.5,
+    }  # fmt: skip
+    page.text_input[0].set_value("500").run()
+    fine(page)
+    assert "whole numbers from 0 to 127" in texts(page)
+    assert "Name at least one channel." in texts(page)
+
+
+def test_another_imgf_is_asked_where_relevance_is_known(backend: FakeBackend) -> None:
+    address = {"ask": "by hand", "edit": "another IMGF"}
+    page = fine(open_page("laboratory", **address, **{"what-if-imgf": "softplus", "what-if-imgf.alpha": "5.0"}))
+    assert asked(backend, "/channels/what-if")["reselections"] == [
+        {"layer": "layer4.0", "imgf": {"name": "softplus", "alpha": 5.0}, "k": 2}
+    ]
+    assert "With softplus (alpha = 5.0), k = 2, at layer4.0" in texts(page)
+    page = fine(open_page("laboratory", **address, layer="layer2.0"))
+    assert "layer2.0 has no probe to assess relevance with" in texts(page)
+
+
+def test_the_film_says_when_the_label_falls_and_plays_without_asking_again() -> None:
+    page = fine(open_page("laboratory", ask="the film", index="1"))
+    assert "**Bag** falls at step **4** of 20" in texts(page)
+    assert "furthest from the natural one's path at **layer4.0**" in texts(page)
+    film = charts(page)["film"]
+    assert len(film["frames"]) == 21
+    assert [button["label"] for button in film["layout"]["updatemenus"][0]["buttons"]] == ["▶ play", "❚❚ pause"]
+
+
+def test_the_transfer_matrix_compares_models_of_one_network(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="other models"))
+    assert asked(backend, "/attack/transfer")["models"] == [
+        f"fmnist-resnet10-w16-{method}" for method in ("natural", "vanilla", "cas", "cifs")
+    ]
+    assert "fools **0 of 3** other models" in texts(page)
+
+
+def test_a_view_that_fails_offers_a_retry_and_leaves_the_rest(backend: FakeBackend) -> None:
+    backend.faults.set("busy", "/channels/circuit")
+    page = fine(open_page("laboratory", ask="the circuit"))
+    assert [button.label for button in page.button if button.label == "Retry"] == ["Retry"]
+    backend.faults.set(None)
+    next(button for button in page.button if button.label == "Retry").click().run()
+    assert "bring" in texts(fine(page))
