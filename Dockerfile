@@ -21,7 +21,7 @@ COPY . .
 RUN uv pip install --no-cache --no-deps --editable .
 
 FROM python:${PYTHON_VERSION}-slim
-RUN useradd --create-home --uid 10001 cifs && install --directory --owner=cifs /data
+RUN useradd --create-home --uid 10001 cifs && install --directory --owner=cifs /data /app/runs
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build --chown=cifs:cifs /app /app

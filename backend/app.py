@@ -23,7 +23,18 @@ from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.requests import BodyLimit
-from backend.routes import attack, catalogue, channel_pages, channels, example, jobs, laboratory, robustness, uploads
+from backend.routes import (
+    attack,
+    catalogue,
+    channel_pages,
+    channels,
+    example,
+    jobs,
+    laboratory,
+    recipes,
+    robustness,
+    uploads,
+)
 from backend.settings import Settings
 from backend.uploads import sweep
 from cifs import __version__
@@ -43,7 +54,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.lab = Lab(settings)
     app.state.inference = Inference(settings.queue_length)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
-    for module in (catalogue, attack, channels, channel_pages, example, laboratory, robustness, jobs, uploads):
+    models = (catalogue, attack, channels, channel_pages, example, laboratory, robustness)
+    for module in (*models, jobs, recipes, uploads):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)

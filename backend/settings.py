@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     )
     jobs_at_once: Count = Field(1, description="jobs that one worker runs side by side")
     job_device: str = Field("cpu", description="the device jobs compute on: cpu, cuda, cuda:1, …")
+    job_threads: Count | None = Field(
+        None, description="threads of one job; by default one for each core but the last, which serves"
+    )
     job_log_bytes: Count = Field(2**20, description="of one job's log, of which the older half goes first")
     cancel_patience: float = Field(6.0, ge=0, le=600, description="seconds a cancelled job has to save and end")
     tasks: str = Field("cifs.tasks:TASKS", description="the registry of kinds of jobs, as module:attribute")
@@ -69,6 +72,15 @@ class Settings(BaseSettings):
     def jobs_url(self) -> str:
         """The database of jobs."""
         return self.database_url or f"sqlite:///{self.runs.resolve() / 'jobs.sqlite'}"
+
+    @property
+    def job_environment(self) -> dict[str, str]:
+        """Of the processes that compute: threads that spin while they wait take the cores from all others.
+
+        Measured on two busy cores, seconds for a training step: 1 thread 0.25, 2 threads 6.0, 2 that do not spin 1.0.
+        """
+        threads = self.job_threads or max((os.cpu_count() or 1) - 1, 1)
+        return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
 
     @property
     def workspace(self) -> dict[str, str]:

@@ -9,8 +9,9 @@ BackendError
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -34,12 +35,17 @@ from backend.schemas import (
     Samples,
 )
 from backend.schemas.laboratory import (
+    ChannelProfile,
     CircuitRequest,
     CircuitResponse,
+    FaithfulnessRequest,
+    FaithfulnessResponse,
     FilmRequest,
     FilmResponse,
     MarginRequest,
     MarginResponse,
+    ResponseRequest,
+    ResponseResponse,
     SaliencyRequest,
     SaliencyResponse,
     TransferRequest,
@@ -156,6 +162,15 @@ class Client:
     def what_if(self, request: WhatIfRequest) -> WhatIfResponse:
         return self._post("/channels/what-if", request, WhatIfResponse)
 
+    def response(self, request: ResponseRequest) -> ResponseResponse:
+        return self._post("/channels/response", request, ResponseResponse)
+
+    def faithfulness(self, request: FaithfulnessRequest) -> FaithfulnessResponse:
+        return self._post("/channels/faithfulness", request, FaithfulnessResponse)
+
+    def channel_page(self, model: str, layer: str, channel: int) -> ChannelProfile:
+        return self._get(f"/models/{model}/layers/{layer}/channels/{channel}", ChannelProfile)
+
     def film(self, request: FilmRequest) -> FilmResponse:
         return self._post("/channels/film", request, FilmResponse)
 
@@ -167,23 +182,39 @@ class Client:
 
     def _get(self, path: str, answer: type[T], **query: Any) -> T:
         given = {name: value for name, value in query.items() if value is not None}
-        return _parse(self.exchange("GET", str(httpx.URL(path, params=given)), None), answer)
+        return parse(self.exchange("GET", str(httpx.URL(path, params=given)), None), answer)
 
     def _post(self, path: str, request: BaseModel, answer: type[T]) -> T:
-        return _parse(self.exchange("POST", path, request.model_dump_json(exclude_none=True)), answer)
+        return parse(self.exchange("POST", path, request.model_dump_json(exclude_none=True)), answer)
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         """The one place where bytes travel; a subclass can put a cache here."""
         return send(self.settings, method, path, body)
 
 
-def send(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
+class Form(NamedTuple):
+    """What a request with files carries."""
+
+    fields: dict[str, str]
+    files: dict[str, tuple[str, bytes]]  # (name of the file, what is in it) by field
+
+
+def send(
+    settings: ClientSettings,
+    method: str,
+    path: str,
+    body: str | None,
+    *,
+    form: Form | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     timeout = httpx.Timeout(settings.timeout, connect=settings.connect_timeout)
-    headers = {"Content-Type": "application/json"} if body is not None else {}
+    headers = {**(headers or {}), **({"Content-Type": "application/json"} if body is not None else {})}
+    fields, files = form or (None, None)
     try:
         # the backend is a neighbour: a proxy from the environment would only stand between
         with httpx.Client(base_url=settings.base_url, timeout=timeout, trust_env=False, verify=_tls(settings)) as http:
-            response = http.request(method, path, content=body, headers=headers)
+            response = http.request(method, path, content=body, data=fields, files=files, headers=headers)
     except httpx.ConnectTimeout as error:
         raise _unreachable(settings) from error
     except httpx.TimeoutException as error:
@@ -229,7 +260,7 @@ def problem_message(content: bytes, status: int) -> str:
     return "\n\n".join([problem.detail, *details])
 
 
-def _parse(content: bytes, answer: type[T]) -> T:
+def parse(content: bytes, answer: type[T]) -> T:
     try:
         return TypeAdapter(answer).validate_json(content)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """One attempt at a job, from the worker's side: starts the guarded child, and writes down what it says."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -44,7 +45,7 @@ class Attempt:
     stopping: Event  # the worker has to stop: save and hand over
     abandoned: Event  # the ledger cannot be reached: end at once, for others will take the job up
     lines: SimpleQueue[dict[str, Any] | None] = field(default_factory=SimpleQueue)
-    progress: dict[str, Any] | None = None  # since the last that was written down
+    progress: list[dict[str, Any]] = field(default_factory=list)  # not written down yet
     last: dict[str, Any] = field(default_factory=dict)
     guard: dict[str, Any] = field(default_factory=dict)
     looked: float = 0.0  # when it last looked whether to go on
@@ -60,6 +61,7 @@ class Attempt:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | self.settings.job_environment,
             start_new_session=True,  # a terminal's Ctrl-C reaches the worker alone
         ) as process:
             Thread(target=self._read, args=[process], daemon=True).start()
@@ -100,18 +102,26 @@ class Attempt:
 
     def _take_in(self, line: dict[str, Any]) -> None:
         if "progress" in line:
-            figures = {**(self.progress or {}).get("metrics", {}), **line["progress"]["metrics"]}
-            self.progress = {**line["progress"], "metrics": figures}
+            self._merge(line["progress"])
         elif "guard" in line:
             self.guard = line["guard"]
         elif line:
             self.last = line
 
+    def _merge(self, progress: dict[str, Any]) -> None:
+        """Into what waits to be written, if it is of the same doing; figures outlast the progress they came with."""
+        if self.progress and self.progress[-1]["doing"] == progress["doing"]:
+            before = self.progress.pop()
+            progress = {**progress, "metrics": before["metrics"] | progress["metrics"]}
+        elif self.progress and not self.progress[-1]["metrics"]:
+            self.progress.pop()
+        self.progress.append(progress)
+
     def _write_progress(self) -> bool:
         with suppress(LedgerAway):
-            if self.progress is not None:
-                self.ledger.tell_progress(self.job.id, self.job.attempt, self.progress)
-            self.progress = None
+            while self.progress:
+                self.ledger.tell_progress(self.job.id, self.job.attempt, self.progress[0])
+                self.progress.pop(0)
             return True
         return False
 

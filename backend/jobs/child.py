@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from threading import Event, Thread
 from typing import Any, TextIO
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from backend.jobs.kinds import Kinds, load_kinds, without_folders
 from cifs.errors import CIFSError
@@ -30,7 +30,7 @@ NICENESS = 5  # the server that answers people goes first
 
 
 class Reporter:
-    """The task's `report`: passes on the latest progress with every figure since the line before."""
+    """The task's `report`: passes on the latest progress of what is done, with every figure since the line before."""
 
     def __init__(self, out: TextIO, cancelled: Event) -> None:
         self.out, self.cancelled = out, cancelled
@@ -38,6 +38,8 @@ class Reporter:
         self.next = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        if self.waiting is not None and self.waiting.doing != progress.doing:
+            self.flush()
         figures = {**(self.waiting.metrics if self.waiting else {}), **progress.metrics}
         self.waiting = replace(progress, metrics=figures)
         if time.monotonic() >= self.next:
@@ -66,7 +68,7 @@ def run(kinds: Kinds, order: Mapping[str, Any], reporter: Reporter) -> dict[str,
     except Exception as error:
         traceback.print_exc()
         return {"error": {"message": f"{type(error).__name__}: {error}", "expected": False}}
-    return {"result": record}
+    return {"result": from_json(without_folders(to_json(record, inf_nan_mode="null").decode(), order["workspace"]))}
 
 
 @contextmanager

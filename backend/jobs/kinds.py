@@ -55,7 +55,7 @@ def _described(kind: str, task: type[Any]) -> Described:
 
 def model_of(task: Any) -> str | None:
     """The model a task makes or measures."""
-    name = getattr(task, "model", None)
+    name = getattr(task, "model_id", None) or getattr(task, "model", None)
     return name if isinstance(name, str) else None
 
 

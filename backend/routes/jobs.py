@@ -95,7 +95,8 @@ def log(job: JobDep, jobs: JobsDep) -> str:
 async def events(
     job: JobDep,
     jobs: JobsDep,
-    last_event_id: Annotated[int, Header(ge=0, description="go on after this one")] = 0,
+    last_event_id: Annotated[int, Header(ge=0, le=2**31, description="go on after this one")] = 0,
+    follow: Annotated[bool, Query(description="wait for more; false: what there is, and the end")] = True,
 ) -> AsyncIterator[ServerSentEvent]:
     """Its events as they happen (server-sent), until it is over. A client that reconnects misses none."""
     after = last_event_id
@@ -105,6 +106,8 @@ async def events(
             after = event.number
             yield ServerSentEvent(id=str(event.number), event=event.event, data=told(event))
         if not news:
+            if not follow:
+                return
             now = await asyncio.to_thread(jobs.job, job.id)
             if now.state not in ACTIVE and now.events <= after:
                 return

@@ -39,6 +39,7 @@ from backend.schemas.example import Example
 from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
 from backend.schemas.problem import Problem, ProblemError
+from backend.schemas.recipes import Changed, PlanRequest, RecipeBook, RecipeInfo, RecipePlan
 from backend.schemas.robustness import (
     Cell,
     CheckResult,
@@ -63,6 +64,7 @@ __all__ = [
     "AttackResponse",
     "AttackResult",
     "Cell",
+    "Changed",
     "ChannelMaps",
     "ChannelShift",
     "ChannelStatistics",
@@ -107,9 +109,13 @@ __all__ = [
     "MoreImages",
     "PaperRow",
     "Perturbation",
+    "PlanRequest",
     "Prediction",
     "Problem",
     "ProblemError",
+    "RecipeBook",
+    "RecipeInfo",
+    "RecipePlan",
     "RobustnessRow",
     "RobustnessTable",
     "Sample",

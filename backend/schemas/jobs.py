@@ -17,8 +17,8 @@ class JobRequest(BaseModel):
 class JobProgress(BaseModel):
     doing: str
     done: int
-    total: int | None = Field(description="null: not known")
-    metrics: dict[str, float | None] = Field(description="figures of now: loss, accuracy, …")
+    total: int | None = Field(None, description="null: not known")
+    metrics: dict[str, float | None] = Field({}, description="figures of now: loss, accuracy, …")
 
 
 class JobEvent(BaseModel):

@@ -53,10 +53,10 @@ def perturb(
     """Adversarial images x' (N, C, H, W) for images x in [0, 1] and labels y (N,), within ε and [0, 1].
 
     The model runs in eval mode and every module is put back into the mode it was found in. Random starts are drawn
-    from `random`, by default a generator of attack.seed. Under float32 the gradients are those of the model as it
-    stands, bit for bit; under bf16 of a copy with batch norm folded. Raises InvalidParameter for a target that is no
-    class, CIFSError where the attack would not be adaptive because modified layers are hidden, and what `report`
-    raises.
+    from `random`, by default a generator of attack.seed. Under float32, and of a model found in training mode, the
+    gradients are those of the model as it stands, bit for bit; else under bf16 of a copy with batch norm folded.
+    Raises InvalidParameter for a target that is no class, CIFSError where the attack would not be adaptive because
+    modified layers are hidden, and what `report` raises.
     """
     pursuit = Pursuit(unwrap(model), attack, precision, attack.stops_when_fooled, record, report)
     return pursuit.of(x, y, random).x_adv
@@ -155,10 +155,11 @@ class Pursuit:
     def of(self, x: Tensor, y: Tensor, random: torch.Generator | None = None, rivals: Tensor | None = None) -> Outcome:
         attack, random = self.attack, random or generator(self.attack.seed)
         outcome = Outcome(x.clone(), torch.full_like(y, attack.length + 1))
+        folds = self._folds(len(x))
         refuse_copies(self.model)
         with eval_mode(self.model), frozen(self.model), attached_importance(self.model, through_mask(attack)):
             goal = goal_of(self.model, y, attack, x)
-            self.surrogate = self._surrogate(x)
+            self.surrogate = folded(self.model, x) if folds else self.model
             todo = torch.arange(len(x), device=x.device)
             for number in range(attack.runs):
                 if number:
@@ -169,10 +170,10 @@ class Pursuit:
                 self._follow(run, number, outcome)
         return outcome
 
-    def _surrogate(self, x: Tensor) -> nn.Module:
-        work = self.attack.runs * self.attack.length * len(x)
-        folds = self.precision != "float32" and work >= WORTH_FOLDING
-        return folded(self.model, x) if folds else self.model
+    def _folds(self, n: int) -> bool:
+        """Not in training, whose recipes are to give the same weights whatever makes a measurement faster."""
+        work = self.attack.runs * self.attack.length * n
+        return not self.model.training and self.precision != "float32" and work >= WORTH_FOLDING
 
     def _standing(self, outcome: Outcome, goal: Tensor) -> Tensor:
         """Indices of the images that are not fooled yet."""

@@ -1,11 +1,10 @@
 """Every channel's activation, natural against adversarial, ordered by relevance (Figure 1 of arXiv 2102.05311)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR, translucent
 from cifs.plot.layout import compact
@@ -107,60 +106,103 @@ def activation_figure(
     PR and NR are told apart by colour and background. ranges: of the axes, where other charts stand beside this one.
     """
     ranges = ranges or common_ranges([info])
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.05)
-    ranks = np.arange(len(info.channels))
-    crowded = len(ranks) > CROWDED
-    _add_activations(figure, info, ranks, crowded)
-    _add_relevance(figure, info, ranks)
-    _add_regions(figure, info)
-    if picked is not None:
-        rank = int(np.flatnonzero(info.channels == picked)[0])
-        figure.add_vrect(x0=rank - 0.5, x1=rank + 0.5, fillcolor=NEUTRAL, opacity=0.45, line_width=0)
-    figure.update_yaxes(title_text=quantity, range=ranges.activation, row=1, col=1)
-    figure.update_yaxes(title_text="relevance g", range=ranges.relevance, row=2, col=1, zeroline=True)
-    figure.update_xaxes(title_text="channels, the most relevant first", showticklabels=False, row=2, col=1)
-    figure.update_xaxes(range=[-0.6, len(ranks) - 0.4])
-    figure.update_layout(bargap=0 if crowded else 0.15, clickmode="event+select")
-    return compact(figure, height=height)
+    crowded = len(info.channels) > CROWDED
+    axis = {"range": [-0.6, len(info.channels) - 0.4], "showticklabels": False}
+    layout = {  # in one piece: put together by make_subplots and updates it takes four times as long
+        "xaxis": axis | {"anchor": "y", "matches": "x2"},
+        "xaxis2": axis | {"anchor": "y2", "title": {"text": "channels, the most relevant first"}},
+        "yaxis": {"anchor": "x", "domain": [SPLIT + 0.05, 1], "title": {"text": quantity}, "range": ranges.activation},
+        "yaxis2": {
+            "anchor": "x2", "domain": [0, SPLIT], "title": {"text": "relevance g"}, "range": ranges.relevance,
+            "zeroline": True,
+        },
+        "shapes": [*_backgrounds(info), *_marks(info, picked)],
+        "annotations": _names(info),
+        "bargap": 0 if crowded else 0.15,
+        "clickmode": "event+select",
+    }  # fmt: skip
+    traces = [*_activations(info, crowded), *_relevance(info)]
+    return compact(go.Figure({"data": traces, "layout": layout}), height=height)
 
 
+SPLIT = 0.25  # of the height for the relevance
 HOVER = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
 
 
-def _add_activations(figure: go.Figure, info: ActivationInfo, ranks: np.ndarray, crowded: bool) -> None:
-    figure.add_bar(
-        x=ranks, y=info.natural, customdata=info.channels, name="natural", hovertemplate=HOVER,
-        marker={"color": NATURAL, "line_width": 0}, row=1, col=1,
-    )  # fmt: skip
-    if info.adversarial is not None:
-        figure.add_scatter(
-            x=ranks, y=info.adversarial, customdata=info.channels, name="adversarial", hovertemplate=HOVER,
-            mode="lines+markers", line={"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
-            marker={"size": 5, "opacity": 0 if crowded else 1},  # without any, a click would pick no channel
-            row=1, col=1,
-        )  # fmt: skip
+def _activations(info: ActivationInfo, crowded: bool) -> list[dict[str, Any]]:
+    ranks = np.arange(len(info.channels))
+    common = {"x": ranks, "customdata": info.channels, "hovertemplate": HOVER, "xaxis": "x", "yaxis": "y"}
+    bars = {"type": "bar", "y": info.natural, "name": "natural", "marker": {"color": NATURAL, "line": {"width": 0}}}
+    line = {
+        "type": "scatter", "y": info.adversarial, "name": "adversarial", "mode": "lines+markers",
+        "line": {"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
+        "marker": {"size": 5, "opacity": 0 if crowded else 1},  # without any, a click would pick no channel
+    }  # fmt: skip
+    return [common | bars] if info.adversarial is None else [common | bars, common | line]
 
 
-def _add_relevance(figure: go.Figure, info: ActivationInfo, ranks: np.ndarray) -> None:
+def _relevance(info: ActivationInfo) -> list[dict[str, Any]]:
+    ranks, kinds = np.arange(len(info.channels)), []
     for name, colour, part in (
         ("PR: relevance > 0", PR, slice(None, info.n_pr)),
         ("NR: relevance ≤ 0", NR, slice(info.n_pr, None)),
     ):
-        figure.add_bar(
-            x=ranks[part], y=info.relevance[part], customdata=info.channels[part], name=name, hovertemplate=HOVER,
-            marker={"color": colour, "line_width": 0}, row=2, col=1,
+        kinds.append(
+            {
+                "type": "bar", "x": ranks[part], "y": info.relevance[part], "customdata": info.channels[part],
+                "name": name, "hovertemplate": HOVER, "marker": {"color": colour, "line": {"width": 0}},
+                "xaxis": "x2", "yaxis": "y2",
+            }
         )  # fmt: skip
+    return kinds
 
 
-def _add_regions(figure: go.Figure, info: ActivationInfo) -> None:
-    edge = info.n_pr - 0.5
-    regions = (
-        (-0.6, edge, PR, f"{info.n_pr} PR"),
-        (edge, len(info.channels) - 0.4, NR, f"{len(info.channels) - info.n_pr} NR"),
+class Region(NamedTuple):
+    """The ranks of one kind of channel."""
+
+    name: str
+    colour: str
+    left: float
+    right: float
+
+
+def _regions(info: ActivationInfo) -> list[Region]:
+    """PR, then NR; a kind the layer has none of is left out."""
+    edge, last = info.n_pr - 0.5, len(info.channels) - 0.4
+    kinds = (
+        Region(f"{info.n_pr} PR", PR, -0.6, edge),
+        Region(f"{len(info.channels) - info.n_pr} NR", NR, edge, last),
     )
-    for left, right, colour, text in regions:
-        if right - left > 0.5:
-            figure.add_vrect(
-                x0=left, x1=right, fillcolor=translucent(colour, 0.10), line_width=0, layer="below", row=1, col=1,
-                annotation={"text": f"<b>{text}</b>"}, annotation_position="top right",
-            )  # fmt: skip
+    return [region for region in kinds if region.right - region.left > 0.5]
+
+
+def _backgrounds(info: ActivationInfo) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "rect", "x0": r.left, "x1": r.right, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain",
+            "fillcolor": translucent(r.colour, 0.10), "line": {"width": 0}, "layer": "below",
+        }
+        for r in _regions(info)
+    ]  # fmt: skip
+
+
+def _names(info: ActivationInfo) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": f"<b>{r.name}</b>", "x": r.right, "xref": "x", "xanchor": "right", "y": 1, "yref": "y domain",
+            "yanchor": "top", "showarrow": False,
+        }
+        for r in _regions(info)
+    ]  # fmt: skip
+
+
+def _marks(info: ActivationInfo, picked: int | None) -> list[dict[str, Any]]:
+    """A bar behind the channel that was picked, in both charts."""
+    if picked is None:
+        return []
+    rank = int(np.flatnonzero(info.channels == picked)[0])
+    bar = {
+        "type": "rect", "x0": rank - 0.5, "x1": rank + 0.5, "y0": 0, "y1": 1, "fillcolor": NEUTRAL, "opacity": 0.45,
+        "line": {"width": 0},
+    }  # fmt: skip
+    return [bar | {"xref": x, "yref": f"{y} domain"} for x, y in (("x", "y"), ("x2", "y2"))]

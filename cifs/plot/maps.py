@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from cifs.plot.colours import SEQUENTIAL
 from cifs.plot.layout import compact
+
+GAP = 0.06  # between maps, of the width
 
 
 class MapsInfo(NamedTuple):
@@ -35,13 +36,36 @@ def maps_info(channel: int, natural: Any, adversarial: Any = None) -> MapsInfo:
 
 def maps_figure(info: MapsInfo) -> go.Figure:
     """The maps side by side, as large as one another."""
-    figure = make_subplots(rows=1, cols=len(info.maps), subplot_titles=info.titles, horizontal_spacing=0.06)
-    for column, values in enumerate(info.maps, start=1):
-        hover = "row %{y}, column %{x}: %{z:.3g}<extra></extra>"
-        figure.add_heatmap(z=values, coloraxis="coloraxis", hovertemplate=hover, row=1, col=column)
-        figure.update_yaxes(autorange="reversed", scaleanchor=f"x{column}" if column > 1 else "x", row=1, col=column)
-    figure.update_xaxes(showticklabels=False, constrain="domain", showgrid=False)
-    figure.update_yaxes(showticklabels=False, constrain="domain", showgrid=False)
-    figure.update_layout(coloraxis={"colorscale": SEQUENTIAL, "cmin": info.low, "cmax": info.high})
-    compact(figure, height=320, legend=False)
-    return figure.update_layout(margin_t=48)
+    layout: dict[str, Any] = {
+        "coloraxis": {"colorscale": SEQUENTIAL, "cmin": info.low, "cmax": info.high},
+        "annotations": [_title(title, _domain(k, len(info.maps))) for k, title in enumerate(info.titles)],
+    }
+    for k in range(len(info.maps)):
+        x, y = _axis("x", k), _axis("y", k)
+        plain = {"showticklabels": False, "constrain": "domain", "showgrid": False}
+        layout[x.replace("x", "xaxis")] = plain | {"domain": _domain(k, len(info.maps)), "anchor": y}
+        layout[y.replace("y", "yaxis")] = plain | {"anchor": x, "autorange": "reversed", "scaleanchor": x}
+    hover = "row %{y}, column %{x}: %{z:.3g}<extra></extra>"
+    maps = [
+        {
+            "type": "heatmap", "z": values, "coloraxis": "coloraxis", "hovertemplate": hover,
+            "xaxis": _axis("x", k), "yaxis": _axis("y", k),
+        }
+        for k, values in enumerate(info.maps)
+    ]  # fmt: skip
+    return compact(go.Figure({"data": maps, "layout": layout}), height=320, legend=False).update_layout(margin_t=48)
+
+
+def _axis(letter: str, k: int) -> str:
+    return letter if k == 0 else f"{letter}{k + 1}"
+
+
+def _domain(k: int, n: int) -> list[float]:
+    """Of the k-th of n maps side by side."""
+    width = (1 - GAP * (n - 1)) / n
+    return [k * (width + GAP), k * (width + GAP) + width]
+
+
+def _title(text: str, domain: list[float]) -> dict[str, Any]:
+    place = {"x": sum(domain) / 2, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom"}
+    return place | {"text": text, "showarrow": False}

@@ -1,4 +1,4 @@
-"""What must be said beside a figure: of an AutoAttack that is not the whole standard version, and of the paper's."""
+"""What must be said beside a figure: of an AutoAttack that is not all of it, of a verdict, and of the paper's."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,9 @@ from cifs.records import Cell, PaperRow, RobustnessRow, RobustnessTable
 
 
 def remark(cell: Cell | None) -> str:
-    """Empty for the standard version, and for any other attack."""
+    """Empty for AutoAttack's standard version, for a verdict that is to be trusted, and for any other attack."""
+    if cell is not None and cell.trusted is False:
+        return "not trusted"
     settings = (cell and cell.settings) or {}
     if settings.get("version", "standard") == "standard" or "stages" not in settings:
         return ""

@@ -30,7 +30,7 @@ class Trial:
     """Images x (N, C, H, W) in [0, 1] with labels y (N,), attacked within ε under ℓ∞.
 
     first: number of the first image, so that what is random is a function of seed and image alone. Raises CIFSError for
-    a model that is not a function of the image.
+    a model that is not a function of the image, or one without gradients.
     """
 
     model: nn.Module
@@ -55,6 +55,7 @@ class Trial:
         self.model = unwrap(self.model)
         self.stages = stages_for(self.model, self.stages)
         with eval_mode(self.model), frozen(self.model):
+            refuse_opaque(self.model, self.x[:1])
             refuse_unsteady(self.model, self.x[:ASKED_TWICE])
             self.precision = usable_precision(self.model, self.x[:TOGETHER], self.precision)
             logits = logits_of(self.model, self.x)
@@ -113,6 +114,16 @@ class Trial:
 def logits_of(model: nn.Module, x: Tensor) -> Tensor:
     """(N, K), in float32"""
     return torch.cat([model(part) for part in x.split(TOGETHER)])
+
+
+def refuse_opaque(model: nn.Module, x: Tensor) -> None:
+    """Raises CIFSError where logits are cut off from the image, so that there is no gradient to follow at all."""
+    with torch.enable_grad():
+        if not model(x.clone().requires_grad_()).requires_grad:
+            raise CIFSError(
+                "the model's logits are cut off from the image (a no_grad, a detach, numpy inside): no attack of the "
+                "verdict can follow them. Square alone could attack it: `square`"
+            )
 
 
 @torch.no_grad()

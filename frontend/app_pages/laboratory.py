@@ -5,7 +5,9 @@ import streamlit as st
 from frontend import state
 from frontend.components.lab import Lab, connect
 from frontend.components.laboratory.by_hand import show_by_hand
+from frontend.components.laboratory.channel_page import show_channel_page
 from frontend.components.laboratory.circuit import show_circuit
+from frontend.components.laboratory.faithfulness import show_faithfulness
 from frontend.components.laboratory.film import show_film
 from frontend.components.laboratory.margin import show_margin
 from frontend.components.laboratory.saliency import show_saliency
@@ -19,8 +21,10 @@ VIEWS = {
     "the circuit": show_circuit,
     "by hand": show_by_hand,
     "the film": show_film,
+    "a channel": show_channel_page,
+    "relevance": show_faithfulness,
     "saliency": show_saliency,
-    "other models": show_transfer,
+    "transfer": show_transfer,
 }
 
 

@@ -34,3 +34,9 @@ def show_pictures(pictures: Sequence[Picture]) -> None:
 def _figure(picture: Picture) -> str:
     image = f'<img alt="{escape(picture.alt)}" src="{data_uri(picture.png)}">'
     return f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"
+
+
+def size_of(png: str) -> tuple[int, int]:
+    """Width and height of a PNG, from its header."""
+    header = decode(png[:44])
+    return int.from_bytes(header[16:20]), int.from_bytes(header[20:24])

@@ -49,6 +49,8 @@ LASTING = [  # jobs, and what people bring
     "GET /jobs/{id}",
     "GET /jobs/{id}/events",
     "GET /jobs/{id}/log",
+    "GET /recipes",
+    "POST /recipes/plan",
     "POST /jobs",
     "POST /jobs/{id}/resume",
     "DELETE /jobs/{id}",
@@ -126,7 +128,9 @@ def test_requests_about_jobs_and_uploads_are_answered_as_documented(lasting: Tes
     holds(lasting, operation, GenerationMode.POSITIVE)
 
 
-@pytest.mark.parametrize("operation", ["GET /jobs", "POST /jobs", "POST /models", "POST /datasets"])
+@pytest.mark.parametrize(
+    "operation", ["GET /jobs", "POST /jobs", "POST /recipes/plan", "POST /models", "POST /datasets"]
+)
 def test_malformed_requests_about_jobs_and_uploads_are_refused_as_documented(
     lasting: TestClient, operation: str
 ) -> None:

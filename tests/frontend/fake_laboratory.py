@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 from PIL import Image
 
 from backend.schemas import DatasetImage, ImageRef, Prediction
@@ -160,4 +161,63 @@ def transfer(request: lab.TransferRequest) -> lab.TransferResponse:
     return lab.TransferResponse(
         models=request.models, attack=attack_of(request), labels=[label],
         natural={model: [said(label)] for model in request.models}, entries=entries,
+    )  # fmt: skip
+
+
+@laboratory.get("/models/{id}/layers/{layer}/channels/{channel}", response_model=lab.ChannelProfile)
+def channel_page(id: str, layer: str, channel: int) -> lab.ChannelProfile | JSONResponse:
+    if id.endswith("cas"):
+        problem = {"title": "Not Found", "status": 404, "detail": f"`cifs exemplars {id}` finds them"}
+        return JSONResponse(problem, 404)
+    seen = lab.SeenField(top=7, left=0, bottom=21, right=28)
+    shown = [
+        lab.ChannelExemplar(index=k, label=k, class_name=CLASSES[k], value=2 - 0.1 * k, png=grey(), seen=seen)
+        for k in range(8)
+    ]
+    return lab.ChannelProfile(
+        model=id, layer=layer, channel=channel, channels=CHANNELS[layer], dataset="fashion_mnist_mini", split="test",
+        n=2000, by_activation=shown, by_relevance=shown[::-1], classes=CLASSES,
+        activation=[0.1 * k for k in range(10)], relevance=[-0.9 + 0.2 * k for k in range(10)],
+        nearest=[lab.NearChannel(channel=4, correlation=0.9), lab.NearChannel(channel=5, correlation=0.5)],
+    )  # fmt: skip
+
+
+@laboratory.post("/channels/response")
+def response(request: lab.ResponseRequest) -> lab.ResponseResponse:
+    label, n = label_of(request.images[0]), request.points
+    channels = [
+        lab.ChannelResponse(channel=k, activation=[0.1 * t for t in range(n)], relevance=[0.2] * n)
+        for k in request.channels
+    ]
+    predictions = [label if t < n // 2 else (label + RIVAL) % 10 for t in range(n)]
+    result = lab.ResponseResult(label=label, predictions=predictions, channels=channels)
+    eps = [0.2 * t / (n - 1) for t in range(n)]
+    return lab.ResponseResponse(
+        model=request.model, layer=request.layer, attack=attack_of(request), eps=eps, results=[result]
+    )
+
+
+NOTIONS = {
+    "true": ("True relevance g", 0.4),
+    "gradient_x_activation": ("Gradient × activation", 0.9),
+    "ablation": ("Ablation", 1.0),
+    "random": ("Random order", 0.0),
+}
+
+
+@laboratory.post("/channels/faithfulness")
+def faithfulness(request: lab.FaithfulnessRequest) -> lab.FaithfulnessResponse:
+    n = len(request.images)
+    notions = [
+        lab.NotionFigures(
+            notion=name, title=title, correlation=lab.Interval(mean=rho, low=rho - 0.1, high=rho + 0.05, n=n),
+            deletion=lab.Interval(mean=0.6 - rho / 2, low=0, high=1, n=n),
+            insertion=lab.Interval(mean=rho, low=0, high=1, n=n),
+            deletion_curve=[0.9, 0.3, 0.1], insertion_curve=[0.1, 0.7, 0.9],
+        )
+        for name, (title, rho) in NOTIONS.items()
+    ]  # fmt: skip
+    return lab.FaithfulnessResponse(
+        model=request.model, layer=request.layer, attack=None, n=n, shares=[0.0, 0.5, 1.0], notions=notions,
+        correlations=[[1.0] * 3] * 3, seconds=0.4,
     )  # fmt: skip

@@ -8,7 +8,9 @@ import pytest
 from tests.frontend.fake_backend import FakeBackend
 from tests.frontend.test_pages import charts, fine, open_page, texts
 
-VIEWS = ("who carried it", "the circuit", "by hand", "the film", "saliency", "other models")
+VIEWS = (
+    "who carried it", "the circuit", "by hand", "the film", "a channel", "relevance", "saliency", "transfer",
+)  # fmt: skip
 ALL = ["stem", "layer1.0", "layer2.0", "layer3.0", "layer4.0"]
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -108,7 +110,7 @@ def test_the_film_says_when_the_label_falls_and_plays_without_asking_again() -> 
 
 
 def test_the_transfer_matrix_compares_models_of_one_network(backend: FakeBackend) -> None:
-    page = fine(open_page("laboratory", ask="other models"))
+    page = fine(open_page("laboratory", ask="transfer"))
     assert asked(backend, "/attack/transfer")["models"] == [
         f"fmnist-resnet10-w16-{method}" for method in ("natural", "vanilla", "cas", "cifs")
     ]
@@ -122,3 +124,34 @@ def test_a_view_that_fails_offers_a_retry_and_leaves_the_rest(backend: FakeBacke
     backend.faults.set(None)
     next(button for button in page.button if button.label == "Retry").click().run()
     assert "bring" in texts(fine(page))
+
+
+def test_a_channels_page_tells_what_it_fires_on_and_how_it_answers_to_the_attack(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="a channel", **{"page-channel": "3"}, index="1"))
+    said = texts(page)
+    assert "channel **3** fires most on **Ankle boot**" in said
+    assert "It speaks most for **Ankle boot** (+0.90) and most against T-shirt/top (-0.90)" in said
+    assert "Channels that fire with it: 4 (0.90), 5 (0.50)." in said
+    assert asked(backend, "/channels/response")["channels"] == [3]
+    assert {"profile", "response"} <= charts(page).keys()
+    boxes = "".join(element.proto.body for element in page.get("html"))
+    assert 'style="top:25.00%;left:0.00%;height:50.00%;width:100.00%"' in boxes  # pixels 7 to 21 of 28
+
+
+def test_without_exemplars_the_page_says_how_to_find_them(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="a channel", model="fmnist-resnet10-w16-cas"))
+    assert "`cifs exemplars fmnist-resnet10-w16-cas` finds them" in page.info[0].value
+
+
+def test_notions_are_compared_over_many_images_with_intervals(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="relevance", n="16"))
+    request = asked(backend, "/channels/faithfulness")
+    assert [image["index"] for image in request["images"]] == list(range(16))
+    assert "attack" not in request
+    said = texts(page)
+    assert "**gradient × activation** agrees best with ablation: rank correlation 0.90 (0.80 to 0.95)" in said
+    assert "True relevance g: 0.40 (0.30 to 0.45)" not in said
+    assert "True relevance: 0.40 (0.30 to 0.45)" in said
+    assert list(page.dataframe[0].value["order of channels"])[-1] == "Random order (control)"
+    page.segmented_control(key="inputs").select("attacked").run()
+    assert asked(backend, "/channels/faithfulness")["attack"]["name"] == "pgd"

@@ -4,7 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
-from backend.schemas import Choice
+from backend.schemas import Choice, Described
 from backend.schemas.laboratory import AttackedAgain, Reselection, Scaling, WhatIfRequest, WhatIfResult
 from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
@@ -80,12 +80,13 @@ def _pick_channels(scene: Scene) -> list[int]:
 
 
 def _pick_imgf(lab: Lab, scene: Scene) -> Edit | None:
-    described = {imgf.name: imgf for imgf in lab.imgfs()}
+    described = {imgf.name: as_own(imgf, scene.model.imgf) for imgf in lab.imgfs()}
+    own = scene.model.imgf.name if scene.model.imgf else None
     left, right = st.columns(2, gap="medium")
     with left:
         name = state.choose(
             st.segmented_control, "IMGF at this layer", "what-if-imgf", list(described),
-            default=next(iter(described)), required=True,
+            default=own if own in described else next(iter(described)), required=True,
         )  # fmt: skip
         k = state.choose_number(
             st.slider, "Relevance of the k likeliest classes", "what-if-k", default=2, min_value=1,
@@ -102,6 +103,17 @@ def _pick_imgf(lab: Lab, scene: Scene) -> Edit | None:
         return None
     reselection = Reselection(layer=scene.layer.name, imgf=imgf, k=k)
     return Edit(f"With {_named(imgf)}, k = {k}, at {scene.layer.name}", {"reselections": [reselection]})
+
+
+def as_own(described: Described, own: Choice | None) -> Described:
+    """With the parameters of the model's own IMGF as defaults, where it is the one."""
+    if own is None or own.name != described.name:
+        return described
+    properties = {
+        name: schema | ({"default": own.parameters[name]} if name in own.parameters else {})
+        for name, schema in described.parameters["properties"].items()
+    }
+    return described.model_copy(update={"parameters": described.parameters | {"properties": properties}})
 
 
 def _named(imgf: Choice) -> str:

@@ -38,10 +38,13 @@ def sentence(result: MarginResult, info: WaterfallInfo, scene: Scene) -> str:
     """The answer, from the numbers shown."""
     label, rival = scene.model.classes[result.label], scene.model.classes[result.rival]
     change = result.adversarial_margin - result.natural_margin
-    way, fate = "rose" if change > 0 else "fell", "fell" if result.adversarial_margin > 0 else "still stands"
+    way = "rose" if change > 0 else "fell"
+    fate = "the label fell" if result.adversarial_margin > 0 else "the label still stands"
+    if result.natural_margin > 0:
+        fate = "the label was not predicted before any attack either"
     text = (
         f"The margin of **{rival}** over **{label}** {way} from {result.natural_margin:+.2f} to "
-        f"**{result.adversarial_margin:+.2f}**: the label {fate}."
+        f"**{result.adversarial_margin:+.2f}**: {fate}."
     )
     text += f" NR channels moved it by **{info.by_nr:+.2f}**, PR channels by **{info.by_pr:+.2f}**"
     if info.for_half:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from cifs.plot.channel_page import ResponseInfo, profile_figure, profile_info, response_figure
 from cifs.plot.circuit import PatchInfo, patch_figure
+from cifs.plot.faithfulness import NotionCurves, faithfulness_figure
 from cifs.plot.film import FilmInfo, PathInfo, film_figure, paths_figure
 from cifs.plot.saliency import saliency_figure, saliency_info
 from cifs.plot.waterfall import waterfall_figure, waterfall_info
@@ -75,3 +77,25 @@ def test_saliency_maps_share_one_scale(signed: bool, low: float) -> None:
     figure = saliency_figure(info)
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (low, 4.0)
     assert all(trace.coloraxis == "coloraxis" for trace in figure.data)
+
+
+def test_a_profile_stands_in_order_of_activation_with_what_is_not_known_last() -> None:
+    info = profile_info(["a", "b", "c"], [0.1, None, 0.5], [0.2, None, -0.3])
+    assert info.classes == ["c", "a", "b"]
+    left, right = profile_figure(info).data
+    assert left.x == (0.5, 0.1, None)
+    assert len(set(right.marker.color[:2])) == 2  # NR and PR
+
+
+def test_a_response_marks_the_budget_and_where_the_label_falls() -> None:
+    figure = response_figure(ResponseInfo([0.0, 0.1, 0.2], [1.0, 2.0, 3.0], [0.1, 0.1, 0.1], 0.1, 0.2))
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.1, 0.2]
+    assert [note.text for note in figure.layout.annotations] == ["the attack's ε", "the label falls"]
+
+
+def test_notions_are_drawn_twice_and_named_once() -> None:
+    curves = [NotionCurves("g", [1, 0], [0, 1], False), NotionCurves("random", [1, 0.5], [0.5, 1], True)]
+    figure = faithfulness_figure([0, 1], curves)
+    assert [trace.name for trace in figure.data if trace.showlegend] == ["g", "random"]
+    assert figure.data[0].y == (1, 0)
+    assert figure.data[1].y == (0, 1)

@@ -17,7 +17,7 @@ from backend.schemas import (
     RobustnessTable,
 )
 from cifs.plot.labels import eps_text, labels
-from cifs.report import FORMATS, groups, printed, printed_paper, to_csv, to_html, to_latex, to_markdown
+from cifs.report import FORMATS, groups, printed, printed_paper, remark, to_csv, to_html, to_latex, to_markdown
 from frontend.difference import printed_difference, verdict
 
 COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
@@ -245,3 +245,10 @@ def test_of_the_paper_s_own_table_only_its_columns_are_printed(table: Robustness
         ["80.00", "53.20"],
         [None, "50.00"],
     ]
+
+
+def test_a_verdict_that_its_indicators_distrust_is_marked() -> None:
+    cell = Cell(accuracy=0.5, low=0.4, high=0.6, n=100, trusted=False)
+    assert remark(cell) == "not trusted"
+    assert remark(cell.model_copy(update={"trusted": True})) == ""
+    assert remark(cell.model_copy(update={"trusted": None})) == ""

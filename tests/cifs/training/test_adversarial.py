@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cifs.attacks import loop
 from cifs.errors import CheckpointError, InvalidParameter, NoSpace
 from cifs.methods import METHODS
 from cifs.precision import generator
@@ -207,6 +208,22 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(recipe: Load,
         Run(recipe(f"seed={seed}"), tmp_path / name).train()
     metrics = {name: outcome(tmp_path / name)[1] for name in "abc"}
     assert metrics["a"] == metrics["b"] != metrics["c"]
+
+
+@pytest.mark.parametrize("method", ["cifs", "vanilla"])
+def test_training_attacks_the_model_as_it_stands(
+    method: str, recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PGD-10 in bf16, where folding always were worth it, gives the weights that training without folding gives."""
+    plain = ("method=vanilla", 'model={arch = "resnet10", width = 4}') if method == "vanilla" else ()
+    pgd_10 = recipe(
+        "precision=bf16", "epochs=1", "batch_size=32", "attack.steps=10", "validation_attack.name=pgd", *plain
+    )
+    monkeypatch.setattr(loop, "WORTH_FOLDING", 0)
+    Run(pgd_10, tmp_path / "worth folding").train()
+    monkeypatch.setattr(loop, "WORTH_FOLDING", float("inf"))
+    Run(pgd_10, tmp_path / "never folded").train()
+    assert outcome(tmp_path / "worth folding") == outcome(tmp_path / "never folded")
 
 
 def test_a_run_leaves_the_global_random_state_alone(recipe: Load, tmp_path: Path) -> None:

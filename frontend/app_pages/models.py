@@ -1,0 +1,121 @@
+"""Models: bring one, look at what it is and where it is from, take it away."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from backend.schemas import ModelInfo
+from cifs.records import network_text
+from frontend import state
+from frontend.client import BackendRefused, Form
+from frontend.components.lab import Lab, connect, forget
+from frontend.components.problems import readable_errors
+from frontend.desk import Desk
+
+
+def page(lab: Lab, desk: Desk) -> None:
+    st.title("Models")
+    models = {model.id: model for model in desk.models()}
+    views = ["look at one", "bring a model", "bring a data set"]
+    view = state.choose(st.segmented_control, "Do", "do", views, default=views[0], required=True)
+    with readable_errors(f"models-{view}"):
+        if view == "look at one":
+            show_models(desk, models)
+        elif view == "bring a model":
+            bring_model(lab, desk)
+        else:
+            bring_dataset(desk)
+
+
+def show_models(desk: Desk, models: dict[str, ModelInfo]) -> None:
+    if not models:
+        st.info("The backend has no model yet. Train one, or bring one.", icon=":material/inventory_2:")
+        return
+    picked = state.choose(st.selectbox, "Model", "model", list(models), default=next(iter(models)))
+    model = models[picked]
+    left, right = st.columns([1, 2], gap="large")
+    with left:
+        st.metric("Parameters", f"{model.parameters:,}")
+        st.caption(network_text(model.arch, model.width))
+        layers = [
+            {"layer": f"{layer.name}{' *' if layer.modified else ''}", "channels": layer.channels,
+             "size": f"{layer.height}×{layer.width}"}
+            for layer in model.layers
+        ]  # fmt: skip
+        st.dataframe(layers, hide_index=True, key="layers")
+        if any(layer.modified for layer in model.layers):
+            st.caption("\\* features are selected here")
+        offer_removal(desk, picked)
+    with right, st.container(border=True):
+        st.markdown(body(desk.card(picked)))
+
+
+def body(card: str) -> str:
+    """A card without its front matter, which is for the Hub."""
+    return card.partition("\n---\n")[2] if card.startswith("---\n") else card
+
+
+def offer_removal(desk: Desk, model: str) -> None:
+    with st.popover("Delete", icon=":material/delete:", type="tertiary"):
+        st.markdown(f"**{model}** goes to the server's trash, which is emptied after a day.")
+        if st.button("Delete it", key=f"delete-{model}", type="primary"):
+            try:
+                desk.delete_model(model)
+            except BackendRefused as error:
+                st.error(str(error), icon=":material/error:")
+                return
+            state.keep("model", None)
+            forget()
+            state.rerun()
+
+
+def bring_model(lab: Lab, desk: Desk) -> None:
+    st.markdown(
+        "Weights of this project with their `config.json`, or a checkpoint of another project in a layout that "
+        "`cifs import` knows. Files are read as weights alone: nothing in them can run."
+    )
+    weights = st.file_uploader("Weights (.safetensors, .pt, .pth)", key="weights")
+    config = st.file_uploader("config.json (of a model of this project)", type="json", key="config")
+    name = st.text_input("Name of the model", key="new-model", placeholder="my-resnet18")
+    fields = {} if config is not None else foreign_fields(lab)
+    if st.button("Bring it", type="primary", key="bring", disabled=weights is None or not name) and weights:
+        files = {"file": (weights.name, weights.getvalue())}
+        files |= {"config": (config.name, config.getvalue())} if config is not None else {}
+        brought(lambda: desk.bring_model(Form({"id": name, **fields}, files)), f"{name} is here.")
+
+
+def foreign_fields(lab: Lab) -> dict[str, str]:
+    left, middle, right = st.columns(3)
+    layout = left.text_input("Layout of its names", "kuangliu", key="layout")
+    names = [data.name for data in lab.datasets()]
+    dataset = middle.selectbox("Data set", names, key="foreign-data", index=names.index("cifar10"))
+    eps = right.text_input("ε of its adversarial training", key="foreign-eps", placeholder="none: trained naturally")
+    trained = {"method": "vanilla", "eps": eps} if eps else {"method": "natural"}
+    return {"layout": layout, "dataset": dataset, **trained}
+
+
+def bring_dataset(desk: Desk) -> None:
+    st.markdown(
+        "A `.npz` in MedMNIST's layout (`train_images`, `train_labels`, `test_images`, `test_labels`), or a zip of "
+        "PNG or JPEG files in a folder a class, below `train` and `test` or not divided."
+    )
+    file = st.file_uploader("Data (.npz, .zip)", type=["npz", "zip"], key="data")
+    name = st.text_input("Name of the data set", key="new-data", placeholder="my_images")
+    if st.button("Bring it", type="primary", key="bring-data", disabled=file is None or not name) and file:
+        brought(lambda: desk.bring_dataset(Form({"name": name}, {"file": (file.name, file.getvalue())})), "It is here.")
+
+
+def brought(send: Callable[[], object], said: str) -> None:
+    try:
+        with st.spinner("Sending and verifying it …"):
+            send()
+    except BackendRefused as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    forget()
+    st.success(said, icon=":material/check:")
+
+
+with state.address(), readable_errors("page"):
+    lab = connect()
+    page(lab, Desk(lab.settings))

@@ -1,0 +1,109 @@
+"""Train: choose a recipe, change it, start it, and watch what becomes of it."""
+
+import streamlit as st
+
+from backend.schemas import Job, PlanRequest
+from frontend import state
+from frontend.client import BackendRefused
+from frontend.components.job_view import pick_job, show_job, show_training
+from frontend.components.lab import Lab, connect
+from frontend.components.problems import readable_errors
+from frontend.components.training_form import Order, order_form, pick_recipe
+from frontend.desk import Desk
+from frontend.overrides import duration
+
+ESTIMATES = "estimates"  # in the session's memory
+
+
+def page(lab: Lab, desk: Desk) -> None:
+    st.title("Train a network")
+    st.markdown(
+        "Adversarial training shows the network, at every step, images that were attacked just now. "
+        "The lessons take a minute or two on this machine; their networks open on the *Channels* page."
+    )
+    jobs = desk.jobs(kind="train").jobs
+    left, right = st.columns([3, 2], gap="large")
+    book = desk.recipes()
+    with left:
+        recipe = pick_recipe(book)
+        order = None if recipe is None else order_form(recipe, book, lab.datasets(), lab.imgfs())
+    with right, readable_errors("plan"):
+        if order is not None:
+            show_plan(desk, order, {*(job.model or "" for job in jobs), *(model.id for model in lab.models())})
+    st.divider()
+    show_runs(desk, jobs)
+
+
+def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
+    st.subheader("What will be trained")
+    try:
+        plan = desk.plan(PlanRequest(recipe=order.recipe.name, set=order.set))
+    except BackendRefused as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    if plan.changes:
+        rows = [
+            {"": change.key, "recipe": shown(change.before), "yours": shown(change.after)} for change in plan.changes
+        ]
+        st.dataframe(rows, hide_index=True, width="stretch", key="diff")
+    else:
+        st.caption("The recipe as it is.")
+    show_estimate(desk, order)
+    name = st.text_input("Name of the model", free_name(order.recipe.name, taken), key=f"id-{order.recipe.name}")
+    if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start"):
+        start(desk, order, name)
+
+
+def free_name(recipe: str, taken: set[str]) -> str:
+    """The recipe's own, or that with the first number that is free."""
+    stem = recipe.rpartition("/")[2]
+    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (stem, *numbered) if name not in taken)
+
+
+def shown(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def show_estimate(desk: Desk, order: Order) -> None:
+    """On demand, for it makes a step of the training."""
+    known: dict[str, float] = st.session_state.setdefault(ESTIMATES, {})
+    key = f"{order.recipe.name} {order.set}"
+    if key not in known and st.button("How long will it take?", icon=":material/timer:", key="estimate"):
+        with st.spinner("Making a step of it …"):
+            plan = desk.plan(PlanRequest(recipe=order.recipe.name, set=order.set, estimate=True))
+        known[key] = plan.seconds or 0.0
+        state.rerun()
+    if key in known:
+        st.markdown(f":material/timer: {duration(known[key])} on this server, as busy as it is")
+
+
+def start(desk: Desk, order: Order, name: str) -> None:
+    try:
+        job = desk.submit("train", {"recipe": order.recipe.name, "set": order.set, "id": name})
+    except BackendRefused as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    state.keep("job", job.id)
+    st.session_state.pop("job", None)  # the list below has it from the next run on
+    state.rerun()
+
+
+def show_runs(desk: Desk, jobs: list[Job]) -> None:
+    st.subheader("Runs")
+    picked = pick_job(jobs, "Run")
+    if picked is None:
+        st.info("Nothing has been trained here yet. The lessons are a good start.", icon=":material/school:")
+        return
+    show_job(desk, picked)
+    by_id = {job.id: job for job in jobs if job.id != picked}
+    others = st.multiselect(
+        "Compare with", list(by_id), key="compare", format_func=lambda key: f"{by_id[key].model} ({key})"
+    )
+    if others:
+        show_training(desk, [next(job for job in jobs if job.id == picked), *map(by_id.__getitem__, others)])
+
+
+with state.address(), readable_errors("page"):
+    lab = connect()
+    page(lab, Desk(lab.settings))

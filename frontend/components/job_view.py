@@ -1,0 +1,148 @@
+"""A job as people see it: where it is, what it said, and what can be done about it."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from backend.schemas import Job, JobEvent
+from cifs.plot.training import TrainingInfo, training_figure, training_info
+from frontend import state
+from frontend.components.lab import forget
+from frontend.components.problems import readable_errors
+from frontend.desk import Desk
+from frontend.overrides import duration
+
+BADGES = {
+    "waiting": ("gray", ":material/hourglass_empty:"),
+    "running": ("blue", ":material/play_arrow:"),
+    "cancelling": ("orange", ":material/stop:"),
+    "finished": ("green", ":material/check:"),
+    "failed": ("red", ":material/error:"),
+    "cancelled": ("gray", ":material/block:"),
+}
+ACTIVE = ("waiting", "running", "cancelling")
+LOOK, SELDOM = 1.0, 5.0  # seconds between two looks at what runs, and at what somebody may resume
+TOLD = "job-events"  # in the session's memory
+
+
+def badge(job: Job) -> None:
+    colour, icon = BADGES[job.state]
+    st.badge(job.state, icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+def title(job: Job) -> str:
+    return f"{job.kind} {job.model or ''}".strip()
+
+
+def events_of(desk: Desk, job: Job) -> list[JobEvent]:
+    """All of them; the backend is asked for the new ones alone."""
+    told: list[JobEvent] = st.session_state.setdefault(TOLD, {}).setdefault(job.id, [])
+    while len(told) < job.events and (news := desk.events(job.id, len(told))):
+        told.extend(news)
+    return told
+
+
+def show_job(desk: Desk, job_id: str, *, with_chart: bool = True) -> None:
+    """By itself up to date while the job is at work."""
+    job = desk.job(job_id)
+
+    every = LOOK if job.state in ACTIVE else SELDOM if job.resumable else None
+
+    @st.fragment(run_every=every)
+    def live() -> None:
+        with readable_errors(f"job-{job_id}"):
+            now = desk.job(job_id)
+            _show(desk, now, with_chart)
+            if now.state != job.state:
+                forget()  # a finished job may have made a model
+                state.rerun()
+
+    live()
+
+
+def _show(desk: Desk, job: Job, with_chart: bool) -> None:
+    head, buttons = st.columns([3, 1], vertical_alignment="center")
+    with head, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{title(job)}**")
+        badge(job)
+        st.caption(f"{job.id}{f', attempt {job.attempt}' if job.attempt > 1 else ''}")
+    with buttons:
+        _buttons(desk, job)
+    for note in job.notes:
+        st.caption(note)
+    if job.error:
+        st.error(job.error, icon=":material/error:")
+    _progress(job)
+    if with_chart and job.kind == "train":
+        show_training(desk, [job])
+    if job.state == "finished" and job.kind == "train":
+        st.page_link(
+            "app_pages/channels.py", label=f"Look at the channels of {job.model}", icon=":material/insights:",
+            query_params={"model": job.model or ""},
+        )  # fmt: skip
+
+
+def _buttons(desk: Desk, job: Job) -> None:
+    if job.state in ("waiting", "running"):
+        _button("Cancel", f"cancel-{job.id}", ":material/stop:", lambda: desk.cancel(job.id))
+    if job.resumable:
+        _button("Resume", f"resume-{job.id}", ":material/replay:", lambda: desk.resume(job.id))
+
+
+def _button(label: str, key: str, icon: str, act: Callable[[], Job]) -> None:
+    if st.button(label, key=key, icon=icon, width="stretch"):
+        act()
+        state.rerun()
+
+
+def _progress(job: Job) -> None:
+    progress = job.progress
+    if progress is None:
+        if job.state == "waiting":
+            st.caption("It waits for a worker.")
+        return
+    share = min(progress.done / progress.total, 1.0) if progress.total else 0.0
+    of = f"{progress.done:,} of {progress.total:,}" if progress.total else f"{progress.done:,}"
+    left = _left(job) if job.state == "running" and share > 0.02 else ""
+    if job.state != "finished":
+        st.progress(share, text=f"{progress.doing}: {of}{left}")
+    figures = {name: value for name, value in progress.metrics.items() if value is not None}
+    if figures:
+        st.caption("  ·  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items()))
+
+
+def _left(job: Job) -> str:
+    """Of a training, by its pace so far; one that was resumed began somewhere on the way."""
+    progress = job.progress
+    if job.started is None or progress is None or not progress.total:
+        return ""
+    if job.attempt > 1 or progress.doing != "training":
+        return ""
+    seconds = (time.time() - job.started) * (progress.total - progress.done) / max(progress.done, 1)
+    return f", {duration(seconds)} left"
+
+
+def show_training(desk: Desk, jobs: Sequence[Job]) -> None:
+    """Loss and accuracies of one run, or of several for comparison."""
+    runs = [run for job in jobs if (run := _run(desk, job)).steps]
+    if runs:
+        key = f"training-{'-'.join(job.id for job in jobs)}"
+        st.plotly_chart(training_figure(runs), key=key, alt="loss and accuracies by step")
+
+
+def _run(desk: Desk, job: Job) -> TrainingInfo:
+    told = [event.progress.model_dump() for event in events_of(desk, job) if event.progress is not None]
+    return training_info(job.model or job.id, told)
+
+
+def pick_job(jobs: Sequence[Job], label: str) -> str | None:
+    """By the address, else the newest."""
+    if not jobs:
+        return None
+    names = {job.id: f"{title(job)} ({job.id})" for job in jobs}
+    picked: str = state.choose(
+        st.selectbox, label, "job", list(names), default=next(iter(names)), format_func=names.__getitem__
+    )
+    state.keep("job", picked)  # the default too: the newest is another soon
+    return picked

@@ -1,0 +1,92 @@
+"""Two browsers at one training: one starts it, both watch, the other cancels; after a reload it goes on to its end."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.test_dashboard import QUIET, assert_healthy, browser_path, settle
+from tests.servers import backend, free_port, serving
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE = 60_000  # milliseconds
+SMALL = "model.width=4\nimages=200\nvalidation=100\nvalidate_every=20\nattack.steps=1"
+CHART = ".js-plotly-plot"
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """With a worker, and nothing trained yet."""
+    folder = tmp_path_factory.mktemp("training")
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
+    settings = {"CIFS_JOBS": "embedded", "CIFS_RUNS": str(folder / "runs"), "CIFS_CHECKPOINTS": str(folder / "models")}
+    with (
+        backend(folder / "backend.log", **settings) as (api, _),
+        serving(folder / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
+    ):
+        yield url
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
+        expect.set_options(timeout=PATIENCE)
+        yield opened
+        opened.close()
+
+
+def visit(browser: Browser, url: str) -> Page:
+    """In a profile of its own: nothing is shared with other visitors but the server."""
+    page = browser.new_context(viewport={"width": 1440, "height": 1900}).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    return page
+
+
+def state_is(page: Page, state: str) -> None:
+    expect(page.locator(".stMarkdownBadge").filter(has_text=re.compile(rf"\b{state}$"))).to_be_visible()
+
+
+def steps_drawn(page: Page) -> int:
+    page.wait_for_selector(CHART)
+    return int(page.evaluate(f"Math.max(...document.querySelector('{CHART}')._fullData[0].x)"))
+
+
+def test_two_browsers_train_cancel_reload_and_resume(dashboard: str, browser: Browser, tmp_path: Path) -> None:
+    teacher = visit(browser, f"{dashboard}/train")
+    teacher.get_by_text("More overrides").click()
+    teacher.get_by_label("One a line").fill(f"{SMALL}\nepochs=40")
+    teacher.get_by_label("One a line").press("Control+Enter")
+    expect(teacher.get_by_text("What will be trained")).to_be_visible()
+    settle(teacher)
+    teacher.get_by_role("button", name="Start").click()
+    state_is(teacher, "running")
+    teacher.wait_for_url("**job=*")
+    first = steps_drawn(teacher)
+    teacher.wait_for_function(f"Math.max(...document.querySelector('{CHART}')._fullData[0].x) > {first}")  # by itself
+
+    job = teacher.url.partition("job=")[2].partition("&")[0]
+    pupil = visit(browser, f"{dashboard}/jobs?job={job}")
+    state_is(pupil, "running")
+    pupil.get_by_role("button", name="Cancel").click()
+    state_is(pupil, "cancelled")
+    state_is(teacher, "cancelled")  # without being touched
+
+    teacher.reload()
+    state_is(teacher, "cancelled")
+    done = steps_drawn(teacher)
+    assert done >= first
+    teacher.get_by_role("button", name="Resume").click()
+    state_is(teacher, "finished")
+    state_is(pupil, "finished")
+    assert steps_drawn(teacher) == 80
+    expect(teacher.get_by_role("link", name=re.compile("Look at the channels"))).to_be_visible()
+    assert_healthy(teacher)
+    assert_healthy(pupil)
+    teacher.screenshot(path=tmp_path / "train.png")
