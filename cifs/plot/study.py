@@ -116,5 +116,7 @@ def _add_gains(figure: go.Figure, gains: Sequence[LevelGain]) -> None:
             hovertemplate=f"{gain.place}: %{{y:+.2f}} points<extra>{gain.arm}</extra>",
         )  # fmt: skip
     texts = [place.replace(", ", "<br>") for place in places]
-    figure.update_xaxes(tickvals=[*range(len(texts))], ticktext=texts, tickangle=0, zeroline=False, row=1, col=3)
+    figure.update_xaxes(
+        tickvals=[*range(len(texts))], ticktext=texts, tickangle=0, tickfont_size=10, zeroline=False, row=1, col=3
+    )
     figure.update_yaxes(zeroline=False, row=1, col=3)
