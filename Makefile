@@ -35,7 +35,6 @@ docs: $(STAMP)  ## Build the documentation into build/site
 
 bench: $(STAMP)  ## Measure the claims about speed, side by side with peers
 	@$(BIN)/python -m benchmarks $(ARGS)
-	@$(BIN)/python -m benchmarks.laboratory
 
 clean:  ## Remove .venv, caches and build leftovers (runs, data and checkpoints stay)
 	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
