@@ -1,6 +1,7 @@
 """The laboratory's views against the fake backend: the answer first, made of its numbers; choices in the address."""
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -155,3 +156,17 @@ def test_notions_are_compared_over_many_images_with_intervals(backend: FakeBacke
     assert list(page.dataframe[0].value["order of channels"])[-1] == "Random order (control)"
     page.segmented_control(key="inputs").select("attacked").run()
     assert asked(backend, "/channels/faithfulness")["attack"]["name"] == "pgd"
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "a channel"])
+def test_what_a_view_asked_can_be_copied_and_asked_again(view: str, backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask=view, index="1"))
+    path, body = backend.asked[-1]
+    curl, python = (element.value for element in page.get("code"))
+    words = shlex.split(curl)
+    assert words[:2] == ["curl", f"{backend.url}{path}"]
+    assert json.loads(words[-1]) == body
+    names: dict[str, Any] = {}
+    exec(python, names)
+    assert backend.asked[-1] == (path, body)
+    assert names["answer"]["attack" if view == "transfer" else "model"]
