@@ -36,19 +36,21 @@ class Reporter:
         self.out, self.cancelled = out, cancelled
         self.waiting: Progress | None = None
         self.next = 0.0
+        self.said = ""  # what was being done by the line before
 
     def __call__(self, progress: Progress) -> None:
         if self.waiting is not None and self.waiting.doing != progress.doing:
             self.flush()
         figures = {**(self.waiting.metrics if self.waiting else {}), **progress.metrics}
         self.waiting = replace(progress, metrics=figures)
-        if time.monotonic() >= self.next:
+        if time.monotonic() >= self.next or progress.doing != self.said:  # which may then be silent for long
             self.flush()
         if self.cancelled.is_set():
             raise Cancelled("cancelled")
 
     def flush(self) -> None:
         if self.waiting is not None:
+            self.said = self.waiting.doing
             self.say(progress={**asdict(replace(self.waiting, metrics={})), "metrics": dict(self.waiting.metrics)})
         self.waiting, self.next = None, time.monotonic() + BETWEEN
 
