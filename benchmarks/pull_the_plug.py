@@ -197,8 +197,8 @@ def until_over(lab: Lab, job: str) -> dict[str, Any]:
         now = lab.get(f"/jobs/{job}")
         return now if now is not None and now["state"] in OVER else None
 
-    found: dict[str, Any] = wait(over, f"job {job}")
-    return found
+    job_now: dict[str, Any] = wait(over, f"job {job}")
+    return job_now
 
 
 def pull(

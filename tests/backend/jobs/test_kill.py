@@ -52,8 +52,8 @@ def test_a_job_survives_the_server_and_another_server_finishes_it(tmp_path: Path
     with serving_jobs(tmp_path) as second:
         assert second.until(job, "finished")["attempt"] == 2  # the worker saved and handed over
         counted_once(second, "m", 60)
-        told = rows(second.runs / "jobs.sqlite", "SELECT number FROM cifs_events ORDER BY number")
-        assert [number for (number,) in told] == list(range(1, len(told) + 1))
+        events = rows(second.runs / "jobs.sqlite", "SELECT number FROM cifs_events ORDER BY number")
+        assert [number for (number,) in events] == list(range(1, len(events) + 1))
 
 
 @pytest.mark.slow
