@@ -6,10 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from cifs.data import load_images
 from cifs.errors import InvalidParameter
 from cifs.training import recipe_names
 from cifs.zoo import Zoo
@@ -38,10 +34,3 @@ def _number_or_text(value: str) -> Any:
     with suppress(ValueError):
         return json.loads(value, parse_constant=str)
     return value
-
-
-def test_images(data: str, index: list[int]) -> tuple[Tensor, Tensor]:
-    images = load_images(data, "test")
-    if wrong := [i for i in index if not 0 <= i < len(images)]:
-        raise InvalidParameter(f"index {wrong[0]}: {data} has test images 0 to {len(images) - 1}")
-    return images.batch(torch.tensor(index))

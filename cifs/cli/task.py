@@ -82,7 +82,7 @@ def _fields(kind: str) -> dict[str, FieldInfo]:
 
 def _request(suite: str, kind: str, fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, as the task's request."""
-    request = {key: value for key, value in given.items() if value not in (None, [], False)}
+    request = {key: value for key, value in given.items() if value is not None and value is not False and value != []}
     allowed = _fields(kind)
     if foreign := [key for key in request if key not in allowed]:
         raise InvalidParameter(f"--{foreign[0]}: not with --suite {suite}, which takes: {', '.join(allowed)}")

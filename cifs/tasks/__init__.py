@@ -4,6 +4,7 @@ from cifs.tasks.base import TASKS, Prepared, Task, Workspace, run_task, task_of
 from cifs.tasks.checking import CheckMasking
 from cifs.tasks.comparing import Compare
 from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
+from cifs.tasks.looking import AttackedImages, AttackImages, ChannelReadings, ReadChannels
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
@@ -13,7 +14,10 @@ from cifs.tasks.verdict import ReachVerdict, verified
 __all__ = [
     "TASKS",
     "AccuracyCurves",
+    "AttackImages",
+    "AttackedImages",
     "AutoAttackLeft",
+    "ChannelReadings",
     "CheckMasking",
     "Compare",
     "Evaluate",
@@ -22,6 +26,7 @@ __all__ = [
     "MeasureStatistics",
     "Prepared",
     "ReachVerdict",
+    "ReadChannels",
     "RunStudy",
     "StatisticsRecord",
     "Task",
