@@ -1,9 +1,9 @@
 """Adversarial images are computed once: a page asks several questions about the same one.
 
-They are kept with the model they fool, by images, labels and resolved attack, and go when it is put out of memory.
-For the inference thread alone.
+They are remembered by weights, configuration, images, labels and resolved attack. For inference threads alone.
 """
 
+import json
 from collections import OrderedDict
 from hashlib import sha256
 from weakref import WeakKeyDictionary
@@ -11,33 +11,52 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from backend.inference import StillWanted
 from cifs.attacks import Attack, Step, perturb
 from cifs.models import CNN
+from cifs.progress import Report
 
-MOST = 64 * 2**20  # bytes a model
+MOST = 128 * 2**20  # bytes in all
 
-_kept: WeakKeyDictionary[CNN, OrderedDict[str, Tensor]] = WeakKeyDictionary()
+_remembered: OrderedDict[str, Tensor] = OrderedDict()  # the one asked for longest ago first
+_digests: WeakKeyDictionary[CNN, str] = WeakKeyDictionary()
 
 
 def adversarial(
-    model: CNN, x: Tensor, y: Tensor, attack: Attack, still_wanted: StillWanted, *, steps: list[Step] | None = None
+    model: CNN, x: Tensor, y: Tensor, attack: Attack, report: Report, *, steps: list[Step] | None = None
 ) -> Tensor:
     """`perturb` (N, C, H, W); with `steps` it is computed anew, and they are recorded there."""
-    images, key = _kept.setdefault(model, OrderedDict()), _key(x, y, attack)
-    if steps is None and key in images:
-        images.move_to_end(key)
-        return images[key].clone()
+    key = _key(model, x, y, attack)
+    if steps is None and key in _remembered:
+        _remembered.move_to_end(key)
+        return _remembered[key].clone()
     record = None if steps is None else steps.append
-    x_adv = perturb(model, x, y, attack, record=record, report=lambda progress: still_wanted())
-    images[key] = x_adv.detach().clone()
-    while len(images) > 1 and sum(kept.nbytes for kept in images.values()) > MOST:
-        images.popitem(last=False)
+    x_adv = perturb(model, x, y, attack, record=record, report=report)
+    _remembered[key] = x_adv.detach().clone()
+    while len(_remembered) > 1 and sum(images.nbytes for images in _remembered.values()) > MOST:
+        _remembered.popitem(last=False)
     return x_adv
 
 
-def _key(x: Tensor, y: Tensor, attack: Attack) -> str:
-    digest = sha256(repr((tuple(x.shape), sorted(attack.resolved().items(), key=str))).encode())
+def forget() -> None:
+    _remembered.clear()
+
+
+def _key(model: CNN, x: Tensor, y: Tensor, attack: Attack) -> str:
+    digest = sha256(repr((_digest(model), tuple(x.shape), sorted(attack.resolved().items(), key=str))).encode())
     for part in (x, y):
-        digest.update(part.detach().to("cpu", torch.float64).contiguous().numpy().tobytes())
+        digest.update(_bytes(part.to(torch.float64)))
     return digest.hexdigest()
+
+
+def _digest(model: CNN) -> str:
+    """Of weights and configuration, which every copy of a model has in common."""
+    if model not in _digests:
+        digest = sha256(json.dumps(model.config, sort_keys=True, default=str).encode())
+        for name, part in model.state_dict().items():
+            digest.update(name.encode() + _bytes(part))
+        _digests[model] = digest.hexdigest()
+    return _digests[model]
+
+
+def _bytes(part: Tensor) -> bytes:
+    return part.detach().to("cpu").contiguous().numpy().tobytes()

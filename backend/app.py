@@ -21,6 +21,7 @@ from backend.guarded import Guarded
 from backend.inference import Inference
 from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.service import Jobs
+from backend.keys import Keyed
 from backend.lab import Lab
 from backend.requests import BodyLimit
 from backend.routes import (
@@ -52,14 +53,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # FastAPI, with the documentation's scripts served from here: the lab works with no network.
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
-    app.state.inference = Inference(settings.queue_length)
+    app.state.inference = Inference(settings.queue_length, settings.max_seconds)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
     models = (catalogue, attack, channels, channel_pages, example, laboratory, robustness)
     for module in (*models, jobs, recipes, uploads):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
-    app.openapi = partial(_document, app.openapi)  # type: ignore[method-assign]
+    app.openapi = partial(_document, app.openapi, bool(settings.api_keys))  # type: ignore[method-assign]
     return app
 
 
@@ -96,6 +97,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     form = 2**17  # bytes of what goes with a file
     limits = {path: limit + form for path, limit in uploads.items()}
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, uploads=limits)
+    if settings.api_keys:
+        app.add_middleware(Keyed, keys=settings.api_keys)
     app.add_middleware(Guarded)
     app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
     if settings.cors_origins:
@@ -107,5 +110,5 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     metrics.instrument(app).expose(app, tags=["service"], response_class=PlainTextResponse)
 
 
-def _document(generate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    return openapi.document(generate())
+def _document(generate: Callable[[], dict[str, Any]], keyed: bool) -> dict[str, Any]:
+    return openapi.document(generate(), keyed=keyed)

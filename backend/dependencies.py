@@ -1,16 +1,24 @@
 """What routes ask for in their signatures."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Awaitable
+from functools import partial
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Path, Request
 
-from backend.inference import Inference, StillWanted
+from backend.inference import Inference, Work
+from backend.jobs.service import Jobs
 from backend.lab import Lab
 from backend.schemas import ModelInfo
 from backend.settings import Settings
 
-Runner = Callable[[Callable[[StillWanted], Any]], Awaitable[Any]]
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Runs a computation in the queue, as long as the client waits for it."""
+
+    def __call__(self, work: Work[T], *, gflops: float = 0.0) -> Awaitable[T]: ...
 
 
 def get_lab(request: Request) -> Lab:
@@ -32,8 +40,7 @@ def get_settings(lab: LabDep) -> Settings:
 
 
 def get_runner(request: Request, inference: InferenceDep) -> Runner:
-    """Runs a computation in the queue, as long as the client waits for it."""
-    return lambda work: inference.run(work, request)
+    return partial(inference.run, request)
 
 
 ModelId = Annotated[str, Path(alias="id", examples=["fmnist-resnet10-w16-natural"])]
@@ -43,6 +50,12 @@ def get_model_info(model_id: ModelId, lab: LabDep) -> ModelInfo:
     return lab.describe(model_id)
 
 
+def get_served_jobs(request: Request) -> Jobs | None:
+    jobs: Jobs | None = request.app.state.jobs
+    return jobs
+
+
+ServedJobs = Annotated[Jobs | None, Depends(get_served_jobs)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 RunDep = Annotated[Runner, Depends(get_runner)]
 ModelDep = Annotated[ModelInfo, Depends(get_model_info)]

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +18,7 @@ from backend.settings import Settings
 from cifs.data import SPLITS, Dataset, Images, Split, available, dataset, dataset_names, load_images
 from cifs.errors import CIFSError, UnknownName
 from cifs.models import CNN, layer_shapes
+from cifs.models.cost import multiply_adds
 from cifs.selection import IMGFS
 from cifs.zoo import Entry, Info, Zoo
 
@@ -31,7 +32,7 @@ class Lab:
         self.settings = settings
         self.device = _device(settings.device)
         self.zoo = Zoo(settings.checkpoints)
-        self._models: OrderedDict[tuple[str, Version], CNN] = OrderedDict()  # the one used longest ago first
+        self._models: OrderedDict[tuple[str, Version, int], CNN] = OrderedDict()  # the one used longest ago first
         self._described: dict[str, tuple[Version, ModelInfo]] = {}
         self._rows: dict[str, tuple[Version, RobustnessRow]] = {}
         self._datasets: dict[str, Dataset] = {}
@@ -42,7 +43,7 @@ class Lab:
 
     @property
     def loaded(self) -> list[str]:
-        return [model_id for model_id, _ in list(self._models)]
+        return list(dict.fromkeys(model_id for model_id, _, _ in list(self._models)))
 
     def require(self, model_id: str) -> None:
         """UnknownName for an id that is not listed: an id from a request is looked up, and never becomes a path."""
@@ -50,14 +51,18 @@ class Lab:
             raise UnknownName("model", model_id, ids)
 
     def model(self, model_id: str) -> CNN:
-        """In eval mode, on the device. For the inference thread alone."""
+        """In eval mode, on the device. For inference threads alone, of which one runs at a time.
+
+        Each has models of its own: what is attached to one while its thread stands still is not seen by the other.
+        """
         self.require(model_id)
-        key = model_id, self._version(model_id)
+        key = model_id, self._version(model_id), get_ident()
         if key not in self._models:
             self._models[key] = self.zoo.load(model_id, device=self.device)
         self._models.move_to_end(key)
-        while len(self._models) > self.settings.models_in_memory:
-            self._models.popitem(last=False)
+        mine = [each for each in self._models if each[2] == key[2]]
+        for each in mine[: -self.settings.models_in_memory]:
+            del self._models[each]
         return self._models[key]
 
     def describe(self, model_id: str) -> ModelInfo:
@@ -145,6 +150,7 @@ def describe_model(entry: Entry) -> ModelInfo:
         eps=info.eps,
         default_eps=default_eps,
         parameters=sum(p.numel() for p in cnn.parameters()),
+        multiply_adds=multiply_adds(cnn),
         classes=classes,
         image_shape=cnn.image_shape,
         layers=[

@@ -16,7 +16,8 @@ EXAMPLES = {
     413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
     422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
     500: ("The server's fault", UNREADABLE),
-    503: ("The queue is full", "16 computations are waiting already, as many as this server lets wait; retry in 3 s"),
+    503: ("The queue is full", "64 computations are waiting already, as many as this server lets wait; retry in 3 s"),
+    504: ("It took too long", "the computation did not end within 120 s, as long as a request may take; ask for less"),
 }
 
 
@@ -36,11 +37,14 @@ def _response(status: int) -> dict[str, Any]:
     return response
 
 
-def document(schema: dict[str, Any]) -> dict[str, Any]:
+def document(schema: dict[str, Any], *, keyed: bool = False) -> dict[str, Any]:
     """Completes FastAPI's document with the schema of Problem, which `responses` refers to, and with the answers."""
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     components.update(problem.pop("$defs"), Problem=problem)
+    if keyed:
+        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}]
     for operation, answer in ANSWERS.items():
         method, path = operation.split()
         content = schema["paths"][path][method.lower()]["responses"]["200"]["content"]
@@ -86,6 +90,7 @@ MODEL = {
     "eps": None,
     "default_eps": 0.1,
     "parameters": 308538,
+    "multiply_adds": 13016576,
     "classes": ["T-shirt/top", "Trouser", "Pullover"],
     "image_shape": [1, 28, 28],
     "layers": [{"name": "layer4.0", "channels": 128, "height": 4, "width": 4, "modified": False}],
@@ -170,9 +175,11 @@ ANSWERS: dict[str, Any] = {
         "device": "cpu",
         "models": [MODEL_ID],
         "models_loaded": [MODEL_ID],
+        "computing": 0,
         "queue_length": 0,
-        "queue_limit": 16,
+        "queue_limit": 64,
     },
+    "GET /ready": {"ready": True, "models": 15, "jobs": False},
     "GET /models": [MODEL],
     "GET /models/{id}": MODEL,
     "GET /models/{id}/robustness": ROW,

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from backend.errors import Refusal, invalid, located, shown
 from backend.images import decode_upload, pixels_of
-from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.schemas import Choice, DatasetImage, ImageRef, LayerInfo, ModelInfo, UploadedImage
 from backend.settings import Settings
@@ -17,6 +16,7 @@ from cifs.attacks import ATTACKS, Attack
 from cifs.data import Dataset
 from cifs.errors import InvalidParameter
 from cifs.models import CNN
+from cifs.progress import Progress, Report
 from cifs.registry import Registry, configure
 
 
@@ -48,9 +48,18 @@ def attack(chosen: Choice, count: int, model: ModelInfo, settings: Settings) -> 
         factors = " × ".join(f"{number} {name}" for name, number in attack.factors.items())
         product = f"{count} images × {factors} = {cost}"
         raise invalid("attack", f"{product}; allowed: up to {settings.max_image_steps}")
+    if (gflops := gflops_of(attack, count, model)) > settings.max_request_gflops:
+        product = f"{count} images × {attack.cost} gradient steps of {gflops / cost:.3g} GFLOP = {gflops:.0f} GFLOP"
+        allowed = f"allowed: up to {settings.max_request_gflops}; what lasts longer belongs in a job (POST /jobs)"
+        raise invalid("attack", f"on {model.id}, {product}; {allowed}")
     if attack.target is not None:
         class_index(attack.target, model, "attack.target")
     return attack
+
+
+def gflops_of(attack: Attack | None, count: int, model: ModelInfo) -> float:
+    """What an attack on `count` images costs: a step is a forward pass and a backward pass of twice its cost."""
+    return 0.0 if attack is None else count * attack.cost * 3 * 2 * model.multiply_adds / 1e9
 
 
 def image_count(images: Sequence[ImageRef], settings: Settings) -> int:
@@ -87,12 +96,12 @@ def channels(chosen: Sequence[int], layer: LayerInfo) -> list[int]:
     return list(chosen)
 
 
-def inputs(refs: Sequence[ImageRef], model: ModelInfo, lab: Lab, still_wanted: StillWanted) -> Inputs:
+def inputs(refs: Sequence[ImageRef], model: ModelInfo, lab: Lab, report: Report) -> Inputs:
     """Images and labels, on the model's device. For the inference thread: labels may need a prediction."""
     _check_uploads(refs, model, lab.settings)
     pairs = []
     for i, ref in enumerate(refs):
-        still_wanted()  # a large picture takes a second to decode
+        report(Progress("images", i))  # a large picture takes a second to decode
         pairs.append(_image(ref, model, lab, f"images.{i}"))
     x = torch.stack([image for image, _ in pairs]).to(lab.device)
     return Inputs(x, _labels(lab.model(model.id), x, [label for _, label in pairs]))

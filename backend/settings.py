@@ -16,17 +16,23 @@ class Settings(BaseSettings):
 
     checkpoints: Path = Field(Path("checkpoints"), description="the folder of models, one folder each")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one")
-    models_in_memory: Count = Field(4, description="models kept loaded; the one used longest ago leaves first")
+    models_in_memory: Count = Field(
+        4, description="models kept loaded, by each of two inference threads; the one used longest ago leaves first"
+    )
     threads: Count = Field(
         max(1, (os.cpu_count() or 2) // 2),
         description="of torch in this server; many threads that wait for one another answer slower than few",
     )
-    queue_length: int = Field(16, ge=0, description="computations that may wait; one more is answered 503")
+    queue_length: int = Field(64, ge=0, description="computations that may wait; one more is answered 503")
 
     max_images: Count = Field(64, description="images in one request")
     max_steps: Count = Field(200, description="steps of an attack")
     max_restarts: Count = Field(10, description="restarts of an attack")
     max_image_steps: Count = Field(12_800, description="images × gradient steps of one request, in all runs")
+    max_request_gflops: Count = Field(
+        5000, description="of the attacks of one request: images × gradient steps × 3 × those of a forward pass"
+    )
+    max_seconds: float = Field(120.0, gt=0, description="from a request's arrival to its answer, where it computes")
     max_map_values: Count = Field(1_000_000, description="numbers in one response of feature maps")
     max_page: Count = Field(200, description="samples in one page of a data set")
 
@@ -58,11 +64,14 @@ class Settings(BaseSettings):
         ["localhost", "127.0.0.1", "[::1]", "backend", "testserver"],
         description="names this server answers to, against pages that rebind theirs; ['*']: any",
     )
+    api_keys: dict[Annotated[str, Field(min_length=16)], Literal["read", "use", "admin"]] = Field(
+        {}, repr=False, description="what each key may: read, use or admin (backend/keys.py); none: everybody may all"
+    )
     cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
 
     def environment(self) -> dict[str, str]:
-        """These settings as environment variables, for a process that is to have the same."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        """These settings but for the keys as environment variables, for a process that is to have the same."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"api_keys"})
         return {
             f"CIFS_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()

@@ -22,16 +22,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 ROOT = Path(__file__).parents[1]
+KINDS = ("train", "evaluate", "autoattack")
 ROLES = ("server", "worker", "guard", "child")
 RECIPE = "cpu/fmnist-mini-vanilla-lesson"
 SET = ["model.width=4", "images=400", "validation=100", "attack.steps=1", "validate_every=5"]
+BETWEEN = (2.0, 16.0)  # seconds from one kill to the next: some strike at the start of a process, some at its work
 PATIENCE = 300.0  # seconds for anything to go on
 OVER = ("finished", "failed", "cancelled")
+
+
+class Plan(NamedTuple):
+    epochs: int = 10  # of each training
+    kinds: tuple[str, ...] = KINDS
+    between: tuple[float, float] = BETWEEN
+
+
+USUAL = Plan()
 
 
 @dataclass
@@ -104,6 +115,7 @@ class Lab:
         return len(pids)
 
     def close(self) -> None:
+        self.http.close()
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
@@ -149,11 +161,17 @@ def lab_in(folder: Path, database: str | None) -> Iterator[Lab]:
 
 
 # The work ------------------------------------------------------------------------------------------------------------
-def work(lab: Lab, number: int, epochs: int) -> Iterator[str]:
-    """A training and an evaluation, submitted one after the other: one worker does one at a time."""
-    yield lab.submit("train", recipe=RECIPE, set=[*SET, f"epochs={epochs}", f"seed={number}"], id=f"trained-{number}")
-    yield lab.submit("evaluate", model="measured", n=40 + number)
-    yield lab.submit("autoattack", model="measured", n=40 + number)
+def work(lab: Lab, number: int, plan: Plan) -> Iterator[str]:
+    """Jobs submitted one after the other, for one worker does one at a time."""
+    n = 40 + number  # others each time, for what is measured already is not measured again
+    overrides = [*SET, f"epochs={plan.epochs}", f"seed={number}"]
+    requests: dict[str, dict[str, object]] = {
+        "train": {"recipe": RECIPE, "set": overrides, "id": f"trained-{number}"},
+        "evaluate": {"model": "measured", "n": n},
+        "autoattack": {"model": "measured", "n": n},
+    }
+    for kind in plan.kinds:
+        yield lab.submit(kind, **requests[kind])
 
 
 def traces(lab: Lab) -> dict[str, str]:
@@ -171,10 +189,10 @@ def without_time(value: Any) -> Any:
     return [without_time(v) for v in value] if isinstance(value, list) else value
 
 
-def undisturbed(folder: Path, rounds: int, epochs: int) -> dict[str, str]:
+def undisturbed(folder: Path, rounds: int, plan: Plan) -> dict[str, str]:
     with lab_in(folder, None) as lab:
         for number in range(rounds):
-            for job in work(lab, number, epochs):
+            for job in work(lab, number, plan):
                 until_over(lab, job)
         return traces(lab)
 
@@ -184,31 +202,40 @@ def until_over(lab: Lab, job: str) -> dict[str, Any]:
         now = lab.get(f"/jobs/{job}")
         return now if now is not None and now["state"] in OVER else None
 
-    found: dict[str, Any] = wait(over, f"job {job}")
-    return found
+    job_now: dict[str, Any] = wait(over, f"job {job}")
+    return job_now
 
 
-def pull(folder: Path, *, kills: int, seed: int, epochs: int = 10, database: str | None = None) -> Report:
+def pull(
+    folder: Path,
+    *,
+    kills: int,
+    seed: int,
+    plan: Plan = USUAL,
+    database: str | None = None,
+) -> Report:
     """Kills until it has killed so often, and then lets everything come to its end."""
     report, chance, began = Report(), random.Random(seed), time.monotonic()
     rounds = 0
     with lab_in(folder / "disturbed", database) as lab:
         while sum(report.kills.values()) < kills:
-            for job in work(lab, rounds, epochs):
-                disturb(lab, job, kills, chance, report)
+            for job in work(lab, rounds, plan):
+                disturb(lab, job, kills, chance, report, plan.between)
             rounds += 1
         disturbed = traces(lab)
-    expected = undisturbed(folder / "undisturbed", rounds, epochs)
+    expected = undisturbed(folder / "undisturbed", rounds, plan)
     report.different = sum(disturbed.get(name) != what for name, what in expected.items())
     report.seconds = time.monotonic() - began
     return report
 
 
-def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Report) -> None:
+def disturb(
+    lab: Lab, job: str, kills: int, chance: random.Random, report: Report, between: tuple[float, float]
+) -> None:
     """One job, from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
     deadline = time.monotonic() + PATIENCE * 4
-    pause = time.monotonic() + chance.uniform(1, 5)
+    pause = time.monotonic() + chance.uniform(*between)
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job}")
         if now is not None and now["state"] == "finished":
@@ -219,7 +246,7 @@ def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Repor
         if time.monotonic() > pause and sum(report.kills.values()) < kills:
             role = chance.choice(ROLES)
             report.kills[role] += lab.kill(role) > 0
-            pause = time.monotonic() + chance.uniform(1, 8)
+            pause = time.monotonic() + chance.uniform(*between)
         time.sleep(0.2)
     report.lost += 1
 
@@ -239,7 +266,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cifs-plug-") as folder:
         report = pull(
-            Path(folder), kills=options.kills, seed=options.seed, epochs=options.epochs, database=options.database
+            Path(folder), kills=options.kills, seed=options.seed, plan=Plan(options.epochs), database=options.database
         )
     killed = ", ".join(f"{role} {number}" for role, number in report.kills.most_common())
     print(f"{sum(report.kills.values())} kills in {report.seconds:.0f} s ({killed}) of {report.jobs} jobs:")

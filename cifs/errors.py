@@ -47,12 +47,14 @@ MOST_CHOICES = 12  # names a message lists
 
 
 def _advice(name: object, choices: tuple[str, ...]) -> str:
-    """The nearest names first; then all, or of many those most like the name."""
+    """The nearest names, and all choices; of many those nearest or, where none is near, those most like the name."""
     text = name.lower() if isinstance(name, str) else ""
     plain = {choice.lower(): choice for choice in choices}
     nearest = " or ".join(repr(plain[match]) for match in get_close_matches(text, plain))
-    hint = f"did you mean {nearest}? " if nearest else ""
     if len(choices) <= MOST_CHOICES:
+        hint = f"did you mean {nearest}? " if nearest else ""
         return f"{hint}choose from: {', '.join(choices) or 'none'}"
+    if nearest:
+        return f"did you mean {nearest}? ({len(choices)} names in all)"
     alike = sorted(choices, key=lambda choice: -SequenceMatcher(None, text, choice.lower()).ratio())
-    return f"{hint}choose from {len(choices)} names, among them: {', '.join(alike[:MOST_CHOICES])}"
+    return f"choose from {len(choices)} names, among them: {', '.join(alike[:MOST_CHOICES])}"

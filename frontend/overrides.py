@@ -20,10 +20,10 @@ METHOD_NEEDS: dict[str, dict[str, Any]] = {
 
 def value_at(values: Mapping[str, Any], key: str) -> Any:
     """Of "attack.steps" in a recipe's values; None where there is nothing."""
-    found: Any = values
+    value: Any = values
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def overrides(values: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:

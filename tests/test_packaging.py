@@ -180,7 +180,7 @@ def test_a_wheel_alone_serves_the_embedded_models(tmp_path, ports):
         try:
             announced = [line for line in iter(process.stdout.readline, "Ctrl-C ends both.\n") if line]
             assert any("Dashboard" in line for line in announced), announced
-            models = httpx.get(f"http://127.0.0.1:{ports[0]}/models", trust_env=False).json()
+            models = httpx.get(f"http://127.0.0.1:{ports[0]}/models", trust_env=False, timeout=60).json()
             assert [model["id"] for model in models] == sorted(
                 path.name for path in (ROOT / "checkpoints").glob("fmnist-*")
             )

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from threading import Event, Thread
+from threading import Event, RLock, Thread
 from typing import Any, TextIO
 
 from pydantic_core import from_json, to_json
@@ -30,31 +30,40 @@ NICENESS = 5  # the server that answers people goes first
 
 
 class Reporter:
-    """The task's `report`: passes on the latest progress of what is done, with every figure since the line before."""
+    """The task's `report`. A thread passes on the latest progress, so that one who then falls silent is heard too.
+
+    With every figure since the line before, and a line at least for each thing that is done.
+    """
 
     def __init__(self, out: TextIO, cancelled: Event) -> None:
         self.out, self.cancelled = out, cancelled
         self.waiting: Progress | None = None
-        self.next = 0.0
+        self.lock = RLock()
 
     def __call__(self, progress: Progress) -> None:
-        if self.waiting is not None and self.waiting.doing != progress.doing:
-            self.flush()
-        figures = {**(self.waiting.metrics if self.waiting else {}), **progress.metrics}
-        self.waiting = replace(progress, metrics=figures)
-        if time.monotonic() >= self.next:
-            self.flush()
+        with self.lock:
+            if self.waiting is not None and self.waiting.doing != progress.doing:
+                self.flush()
+            figures = {**(self.waiting.metrics if self.waiting else {}), **progress.metrics}
+            self.waiting = replace(progress, metrics=figures)
         if self.cancelled.is_set():
             raise Cancelled("cancelled")
 
     def flush(self) -> None:
-        if self.waiting is not None:
-            self.say(progress={**asdict(replace(self.waiting, metrics={})), "metrics": dict(self.waiting.metrics)})
-        self.waiting, self.next = None, time.monotonic() + BETWEEN
+        with self.lock:
+            if self.waiting is not None:
+                self.say(progress={**asdict(replace(self.waiting, metrics={})), "metrics": dict(self.waiting.metrics)})
+            self.waiting = None
 
     def say(self, **line: Any) -> None:
-        self.out.write(to_json(line, inf_nan_mode="null").decode() + "\n")
-        self.out.flush()
+        with self.lock:
+            self.out.write(to_json(line, inf_nan_mode="null").decode() + "\n")
+            self.out.flush()
+
+    def keep_flushing(self) -> None:
+        while True:
+            time.sleep(BETWEEN)
+            self.flush()
 
 
 def run(kinds: Kinds, order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def main() -> int:
         order = json.loads(sys.stdin.readline())
         Thread(target=_listen, args=[cancelled], daemon=True).start()
         reporter = Reporter(out, cancelled)
+        Thread(target=reporter.keep_flushing, daemon=True).start()
         reporter(Progress("starting"))
         last = run(load_kinds(sys.argv[1]), order, reporter)
         reporter.flush()

@@ -179,8 +179,8 @@ class Ledger:
 
     def job(self, job_id: str) -> Row | None:
         with self._transaction() as connection:
-            found = connection.execute(jobs.select().where(jobs.c.id == job_id)).first()
-        return None if found is None else Row(**found._mapping)
+            row = connection.execute(jobs.select().where(jobs.c.id == job_id)).first()
+        return None if row is None else Row(**row._mapping)
 
     def page(
         self, *, states: Sequence[str] = (), kind: str | None = None, model: str | None = None, offset: int, limit: int
@@ -191,7 +191,7 @@ class Ledger:
         page = jobs.select().where(*wanted).order_by(jobs.c.created.desc(), jobs.c.id).offset(offset).limit(limit)
         with self._transaction() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*wanted)).scalar_one()
-            return total, [Row(**found._mapping) for found in connection.execute(page)]
+            return total, [Row(**row._mapping) for row in connection.execute(page)]
 
     def events(self, job_id: str, *, after: int, limit: int = 500) -> list[Event]:
         page = (
@@ -201,7 +201,7 @@ class Ledger:
             .limit(limit)
         )
         with self._transaction() as connection:
-            return [Event(*found) for found in connection.execute(page)]
+            return [Event(*row) for row in connection.execute(page)]
 
     # What the API does
 
@@ -313,10 +313,10 @@ class Ledger:
             now = connection.execute(changed).first()
             if now is None:
                 return False
-            told = {"state": values["state"], "attempt": now.attempt}
-            told |= {"worker": now.worker} if values["state"] == "running" else {}
-            told |= {"error": now.error} if now.error else {}
-            self._tell(connection, job_id, "state", told)
+            change = {"state": values["state"], "attempt": now.attempt}
+            change |= {"worker": now.worker} if values["state"] == "running" else {}
+            change |= {"error": now.error} if now.error else {}
+            self._tell(connection, job_id, "state", change)
             if enqueue:
                 self.enqueue(connection, job_id, now.attempt)
         return True

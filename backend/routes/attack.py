@@ -12,7 +12,6 @@ from backend import resolve
 from backend.adversarial import adversarial
 from backend.dependencies import LabDep, RunDep
 from backend.images import eight_bits, encoded, perturbation
-from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
@@ -20,11 +19,12 @@ from backend.respond import numbers, predictions
 from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, TrajectoryStep
 from cifs.attacks import NORMS, Attack, Step, fools, goal_of
 from cifs.models import CNN
+from cifs.progress import Report
 
 router = APIRouter(route_class=StrictRoute)
 
 
-@router.post("/attack", tags=["attack"], responses=responses(400, 404, 413, 422, 500, 503))
+@router.post("/attack", tags=["attack"], responses=responses(400, 404, 413, 422, 500, 503, 504))
 async def attack(body: AttackRequest, lab: LabDep, run: RunDep) -> AttackResponse:
     """Adversarial images x' of the images x, within the ε-ball and [0, 1].
 
@@ -32,18 +32,18 @@ async def attack(body: AttackRequest, lab: LabDep, run: RunDep) -> AttackRespons
     """
     model = await resolve.model(body.model, lab)
     settings = resolve.attack(body.attack, resolve.image_count(body.images, lab.settings), model, lab.settings)
-    response: AttackResponse = await run(partial(attacked, body, model, settings, lab))
+    response: AttackResponse = await run(
+        partial(attacked, body, model, settings, lab), gflops=resolve.gflops_of(settings, len(body.images), model)
+    )
     return response
 
 
-def attacked(
-    body: AttackRequest, model: ModelInfo, attack: Attack, lab: Lab, still_wanted: StillWanted
-) -> AttackResponse:
+def attacked(body: AttackRequest, model: ModelInfo, attack: Attack, lab: Lab, report: Report) -> AttackResponse:
     start = time.perf_counter()
-    x, y = resolve.inputs(body.images, model, lab, still_wanted)
+    x, y = resolve.inputs(body.images, model, lab, report)
     cnn = lab.model(model.id)
     steps: list[Step] = []
-    x_adv = adversarial(cnn, x, y, attack, still_wanted, steps=steps if body.trajectory else None)
+    x_adv = adversarial(cnn, x, y, attack, report, steps=steps if body.trajectory else None)
     results = _results(cnn, x, x_adv, y, attack, model.classes)
     if body.trajectory:
         for result, trajectory in zip(results, _trajectories(steps, len(x)), strict=True):

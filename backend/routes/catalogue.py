@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from backend.dependencies import InferenceDep, LabDep, ModelDep, SettingsDep
-from backend.errors import invalid
+from backend.dependencies import InferenceDep, LabDep, ModelDep, ServedJobs, SettingsDep
+from backend.errors import Refusal, invalid
 from backend.images import png
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
-from backend.schemas import DatasetInfo, Described, Health, ModelInfo, Sample, Samples
+from backend.schemas import DatasetInfo, Described, Health, ModelInfo, Ready, Sample, Samples
 from backend.schemas.images import Split
 from cifs import __version__
 from cifs.attacks import ATTACKS
@@ -33,9 +33,26 @@ async def health(lab: LabDep, inference: InferenceDep) -> Health:
         device=str(lab.device),
         models=list(lab.zoo.ids()),
         models_loaded=lab.loaded,
+        computing=inference.computing,
         queue_length=inference.waiting,
         queue_limit=inference.queue_length,
     )
+
+
+@router.get("/ready", tags=["service"], responses=responses(503))
+def ready(lab: LabDep, inference: InferenceDep, jobs: ServedJobs) -> Ready:
+    """Whether the server can take work now; `/health` tells only that it is alive."""
+    if not lab.zoo.root.is_dir():
+        raise _unready("its folder of models is not there")
+    if inference.closed or inference.waiting >= max(inference.queue_length, 1):
+        raise _unready("it is shutting down" if inference.closed else "its queue is full")
+    if jobs is not None:
+        jobs.ledger.page(offset=0, limit=1)  # raises LedgerError, which is a 503 as well
+    return Ready(ready=True, models=len(lab.zoo.ids()), jobs=jobs is not None)
+
+
+def _unready(why: str) -> Refusal:
+    return Refusal(503, f"the server is not ready: {why}", headers={"Retry-After": "5"})
 
 
 @router.get("/models", tags=["models"])

@@ -13,7 +13,6 @@ from backend import resolve
 from backend.dependencies import LabDep, ModelDep, RunDep
 from backend.errors import Refusal, invalid
 from backend.images import png
-from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
@@ -42,13 +41,14 @@ from cifs.channels.receptive_field import receptive_field
 from cifs.channels.response import response
 from cifs.data import Images
 from cifs.models import CNN
+from cifs.progress import Report
 from cifs.registry import described
 from cifs.tasks import exemplars_of
 
 router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
 
 
-@router.get("/models/{id}/layers/{layer}/channels/{channel}", responses=responses(404, 422, 500, 503))
+@router.get("/models/{id}/layers/{layer}/channels/{channel}", responses=responses(404, 422, 500, 503, 504))
 async def channel_page(model: ModelDep, layer: str, channel: int, lab: LabDep, run: RunDep) -> ChannelProfile:
     """What a channel looks for: the images that activate it most and for which it is most relevant, its class profile,
     its weight in each class, and the channels whose activation goes with its own."""
@@ -59,7 +59,7 @@ async def channel_page(model: ModelDep, layer: str, channel: int, lab: LabDep, r
         raise Refusal(404, f"model {model.id!r} has no exemplars; `cifs exemplars {model.id}` finds them")
     if layer not in found.layers:
         raise Refusal(404, f"layer {layer!r} of model {model.id!r} has no exemplars")
-    profile: ChannelProfile = await run(lambda still_wanted: _profile(Place(model, info, channel), found, lab))
+    profile: ChannelProfile = await run(lambda report: _profile(Place(model, info, channel), found, lab))
     return profile
 
 
@@ -123,10 +123,10 @@ async def channel_response(body: ResponseRequest, lab: LabDep, run: RunDep) -> R
     channels = resolve.channels(body.channels, layer)
     eps = [min(1.0, 2 * attack.eps * i / (body.points - 1)) for i in range(body.points)]
 
-    def work(still_wanted: StillWanted) -> list[ResponseResult]:
-        x, y = resolve.inputs(body.images, model, lab, still_wanted)
+    def work(report: Report) -> list[ResponseResult]:
+        x, y = resolve.inputs(body.images, model, lab, report)
         cnn = lab.model(model.id)
-        found = response(cnn, layer.name, x, y, attack, eps, report=lambda progress: still_wanted())
+        found = response(cnn, layer.name, x, y, attack, eps, report=report)
         activation = numbers(found.activation[:, :, channels].permute(1, 2, 0), "the activation")  # (N, channels, E)
         relevance = numbers(found.relevance[:, :, channels].permute(1, 2, 0), "the relevance")
         return [
@@ -141,7 +141,7 @@ async def channel_response(body: ResponseRequest, lab: LabDep, run: RunDep) -> R
             for i in range(len(y))
         ]
 
-    results = await run(work)
+    results = await run(work, gflops=resolve.gflops_of(attack, len(body.images) * body.points, model))
     return ResponseResponse(model=model.id, layer=layer.name, attack=attack.resolved(), eps=eps, results=results)
 
 
@@ -161,16 +161,16 @@ async def notions(body: FaithfulnessRequest, lab: LabDep, run: RunDep) -> Faithf
     for name in body.notions or ():
         NOTIONS[name]
 
-    def work(still_wanted: StillWanted) -> FaithfulnessResponse:
+    def work(report: Report) -> FaithfulnessResponse:
         start = time.perf_counter()
-        x, y = resolve.inputs(body.images, model, lab, still_wanted)
+        x, y = resolve.inputs(body.images, model, lab, report)
         cnn = lab.model(model.id)
         if attack is not None:
-            x = perturb(cnn, x, y, attack, record=lambda step: still_wanted())
-        found = faithfulness(cnn, layer.name, x, y, notions=body.notions, report=lambda progress: still_wanted())
+            x = perturb(cnn, x, y, attack, report=report)
+        found = faithfulness(cnn, layer.name, x, y, notions=body.notions, report=report)
         return _faithfulness(found, body, attack, len(y), time.perf_counter() - start)
 
-    return await run(work)
+    return await run(work, gflops=resolve.gflops_of(attack, count, model))
 
 
 def _faithfulness(

@@ -12,7 +12,6 @@ from backend import resolve
 from backend.adversarial import adversarial
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
-from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
@@ -36,12 +35,14 @@ from backend.schemas import (
 )
 from backend.schemas.channels import Target
 from cifs.attacks import Attack
-from cifs.channels import RELEVANCES, View, capture, intervene, view
+from cifs.channels import RELEVANCES, View, capture, intervene, view, views
+from cifs.channels.relevance import True_
 from cifs.models import CNN
+from cifs.progress import Report
 from cifs.selection import IMGFS
 
 router = APIRouter(route_class=StrictRoute, tags=["channels"])
-ERRORS = responses(400, 404, 413, 422, 500, 503)
+ERRORS = responses(400, 404, 413, 422, 500, 503, 504)
 
 MAX_MULTIPLIER = 1e6  # keeps float32 finite
 Look = Callable[[CNN, Tensor, Tensor], Sequence[Any]]  # model, x (N, C, H, W), labels (N,) → one thing an image
@@ -54,6 +55,7 @@ class Scene(NamedTuple):
     model: ModelInfo
     layer: LayerInfo
     attack: Attack | None
+    gflops: float  # of the attack
 
     @property
     def resolved_attack(self) -> dict[str, Any] | None:
@@ -65,7 +67,7 @@ async def scene_of(body: LayerRequest, lab: Lab) -> Scene:
     layer = resolve.layer(model, body.layer)
     count = resolve.image_count(body.images, lab.settings)
     attack = None if body.attack is None else resolve.attack(body.attack, count, model, lab.settings)
-    return Scene(model, layer, attack)
+    return Scene(model, layer, attack, resolve.gflops_of(attack, count, model))
 
 
 class Sight(NamedTuple):
@@ -76,13 +78,13 @@ class Sight(NamedTuple):
     adversarial: Any | None
 
 
-def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, still_wanted: StillWanted) -> list[Sight]:
+def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, report: Report) -> list[Sight]:
     """What `look` sees of every image and, under attack, of the adversarial one."""
-    x, y = resolve.inputs(body.images, scene.model, lab, still_wanted)
+    x, y = resolve.inputs(body.images, scene.model, lab, report)
     cnn = lab.model(scene.model.id)
     attacked: Sequence[Any] = [None] * len(x)
     if scene.attack is not None:
-        attacked = look(cnn, adversarial(cnn, x, y, scene.attack, still_wanted), y)
+        attacked = look(cnn, adversarial(cnn, x, y, scene.attack, report), y)
     return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), attacked, strict=True)]
 
 
@@ -96,10 +98,12 @@ async def channels(body: ChannelsRequest, lab: LabDep, run: RunDep) -> ChannelsR
     _check_target(body.target, scene.model)
 
     def look(cnn: CNN, x: Tensor, y: Tensor) -> list[ChannelView]:
-        classes = _classes(body.target, y)
-        return _views(view(cnn, scene.layer.name, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
+        classes, layer = _classes(body.target, y), scene.layer.name
+        if imgf is None and isinstance(relevance, True_):  # which one pass tells
+            return _views(views(cnn, [layer], x, classes=classes)[layer], scene.model)
+        return _views(view(cnn, layer, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
 
-    sights = await run(partial(look_at, body, scene, lab, look))
+    sights = await run(partial(look_at, body, scene, lab, look), gflops=scene.gflops)
     return ChannelsResponse(
         model=scene.model.id,
         layer=scene.layer.name,
@@ -158,7 +162,7 @@ async def maps(body: MapsRequest, lab: LabDep, run: RunDep) -> MapsResponse:
             cnn(x)
         return numbers(captured.features[:, chosen], "the feature map")
 
-    sights = await run(partial(look_at, body, scene, lab, look))
+    sights = await run(partial(look_at, body, scene, lab, look), gflops=scene.gflops)
     return MapsResponse(
         model=scene.model.id,
         layer=scene.layer.name,
@@ -194,7 +198,7 @@ async def intervention(body: InterveneRequest, lab: LabDep, run: RunDep) -> Inte
             after = predictions(cnn(x), scene.model.classes)
         return [Intervention(before=b, after=a) for b, a in zip(before, after, strict=True)]
 
-    sights = await run(partial(look_at, body, scene, lab, look))
+    sights = await run(partial(look_at, body, scene, lab, look), gflops=scene.gflops)
     return InterveneResponse(
         model=scene.model.id,
         layer=scene.layer.name,

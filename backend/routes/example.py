@@ -5,16 +5,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from backend import resolve
 from backend.dependencies import LabDep, ModelDep, RunDep
 from backend.errors import invalid
-from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.schemas import ModelInfo
 from backend.schemas.example import Example
-from cifs.attacks import ATTACKS, perturb
+from cifs.attacks import ATTACKS, Attack, perturb
 from cifs.channels import most_telling, retell, telling
+from cifs.progress import Report
 from cifs.registry import configure
 
 router = APIRouter(route_class=StrictRoute, tags=["channels"])
@@ -24,7 +25,7 @@ STEPS = 20
 DEEPEST = 2  # layers that have to tell the same
 
 
-@router.get("/models/{id}/example", responses=responses(404, 422, 500, 503))
+@router.get("/models/{id}/example", responses=responses(404, 422, 500, 503, 504))
 async def example(
     model: ModelDep,
     lab: LabDep,
@@ -39,16 +40,23 @@ async def example(
     if spec.image_shape != model.image_shape or len(spec.classes) != len(model.classes):
         shape = "×".join(map(str, model.image_shape))
         raise invalid("dataset", f"{dataset!r} does not fit the model; it takes {shape} and knows {len(model.classes)}")
-    chosen: Example = await run(partial(choose, model, dataset, lab))
+    chosen: Example = await run(
+        partial(choose, model, dataset, lab), gflops=resolve.gflops_of(attack_on(model), IMAGES, model)
+    )
     return chosen
 
 
-def choose(model: ModelInfo, dataset: str, lab: Lab, still_wanted: StillWanted) -> Example:
+def attack_on(model: ModelInfo) -> Attack:
+    attack: Attack = configure(ATTACKS, "pgd", {"eps": model.default_eps, "steps": STEPS})
+    return attack
+
+
+def choose(model: ModelInfo, dataset: str, lab: Lab, report: Report) -> Example:
     images, cnn = lab.images(dataset, "test"), lab.model(model.id)
     n = min(IMAGES, len(images), lab.settings.max_images)
     x, y = (part.to(lab.device) for part in images.batch(slice(n)))
-    attack = configure(ATTACKS, "pgd", {"eps": model.default_eps, "steps": STEPS})
-    x_adv = perturb(cnn, x, y, attack, report=lambda progress: still_wanted())
+    attack = attack_on(model)
+    x_adv = perturb(cnn, x, y, attack, report=report)
     layers = [layer.name for layer in model.layers[-DEEPEST:]]
     retelling = retell(cnn, layers, x, x_adv, y)
     index, tells = most_telling(retelling)

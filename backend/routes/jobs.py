@@ -104,7 +104,7 @@ async def events(
         news = await asyncio.to_thread(jobs.events, job.id, after)
         for event in news:
             after = event.number
-            yield ServerSentEvent(id=str(event.number), event=event.event, data=told(event))
+            yield ServerSentEvent(id=str(event.number), event=event.event, data=as_json(event))
         if not news:
             if not follow:
                 return
@@ -114,7 +114,7 @@ async def events(
             await asyncio.sleep(LOOK)
 
 
-def told(event: Event) -> dict[str, Any]:
+def as_json(event: Event) -> dict[str, Any]:
     data = {"progress": event.data} if event.event == "progress" else event.data
     made = JobEvent.model_validate({"number": event.number, "at": event.at, "event": event.event, **data})
     return made.model_dump(exclude_none=True)

@@ -14,7 +14,6 @@ from backend.adversarial import adversarial as images_against
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
 from backend.images import perturbation, png
-from backend.inference import StillWanted
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
@@ -77,11 +76,11 @@ from cifs.channels import (
     transfer,
 )
 from cifs.models import CNN
-from cifs.progress import Report
+from cifs.progress import Progress, Report
 from cifs.selection import IMGFS
 
 router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
-ERRORS = responses(400, 404, 413, 422, 500, 503)
+ERRORS = responses(400, 404, 413, 422, 500, 503, 504)
 
 MAX_PATCHES = 16_384  # images × channels of one request for circuits
 MAX_POINTS = 16_384  # images × points of the integral
@@ -102,10 +101,10 @@ class Case(NamedTuple):
     adversarial: list[Prediction]
 
 
-def case_of(body: AttackedImages, model: ModelInfo, attack: Attack, lab: Lab, still_wanted: StillWanted) -> Case:
-    x, y = resolve.inputs(body.images, model, lab, still_wanted)
+def case_of(body: AttackedImages, model: ModelInfo, attack: Attack, lab: Lab, report: Report) -> Case:
+    x, y = resolve.inputs(body.images, model, lab, report)
     cnn = lab.model(model.id)
-    x_adv = images_against(cnn, x, y, attack, still_wanted)
+    x_adv = images_against(cnn, x, y, attack, report)
     with torch.no_grad():
         natural, adversarial = (predictions(cnn(images), model.classes) for images in (x, x_adv))
     return Case(cnn, x, x_adv, y, natural, adversarial)
@@ -137,11 +136,11 @@ async def margin(body: MarginRequest, lab: LabDep, run: RunDep) -> MarginRespons
             "steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}"
         )
 
-    def work(still_wanted: StillWanted) -> list[MarginResult]:
-        case = case_of(body, model, attack, lab, still_wanted)
-        return _split(case, layer.name, body, lambda progress: still_wanted())
+    def work(report: Report) -> list[MarginResult]:
+        case = case_of(body, model, attack, lab, report)
+        return _split(case, layer.name, body, report)
 
-    results = await run(work)
+    results = await run(work, gflops=resolve.gflops_of(attack, len(body.images), model))
     return MarginResponse(model=model.id, layer=layer.name, attack=attack.resolved(), results=results)
 
 
@@ -190,29 +189,29 @@ async def circuit(body: CircuitRequest, lab: LabDep, run: RunDep) -> CircuitResp
     order = [layer.name for layer in model.layers]
     names = sorted(body.layers, key=order.index)
 
-    def work(still_wanted: StillWanted) -> CircuitResponse:
+    def work(report: Report) -> CircuitResponse:
         start = time.perf_counter()
-        case = case_of(body, model, attack, lab, still_wanted)
-        results = _circuits(case, names, body, model, still_wanted)
+        case = case_of(body, model, attack, lab, report)
+        results = _circuits(case, names, body, model, report)
         seconds = time.perf_counter() - start
         return CircuitResponse(
             model=model.id, layers=names, direction=body.direction, attack=attack.resolved(), results=results,
             seconds=seconds,
         )  # fmt: skip
 
-    return await run(work)
+    return await run(work, gflops=resolve.gflops_of(attack, len(body.images), model))
 
 
 def _circuits(
-    case: Case, layers: list[str], body: CircuitRequest, model: ModelInfo, still_wanted: StillWanted
+    case: Case, layers: list[str], body: CircuitRequest, model: ModelInfo, report: Report
 ) -> list[CircuitResult]:
     restoring = body.direction == "restore"
     x, donors = (case.x_adv, case.x) if restoring else (case.x, case.x_adv)
     patching = Patching(case.cnn, layers, x, donors, case.y, restoring=restoring)
     relevance = torch.cat([true_relevance(case.cnn, layer, case.x, case.y) for layer in layers], dim=1)
     results = []
-    for i, found in enumerate(circuits(patching, most=body.most, report=lambda progress: still_wanted())):
-        still_wanted()
+    for i, found in enumerate(circuits(patching, most=body.most, report=report)):
+        report(Progress("circuits", i, len(case.y)))
         results.append(
             CircuitResult(
                 label=int(case.y[i]),
@@ -274,27 +273,28 @@ async def what_if(body: WhatIfRequest, lab: LabDep, run: RunDep) -> WhatIfRespon
     `adversarial` is the image made on the network as it was, which may only miss the edited one; `again` is what an
     attack on the edited network itself achieves, with its importance maps detached and attached.
     """
-    model, attack = await asked(body, lab, attacks=3 if body.again else 1)
+    attacks = 3 if body.again else 1
+    model, attack = await asked(body, lab, attacks)
     scaled = [_scaled(model, body, i) for i in range(len(body.scalings))]
     reselected = [
         Reselected(resolve.layer(model, r.layer).name, resolve.choice(IMGFS, r.imgf, f"reselections.{i}.imgf"), r.k)
         for i, r in enumerate(body.reselections)
     ]
 
-    def work(still_wanted: StillWanted) -> WhatIfResponse:
+    def work(report: Report) -> WhatIfResponse:
         start = time.perf_counter()
-        case = case_of(body, model, attack, lab, still_wanted)
-        results = _what_if(case, scaled, reselected, body, Asked(model, attack, still_wanted))
+        case = case_of(body, model, attack, lab, report)
+        results = _what_if(case, scaled, reselected, body, Asked(model, attack, report))
         seconds = time.perf_counter() - start
         return WhatIfResponse(model=model.id, attack=attack.resolved(), results=results, seconds=seconds)
 
-    return await run(work)
+    return await run(work, gflops=resolve.gflops_of(attack, len(body.images) * attacks, model))
 
 
 class Asked(NamedTuple):
     model: ModelInfo
     attack: Attack
-    still_wanted: StillWanted
+    report: Report
 
 
 def _scaled(model: ModelInfo, body: WhatIfRequest, i: int) -> Scaled:
@@ -312,7 +312,7 @@ def _what_if(
     classes = asked.model.classes
     natural, adversarial = (predictions(predict(case.cnn, x, edits), classes) for x in (case.x, case.x_adv))
     again = [_again(case, edits, asked, attack) for attack in _both_ways(asked.attack)] if body.again else []
-    controls = _controls(case, edits, body.controls, asked.still_wanted)
+    controls = _controls(case, edits, body.controls, asked.report)
     return [
         WhatIfResult(
             label=int(case.y[i]),
@@ -334,7 +334,7 @@ def _both_ways(attack: Attack) -> list[Attack]:
 
 
 def _again(case: Case, edits: Edits, asked: Asked, attack: Attack) -> list[AttackedAgain]:
-    x_adv = attack_again(case.cnn, case.x, case.y, attack, edits, report=lambda progress: asked.still_wanted())
+    x_adv = attack_again(case.cnn, case.x, case.y, attack, edits, report=asked.report)
     goal = goal_of(case.cnn, case.y, attack).tolist()
     found = predictions(predict(case.cnn, x_adv, edits), asked.model.classes)
     return [
@@ -347,12 +347,12 @@ def _again(case: Case, edits: Edits, asked: Asked, attack: Attack) -> list[Attac
     ]
 
 
-def _controls(case: Case, edits: Edits, draws: int, still_wanted: StillWanted) -> list[WhatIfControl]:
+def _controls(case: Case, edits: Edits, draws: int, report: Report) -> list[WhatIfControl]:
     if not draws or not edits.masks:
         return []
     right = torch.zeros(2, len(case.y), dtype=torch.int64)  # natural, adversarial
     for seed in range(draws):
-        still_wanted()
+        report(Progress("random channels", seed, draws))
         random = Edits(shuffled(edits.masks, seed), edits.reselected)
         for row, x in zip(right, (case.x, case.x_adv), strict=True):
             row += (predict(case.cnn, x, random).argmax(dim=1) == case.y).cpu()
@@ -374,17 +374,17 @@ async def film_(body: FilmRequest, lab: LabDep, run: RunDep) -> FilmResponse:
     if frames > MAX_FRAMES:
         raise invalid("attack", f"{len(body.images)} films of {attack.length + 1} frames; allowed: {MAX_FRAMES} in all")
 
-    def work(still_wanted: StillWanted) -> FilmResponse:
+    def work(report: Report) -> FilmResponse:
         start = time.perf_counter()
-        x, y = resolve.inputs(body.images, model, lab, still_wanted)
-        of = Screening(lab.model(model.id), layer.name, body.channels, Asked(model, attack, still_wanted))
+        x, y = resolve.inputs(body.images, model, lab, report)
+        of = Screening(lab.model(model.id), layer.name, body.channels, Asked(model, attack, report))
         results = [_film(of, x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
         seconds = time.perf_counter() - start
         return FilmResponse(
             model=model.id, layer=layer.name, attack=attack.resolved(), results=results, seconds=seconds
         )
 
-    return await run(work)
+    return await run(work, gflops=resolve.gflops_of(attack, len(body.images), model))
 
 
 class Screening(NamedTuple):
@@ -397,8 +397,8 @@ class Screening(NamedTuple):
 
 
 def _film(of: Screening, x: Tensor, y: Tensor) -> FilmResult:
-    _, attack, still_wanted = of.asked
-    shown = film(of.cnn, x, y, attack, report=lambda progress: still_wanted())
+    _, attack, report = of.asked
+    shown = film(of.cnn, x, y, attack, report=report)
     seen = shown.layers[of.layer]
     with torch.no_grad():
         natural = predictions(of.cnn(x), of.asked.model.classes)[0]
@@ -452,10 +452,10 @@ async def saliency(body: SaliencyRequest, lab: LabDep, run: RunDep) -> SaliencyR
             "steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}"
         )
 
-    def work(still_wanted: StillWanted) -> list[SaliencyResult]:
-        case = case_of(body, model, attack, lab, still_wanted)
+    def work(report: Report) -> list[SaliencyResult]:
+        case = case_of(body, model, attack, lab, report)
         seen = [
-            _maps(case.cnn, layer.name, x, predicted, Points(body.steps, still_wanted))
+            _maps(case.cnn, layer.name, x, predicted, Points(body.steps, report))
             for x, predicted in ((case.x, case.natural), (case.x_adv, case.adversarial))
         ]
         return [
@@ -463,19 +463,19 @@ async def saliency(body: SaliencyRequest, lab: LabDep, run: RunDep) -> SaliencyR
             for label, natural, adversarial in zip(case.y.tolist(), *seen, strict=True)
         ]
 
-    results = await run(work)
+    results = await run(work, gflops=resolve.gflops_of(attack, len(body.images), model))
     return SaliencyResponse(model=model.id, layer=layer.name, attack=attack.resolved(), results=results)
 
 
 class Points(NamedTuple):
     steps: int
-    still_wanted: StillWanted
+    report: Report
 
 
 def _maps(cnn: CNN, layer: str, x: Tensor, predicted: Sequence[Prediction], points: Points) -> list[SaliencyMaps]:
     classes = torch.tensor([prediction.prediction for prediction in predicted], device=x.device)
     cams = numbers(grad_cam(cnn, layer, x, classes), "Grad-CAM")
-    gradients = integrated_gradients(cnn, x, classes, steps=points.steps, report=lambda progress: points.still_wanted())
+    gradients = integrated_gradients(cnn, x, classes, steps=points.steps, report=points.report)
     rows = zip(x, predicted, cams, numbers(gradients.sum(dim=1), "the integrated gradients"), strict=True)
     return [
         SaliencyMaps(prediction=prediction, png=png(image), grad_cam=cam, integrated_gradients=integrated)
@@ -493,18 +493,17 @@ async def transfer_(body: TransferRequest, lab: LabDep, run: RunDep) -> Transfer
         raise invalid("models", f"models {body.models}: none may be named twice")
     models = [await resolve.model(model_id, lab) for model_id in body.models]
     count = resolve.image_count(body.images, lab.settings)
-    attack = resolve.attack(body.attack, count * len(models), models[0], lab.settings)
+    costliest = max(models, key=lambda model: model.multiply_adds)
+    attack = resolve.attack(body.attack, count * len(models), costliest, lab.settings)
 
-    def work(still_wanted: StillWanted) -> TransferResponse:
+    def work(report: Report) -> TransferResponse:
         for model in models[1:]:
-            resolve.inputs(body.images, model, lab, still_wanted)  # the images have to fit every model
-        x, y = resolve.inputs(body.images, models[0], lab, still_wanted)
-        found = transfer(
-            {model.id: lab.model(model.id) for model in models}, x, y, attack, report=lambda progress: still_wanted()
-        )
+            resolve.inputs(body.images, model, lab, report)  # the images have to fit every model
+        x, y = resolve.inputs(body.images, models[0], lab, report)
+        found = transfer({model.id: lab.model(model.id) for model in models}, x, y, attack, report=report)
         return _matrix(found, y, models[0].classes, attack)
 
-    return await run(work)
+    return await run(work, gflops=resolve.gflops_of(attack, count * len(models), costliest))
 
 
 def _matrix(found: TransferMatrix, y: Tensor, classes: Sequence[str], attack: Attack) -> TransferResponse:

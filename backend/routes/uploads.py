@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 
 from backend import uploads
 from backend.dependencies import LabDep, ModelId, SettingsDep
@@ -15,28 +15,33 @@ from cifs.registry import configure
 
 router = APIRouter()
 WORDS = 200  # characters of a name
-Weights = Annotated[UploadFile, File(description=".safetensors, or a torch file; read as weights alone")]
-Word = Annotated[str | None, Form(max_length=WORDS)]
+
+
+def about_model(
+    id: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my-resnet18"])],
+    layout: Annotated[
+        str | None, Form(description="without config: which names its weights have", examples=["kuangliu"])
+    ] = None,
+    dataset: Annotated[str, Form(max_length=WORDS)] = "cifar10",
+    method: Annotated[str, Form(description="natural, or vanilla with its eps")] = "natural",
+    eps: Annotated[str | None, Form(description="ε of its adversarial training", examples=["8/255"])] = None,
+    title: Annotated[str | None, Form(max_length=WORDS)] = None,
+) -> uploads.ModelAbout:
+    return uploads.ModelAbout(id, title, dataset, method, _budget(eps), layout)
 
 
 @router.post("/models", status_code=201, tags=["models"], responses=responses(400, 409, 413, 422, 500))
 def upload_model(
-    file: Weights,
-    id: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my-resnet18"])],
+    file: Annotated[UploadFile, File(description=".safetensors, or a torch file; read as weights alone")],
+    about: Annotated[uploads.ModelAbout, Depends(about_model)],
     lab: LabDep,
     settings: SettingsDep,
     config: Annotated[UploadFile | None, File(description="its config.json, of a model of this project")] = None,
-    layout: Annotated[str | None, Form(description="else: which names its weights have", examples=["kuangliu"])] = None,
-    dataset: Annotated[str, Form(max_length=WORDS)] = "cifar10",
-    method: Annotated[str, Form(description="natural, or vanilla with its eps")] = "natural",
-    eps: Annotated[str | None, Form(description="\u03b5 of its adversarial training", examples=["8/255"])] = None,
-    title: Word = None,
 ) -> ModelInfo:
     """Bring a model: weights with their config.json, or of another project in a layout that `cifs import` knows.
 
     Its shapes are compared before a network is made, an image goes through it, and its SHA-256 stays with it.
     """
-    about = uploads.ModelAbout(id, title, dataset, method, _budget(eps), layout)
     written = None if config is None else config.file.read(uploads.CONFIG_BYTES + 1)
     with uploads.incoming(lab.zoo.root) as folder:
         brought = uploads.store(file.file, file.filename or "weights", folder, settings.max_model_bytes)

@@ -14,6 +14,7 @@ from backend.schemas.catalogue import (
     Health,
     LayerInfo,
     ModelInfo,
+    Ready,
     Sample,
     Samples,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "ProblemError",
+    "Ready",
     "RecipeBook",
     "RecipeInfo",
     "RecipePlan",

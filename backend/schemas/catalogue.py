@@ -50,6 +50,7 @@ class ModelInfo(BaseModel):
     eps: float | None = Field(None, description="the budget it was adversarially trained at; null for a natural model")
     default_eps: float = Field(description="the usual budget on its data set, for forms")
     parameters: int
+    multiply_adds: int = Field(description="of one forward pass of one image; a gradient step takes thrice as many")
     classes: list[str]
     image_shape: tuple[int, int, int] = Field(description="(C, H, W) of the inputs, values in [0, 1]")
     layers: list[LayerInfo]
@@ -93,5 +94,12 @@ class Health(BaseModel):
     device: str
     models: list[str] = Field(description="models that can be asked for")
     models_loaded: list[str] = Field(description="models in memory now")
+    computing: int = Field(description="computations that run, or stand still for a shorter one")
     queue_length: int
     queue_limit: int
+
+
+class Ready(BaseModel):
+    ready: Literal[True]
+    models: int = Field(description="how many can be asked for")
+    jobs: bool = Field(description="whether this server takes jobs")

@@ -131,7 +131,7 @@ def circuits(
     finished = []
     for i in every.tolist():
         report(Progress("sparing channels", i, len(when)))
-        finished.append(_finish(patching, i, when[i], bool(reached[i])))
+        finished.append(_finish(patching, i, when[i], bool(reached[i]), report))
     return finished
 
 
@@ -156,10 +156,10 @@ def _grow(patching: Patching, most: int, candidates: int, report: Report) -> Ten
     return when
 
 
-def _finish(patching: Patching, image: int, when: Tensor, reached: bool) -> Circuit:
+def _finish(patching: Patching, image: int, when: Tensor, reached: bool, report: Report) -> Circuit:
     chosen = when.argsort()[(when < 0).sum() :]  # in the order they were patched
     if reached:
-        chosen = _spare(patching, image, chosen)
+        chosen = _spare(patching, image, chosen, report)
     mask = torch.zeros_like(when, dtype=torch.bool)
     mask[chosen] = True
     index = torch.tensor([image], device=when.device)
@@ -168,9 +168,10 @@ def _finish(patching: Patching, image: int, when: Tensor, reached: bool) -> Circ
     return Circuit(chosen, reached, torch.cat([chosen, rest]))
 
 
-def _spare(patching: Patching, image: int, chosen: Tensor) -> Tensor:
+def _spare(patching: Patching, image: int, chosen: Tensor, report: Report) -> Tensor:
     """The chosen channels (S,) without those that are not needed, one after the other."""
     while len(chosen):
+        report(Progress("sparing channels", image, len(patching.x)))
         without = torch.zeros(len(chosen), len(patching), dtype=torch.bool, device=chosen.device)
         without[:, chosen] = True
         without[torch.arange(len(chosen)), chosen] = False

@@ -23,6 +23,7 @@ from cifs.registry import Registry, configure
 from cifs.selection import attached_importance
 
 AT_ONCE = 256  # images in one pass
+FEW = 4  # images between two reports
 CONDUCTANCE_STEPS = 32
 POINTS = 17  # of a curve against the share of channels
 
@@ -139,24 +140,34 @@ def faithfulness(
     """
     scores: dict[str, Tensor] = {}
     for name in notions or NOTIONS:
-        report(Progress(f"attributing by {name}"))
         try:
-            scores[name] = NOTIONS[name](model, layer, x, classes)
+            scores[name] = _scored(name, model, layer, x, classes, report)
         except InvalidParameter:
             if notions:
                 raise
     reference = scores.get("ablation")
     if reference is None:
-        reference = ablation(model, layer, x, classes)
+        reference = _scored("ablation", model, layer, x, classes, report)
     scores["random"] = torch.rand(reference.shape, generator=generator(0, len(x))).to(x.device)
     counts = torch.linspace(0, reference.shape[1], min(POINTS, reference.shape[1] + 1)).round().int().tolist()
     reports = {}
     for name, values in scores.items():
-        report(Progress(f"taking channels away by {name}"))
-        curves = torch.stack([_curves(model, layer, x[i], classes[i], values[i], counts) for i in range(len(x))])
-        reports[name] = _summary(curves, rank_correlation(values, reference))
+        curves = []
+        for i in range(len(x)):
+            report(Progress(f"taking channels away by {name}", i, len(x)))
+            curves.append(_curves(model, layer, x[i], classes[i], values[i], counts))
+        reports[name] = _summary(torch.stack(curves), rank_correlation(values, reference))
     shares = torch.tensor(counts) / reference.shape[1]
     return Faithfulness(shares, reports, _matrix({k: v for k, v in scores.items() if k != "random"}))
+
+
+def _scored(name: str, model: nn.Module, layer: str, x: Tensor, classes: Tensor, report: Report) -> Tensor:
+    """(N, C), a few images at a time, so that it can be stopped."""
+    parts: list[Tensor] = []
+    for images, of_images in zip(x.split(FEW), classes.split(FEW), strict=True):
+        report(Progress(f"attributing by {name}", FEW * len(parts), len(x)))
+        parts.append(NOTIONS[name](model, layer, images, of_images))
+    return torch.cat(parts)
 
 
 def _curves(model: nn.Module, layer: str, x: Tensor, label: Tensor, values: Tensor, counts: list[int]) -> Tensor:

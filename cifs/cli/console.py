@@ -46,6 +46,11 @@ def one_line_errors(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def speaks() -> bool:
+    """Whether this is the process that shows anything: alone, or the first of those torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def progress_bar(*columns: TextColumn, shown: bool = True) -> Iterator[Bar]:
     """A bar on a terminal; in a log file nothing but what the caller prints."""
@@ -89,7 +94,7 @@ def reporting(title: str, after_a_stop: str) -> Iterator[Report]:
     It raises Cancelled once a stop was asked for; the command then says `after_a_stop` and exits with 130. Of several
     processes that train together, the first alone shows anything.
     """
-    shown = os.environ.get("RANK", "0") == "0"
+    shown = speaks()
     with progress_bar(shown=shown) as bar, stopping_on_signal() as stop:
         show, lines = _on_bar(bar, title), _Lines(title)
 

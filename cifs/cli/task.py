@@ -12,7 +12,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cifs.cli.arguments import model_ids, parameters, recipe_ids
-from cifs.cli.console import DEFAULT_RUNS, DEFAULT_ZOO, Checkpoints, Device, Json, Runs, errors, print_json, reporting
+from cifs.cli.console import (
+    DEFAULT_RUNS,
+    DEFAULT_ZOO,
+    Checkpoints,
+    Device,
+    Json,
+    Runs,
+    errors,
+    print_json,
+    reporting,
+    speaks,
+)
 from cifs.errors import InvalidParameter
 from cifs.tasks import TASKS, Workspace, task_of
 
@@ -38,6 +49,8 @@ def command(name: str, show: Show, suites: Mapping[str, str] | None = None) -> C
             raise InvalidParameter(f"--suite {suite}: choose from: {', '.join(kinds)}")
         request = _request(suite, kinds[suite], ordered, given)
         record = run_shown(kinds[suite], request, workspace)
+        if not speaks():
+            return
         if as_json:
             print_json(record)
         else:
@@ -53,7 +66,7 @@ def command(name: str, show: Show, suites: Mapping[str, str] | None = None) -> C
 def run_shown(kind: str, request: Mapping[str, Any], workspace: Workspace) -> BaseModel:
     """Does a task with its notes and its progress on the terminal; Ctrl-C stops in order and exits with 130."""
     prepared = task_of(kind, request).prepare(workspace)
-    for note in prepared.notes:
+    for note in prepared.notes if speaks() else ():
         errors.print(note, soft_wrap=True)
     after_a_stop = "the same command goes on from there" if prepared.resumes else "nothing was written"
     with reporting(

@@ -1,4 +1,4 @@
-"""A study in one figure: robust accuracy by epoch, and how far every arm is ahead of the first, level by level."""
+"""A study in one figure: robust accuracy by epoch, and how far every arm is ahead of the first, attack by attack."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,7 +59,7 @@ def study_info(record: StudyRecord, regime: str, *, arms: Sequence[str] | None =
             100 * g.mean, 100 * (g.high - g.mean), 100 * (g.mean - g.low),
         )
         for g in record.gains
-        if g.regime == regime and g.arm in shown
+        if g.regime == regime and g.arm in shown and g.level != "natural"
     ]  # fmt: skip
     return StudyInfo(record.arms[next(iter(record.arms))], curves, gains)
 
@@ -74,34 +74,49 @@ def _curve(record: StudyRecord, regime: str, arm: str, attack: str, colour: str)
     return ArmCurve(record.arms[arm], attack, colour, epochs, means, [*map(min, by_epoch)], [*map(max, by_epoch)])
 
 
-DASHES = {"training": "dot", "unadaptive": "dash", "adaptive": "solid"}
+PANELS = ("validation images, by epoch (%)", "training images, by epoch (%)", "points ahead of {against}")
+DASHES = {"training": "solid", "unadaptive": "dash", "adaptive": "solid"}
 
 
 def study_figure(info: StudyInfo) -> go.Figure:
-    """Left: validation accuracy by epoch, solid under the adaptive attack (its band: all seeds). Right: gains."""
-    figure = make_subplots(cols=2, column_widths=[0.55, 0.45], horizontal_spacing=0.1)
+    """Robust accuracy on validation images (dashed: unadaptive; band: all seeds), on training images, and gains."""
+    titles = [title.format(against=info.against) for title in PANELS]
+    figure = make_subplots(cols=3, column_widths=[0.36, 0.24, 0.4], horizontal_spacing=0.06, subplot_titles=titles)
     for curve in info.curves:
+        column = 2 if curve.attack == "training" else 1
         if curve.attack == "adaptive":
             figure.add_scatter(
                 x=[*curve.epochs, *reversed(curve.epochs)], y=[*curve.most, *reversed(curve.least)], fill="toself",
                 mode="none", fillcolor=translucent(curve.colour, 0.12), hoverinfo="skip", showlegend=False,
-                row=1, col=1,
+                row=1, col=column,
             )  # fmt: skip
         figure.add_scatter(
-            x=curve.epochs, y=curve.mean, name=curve.arm, legendgroup=curve.arm, row=1, col=1,
+            x=curve.epochs, y=curve.mean, name=curve.arm, legendgroup=curve.arm, row=1, col=column,
             showlegend=curve.attack == "adaptive", mode="lines",
             line={"color": curve.colour, "dash": DASHES[curve.attack]},
             hovertemplate=f"{curve.attack}, epoch %{{x}}: %{{y:.1f}} %<extra>{curve.arm}</extra>",
         )  # fmt: skip
-    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"}, row=1, col=2)
-    for gain in info.gains:
+    _add_gains(figure, info.gains)
+    figure.update_yaxes(rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(range=[0, 100], row=1, col=2)
+    compact(figure, height=440)
+    return figure.update_layout(legend={"y": 1.1}, margin={"t": 70}).update_annotations(font_size=13)
+
+
+def _add_gains(figure: go.Figure, gains: Sequence[LevelGain]) -> None:
+    """Side by side at every checkpoint and level, an arm at the same place of each."""
+    places, arms = (list(dict.fromkeys(getattr(gain, name) for gain in gains)) for name in ("place", "arm"))
+    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"}, row=1, col=3)
+    for gain in gains:
+        x = places.index(gain.place) + 0.6 * ((arms.index(gain.arm) + 0.5) / len(arms) - 0.5)
         figure.add_scatter(
-            x=[gain.place], y=[gain.gain], legendgroup=gain.arm, name=gain.arm, showlegend=False, mode="markers",
-            marker={"size": 9, "color": gain.colour}, row=1, col=2,
+            x=[x], y=[gain.gain], legendgroup=gain.arm, name=gain.arm, showlegend=False, mode="markers",
+            marker={"size": 9, "color": gain.colour}, row=1, col=3,
             error_y={"array": [gain.above], "arrayminus": [gain.below], "thickness": 1.5, "width": 3},
-            hovertemplate=f"%{{x}}: %{{y:+.2f}} points<extra>{gain.arm}</extra>",
+            hovertemplate=f"{gain.place}: %{{y:+.2f}} points<extra>{gain.arm}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text="epoch   dotted: training images, dashed: unadaptive attack", row=1, col=1)
-    figure.update_yaxes(title_text="robust accuracy (%)", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text=f"points ahead of {info.against}", zeroline=False, row=1, col=2)
-    return compact(figure, height=420).update_layout(scattermode="group")
+    texts = [place.replace(", ", "<br>") for place in places]
+    figure.update_xaxes(
+        tickvals=[*range(len(texts))], ticktext=texts, tickangle=0, tickfont_size=10, zeroline=False, row=1, col=3
+    )
+    figure.update_yaxes(zeroline=False, row=1, col=3)

@@ -22,9 +22,9 @@ class TrainingInfo(NamedTuple):
     accuracies: dict[str, list[tuple[int, float]]]
 
 
-def training_info(name: str, told: Sequence[Mapping[str, Any]]) -> TrainingInfo:
+def training_info(name: str, reported: Sequence[Mapping[str, Any]]) -> TrainingInfo:
     """Of progress {doing, done, metrics} in its order; one made twice, after a kill, counts the second time."""
-    by_step = {int(progress["done"]): progress["metrics"] for progress in told if progress["doing"] == "training"}
+    by_step = {int(progress["done"]): progress["metrics"] for progress in reported if progress["doing"] == "training"}
     lines = {
         key: [(step, metrics[key]) for step, metrics in sorted(by_step.items()) if metrics.get(key) is not None]
         for key in ("loss", *VALIDATED)

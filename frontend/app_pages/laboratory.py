@@ -18,9 +18,9 @@ from frontend.components.scene import Scene, pick_scene
 
 VIEWS = {
     "who carried it": show_margin,
-    "the circuit": show_circuit,
+    "circuit": show_circuit,
     "by hand": show_by_hand,
-    "the film": show_film,
+    "film": show_film,
     "a channel": show_channel_page,
     "relevance": show_faithfulness,
     "saliency": show_saliency,

@@ -6,8 +6,8 @@ import streamlit as st
 
 from backend.schemas import ModelInfo
 from cifs.records import network_text
+from cifs_client import BackendRefused, Form
 from frontend import state
-from frontend.client import BackendRefused, Form
 from frontend.components.lab import Lab, connect, forget
 from frontend.components.problems import readable_errors
 from frontend.desk import Desk

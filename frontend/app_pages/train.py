@@ -3,8 +3,8 @@
 import streamlit as st
 
 from backend.schemas import Job, PlanRequest
+from cifs_client import BackendRefused
 from frontend import state
-from frontend.client import BackendRefused
 from frontend.components.job_view import pick_job, show_job, show_training
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors

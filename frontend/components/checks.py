@@ -9,9 +9,11 @@ MARKS = {True: ":green[:material/check_circle: **pass**]", False: ":red[:materia
 
 
 def show_checks(table: RobustnessTable) -> None:
-    st.caption(
+    st.markdown(
         "Where gradients lead nowhere, attacks fail for a reason that has nothing to do with robustness. These "
-        "checks look for the symptoms: failing says that the figures are not to be trusted, passing proves nothing. "
+        "checks look for the symptoms: failing says that the figures are not to be trusted, passing proves nothing."
+    )
+    st.caption(
         "Where two attacks are compared, a pass means that no difference beyond chance was found (McNemar, 5 %): so "
         "few images show gross masking only. *More steps* looks at last iterates, where the table counts any iterate."
     )

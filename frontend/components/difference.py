@@ -12,6 +12,15 @@ from frontend.components.lab import Lab
 from frontend.components.robustness_table import draw
 from frontend.difference import printed_difference, verdict
 
+READING = """
+- Both models saw the same images, so only those count on which they differ: *only first* are images the first
+  withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is between
+  equally robust models; the intervals are those of Bonett and Price (2012).
+- PGD-100 decides and, where both were measured, *+ AutoAttack*, which counts what all attacks left together and
+  attacks models with importance maps twice, with APGD through them.
+- The worst case bounds each model alone: with more settings tried against CAS and CIFS it is no fair match.
+"""
+
 
 def show_difference(lab: Lab, table: RobustnessTable) -> None:
     names = labels(table.rows)
@@ -40,16 +49,10 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
         alt="points ahead, by attack",
     )
     draw(printed_difference(comparison, exactly, names[first], names[second]))
-    diamonds = f"; diamonds are the margin in the paper ({reported.source}), under its own attacks" if reported else ""
-    st.caption(
-        "Both models saw the same images, so only those count on which they differ: *only first* are images the first "
-        "withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is "
-        "between equally robust models. PGD-100 decides and, where both were measured, *+ AutoAttack*, which counts "
-        "what all attacks left together and attacks models with importance maps twice, with APGD through them. "
-        "The worst case bounds each model alone: with more settings tried against CAS and CIFS it is no fair match. "
-        "Whiskers are 95 % intervals of the difference (Bonett and Price 2012)"
-        f"{diamonds}. `cifs compare {first} {second}` prints the same."
-    )
+    diamonds = f" Diamonds are the margin in the paper ({reported.source}), under its own attacks." if reported else ""
+    st.caption(f"Whiskers are 95 % intervals of the difference.{diamonds}")
+    with st.expander("How to read this"):
+        st.markdown(READING + f"- `cifs compare {first} {second}` prints the same.")
     if comparison.settings:
         show_settings(comparison, titles, method, names[second])
     elif rows[first].sweep:
@@ -75,11 +78,15 @@ def show_settings(comparison: Comparison, titles: dict[str, str], method: str, s
     n = next(tried.n for tried in comparison.settings if tried.column == column)
     st.caption(
         f"Each dot is the margin on the first {n:,} images if the first model's attacker knew this setting alone, "
-        f"against {second} under its own strongest. β weighs the probes in the attack's loss: 0 ignores them, ∞ "
-        "attacks nothing else; *through the map* lets gradients pass the importance map. The distance from the filled "
-        "dot to another is what an attack that does not adapt would have credited the method with. "
-        f"`cifs compare {comparison.first} {comparison.second} --settings` prints the same."
+        f"against {second} under its own strongest. The distance from the filled dot to another is what an attack that "
+        "does not adapt would have credited the method with."
     )
+    with st.expander("What the settings mean"):
+        st.markdown(
+            "β weighs the probes in the attack's loss: 0 ignores them, ∞ attacks nothing else. *Through the map* lets "
+            "gradients pass the importance map. "
+            f"`cifs compare {comparison.first} {comparison.second} --settings` prints the same."
+        )
 
 
 def pick(names: dict[str, str], title: str, key: str, options: list[str], default: str) -> str:

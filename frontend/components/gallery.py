@@ -7,8 +7,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from backend.schemas import DatasetImage, DatasetInfo, Example, ImageRef, ModelInfo, Sample, UploadedImage
+from cifs_client import BackendError
 from frontend import state
-from frontend.client import BackendError
 from frontend.components.images import data_uri, encode
 from frontend.components.lab import Lab
 

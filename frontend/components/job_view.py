@@ -23,7 +23,7 @@ BADGES = {
 }
 ACTIVE = ("waiting", "running", "cancelling")
 LOOK, SELDOM = 1.0, 5.0  # seconds between two looks at what runs, and at what somebody may resume
-TOLD = "job-events"  # in the session's memory
+EVENTS = "job-events"  # in the session's memory
 
 
 def badge(job: Job) -> None:
@@ -37,10 +37,10 @@ def title(job: Job) -> str:
 
 def events_of(desk: Desk, job: Job) -> list[JobEvent]:
     """All of them; the backend is asked for the new ones alone."""
-    told: list[JobEvent] = st.session_state.setdefault(TOLD, {}).setdefault(job.id, [])
-    while len(told) < job.events and (news := desk.events(job.id, len(told))):
-        told.extend(news)
-    return told
+    events: list[JobEvent] = st.session_state.setdefault(EVENTS, {}).setdefault(job.id, [])
+    while len(events) < job.events and (news := desk.events(job.id, len(events))):
+        events.extend(news)
+    return events
 
 
 def show_job(desk: Desk, job_id: str, *, with_chart: bool = True) -> None:
@@ -132,8 +132,8 @@ def show_training(desk: Desk, jobs: Sequence[Job]) -> None:
 
 
 def _run(desk: Desk, job: Job) -> TrainingInfo:
-    told = [event.progress.model_dump() for event in events_of(desk, job) if event.progress is not None]
-    return training_info(job.model or job.id, told)
+    progress = [event.progress.model_dump() for event in events_of(desk, job) if event.progress is not None]
+    return training_info(job.model or job.id, progress)
 
 
 def pick_job(jobs: Sequence[Job], label: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from backend.schemas import Example
-from frontend.client import Client, ClientSettings, send
+from cifs_client import Client, ClientSettings, send
 
 ADDRESS: dict[str | type[Any], Callable[[Any], Any]] = {ClientSettings: repr}
 

@@ -6,8 +6,8 @@ from backend.schemas import AttackResult, DatasetImage, Described, Prediction, R
 from cifs.plot.colours import ADVERSARIAL, NATURAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
 from cifs.plot.trajectory import trajectory_figure, trajectory_info
+from cifs_client import BackendError
 from frontend.captions import attack_title
-from frontend.client import BackendError
 from frontend.components.asking import ask_attack
 from frontend.components.charts import draw
 from frontend.components.images import Picture, decode, show_pictures
@@ -102,7 +102,7 @@ def _pictures(scene: Scene, result: AttackResult) -> None:
     change = Picture(result.perturbation.png, "the change of every pixel, magnified", magnified)
     show_pictures([*_twins(scene, result), change])
     where = f"Image {scene.image.index}. " if isinstance(scene.image, DatasetImage) else ""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="top", gap="small"):
         st.caption(f"{where}No pixel moved by more than {result.linf:.4g} (of 1). {_rounding(result)}", width="stretch")
         st.download_button(
             "Exact image", decode(result.image.npy), "adversarial.npy", type="tertiary", icon=":material/download:",

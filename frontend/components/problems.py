@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from frontend.client import BackendBusy, BackendError
+from cifs_client import BackendBusy, BackendError
 from frontend.components.lab import forget
 
 

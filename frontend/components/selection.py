@@ -1,5 +1,8 @@
 """The importance a layer gives its channels, and what is left of them afterwards."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from backend.schemas import ChannelsResponse
@@ -8,6 +11,7 @@ from frontend.components.asking import ask_channels
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
+from frontend.parameters import TITLES
 
 UNCHANGED = {
     True: "C · m is shown: 1 means unchanged on average. The m share a fixed sum, so each image has its own curve.",
@@ -36,6 +40,12 @@ def show_importance(lab: Lab, scene: Scene) -> None:
     show_road(info, response, target_words(scene))
 
 
+def parameters_text(chosen: Mapping[str, Any]) -> str:
+    """As in "softmax, Temperature T = 1.0"."""
+    given = {TITLES.get(name, name): value for name, value in chosen.items() if name != "name"}
+    return ", ".join([chosen["name"], *(f"{title} = {value}" for title, value in given.items())])
+
+
 def target_words(scene: Scene) -> str:
     """What the relevance asked for speaks of."""
     if scene.target == "label":
@@ -58,7 +68,7 @@ def show_road(info: ImportanceInfo, response: ChannelsResponse, target: str) -> 
         st.caption(f"{OWN if info.own else WHAT_IF.format(target=target)} {UNCHANGED[info.factor != 1]}")
         draw(curve_figure(info), key="curve", alt="importance against relevance")
         if response.imgf:
-            st.caption(", ".join(f"{name}: {value}" for name, value in response.imgf.items()))
+            st.caption(parameters_text(response.imgf))
     with road:
         st.header("g → m → selected features", anchor=False)
         st.caption("The same channels at three stations: what speaks for the class is let through, the rest held back.")

@@ -28,7 +28,7 @@ def test_health_tells_the_models_and_the_queue(client: TestClient) -> None:
     assert health["status"] == "ok"
     assert health["models"] == ["tiny-cas", "tiny-cifs", "tiny-natural"]
     assert health["queue_length"] == 0
-    assert health["queue_limit"] == 16
+    assert health["queue_limit"] == 64
     assert health["device"] == "cpu"
 
 

@@ -17,6 +17,7 @@ OPERATIONS = [
     "GET /models/{id}",
     "GET /models/{id}/channel-statistics",
     "GET /models/{id}/robustness",
+    "GET /ready",
     "GET /robustness",
     "GET /models/{id}/card",
     "GET /robustness/compare",

@@ -2,8 +2,9 @@
 
 import torch
 
-from backend.adversarial import adversarial
+from backend.adversarial import adversarial, forget
 from cifs.attacks import PGD, Step, perturb
+from cifs.progress import unreported
 from tests.backend.conftest import Serve
 from tests.cifs.tiny import images, tiny
 
@@ -34,8 +35,9 @@ def test_a_data_set_that_does_not_fit_or_is_unknown_is_refused(serve: Serve) -> 
 
 
 def test_the_same_attack_on_the_same_images_is_computed_once_and_is_the_same() -> None:
-    model, (x, y), asked = tiny(), images(2), list[int]()
-    count = lambda: asked.append(1)  # noqa: E731
+    model, (x, y), asked = tiny(), images(2), list[str]()
+    count = lambda progress: asked.append(progress.doing)  # noqa: E731
+    forget()
     once = adversarial(model, x, y, PGD(eps=0.1, steps=3), count)
     computed = len(asked)
     again = adversarial(model, x, y, PGD(eps=0.1, steps=3), count)
@@ -47,8 +49,9 @@ def test_the_same_attack_on_the_same_images_is_computed_once_and_is_the_same() -
 
 
 def test_other_labels_images_attacks_and_models_are_attacked_anew() -> None:
-    model, (x, y), asked = tiny(), images(2), list[int]()
-    count = lambda: asked.append(1)  # noqa: E731
+    model, (x, y), asked = tiny(), images(2), list[str]()
+    count = lambda progress: asked.append(progress.doing)  # noqa: E731
+    forget()
     calls = [
         (model, x, y, PGD(eps=0.1, steps=3)), (model, x, 1 - y.clamp(max=1), PGD(eps=0.1, steps=3)),
         (model, x.flip(0), y, PGD(eps=0.1, steps=3)), (model, x, y, PGD(eps=0.1, steps=4)),
@@ -64,5 +67,5 @@ def test_a_trajectory_is_always_recorded() -> None:
     model, (x, y) = tiny(), images(2)
     for _ in range(2):
         steps = list[Step]()
-        adversarial(model, x, y, PGD(eps=0.1, steps=3), lambda: None, steps=steps)
+        adversarial(model, x, y, PGD(eps=0.1, steps=3), unreported, steps=steps)
         assert [step.step for step in steps] == [0, 1, 2, 3]

@@ -12,6 +12,7 @@ from backend.errors import CLIENT_CLOSED_REQUEST, Refusal
 from backend.lab import Lab
 from backend.schemas import UploadedImage
 from backend.settings import Settings
+from cifs.progress import Progress
 
 
 def upload(*, damaged: bool = False) -> UploadedImage:
@@ -25,13 +26,13 @@ def test_no_image_is_decoded_after_its_client_left(checkpoints: Path) -> None:
     lab = Lab(Settings(checkpoints=checkpoints, device="cpu"))
     asked = 0
 
-    def still_wanted() -> None:
+    def report(progress: Progress) -> None:
         nonlocal asked
         asked += 1
         if asked > 1:
             raise Refusal(CLIENT_CLOSED_REQUEST, "left")
 
     with pytest.raises(Refusal) as caught:  # and not the 422 of the second image
-        resolve.inputs([upload(), upload(damaged=True)], lab.describe("tiny-natural"), lab, still_wanted)
+        resolve.inputs([upload(), upload(damaged=True)], lab.describe("tiny-natural"), lab, report)
     assert caught.value.status_code == CLIENT_CLOSED_REQUEST
     assert asked == 2

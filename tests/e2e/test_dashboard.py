@@ -141,7 +141,9 @@ def test_the_other_pages_open_from_the_navigation(dashboard: str, page: Page, sc
     expect(page.locator(".st-key-layer input")).to_have_value("layer3.0: 64 × 7×7")
     page.wait_for_selector(".st-key-road .js-plotly-plot")
     assert_healthy(page)
-    photograph(page, screenshots / "imgf.png", height=1480)
+    page.goto(f"{dashboard}/imgf?imgf=softplus")
+    expect(page.get_by_role("heading", name="What the network would then say")).to_be_visible()
+    photograph(page, screenshots / "imgf.png", height=1560)
 
     page.get_by_role("link", name="Robustness").click()
     expect(page.get_by_role("heading", name="How robust is it, really?")).to_be_visible()

@@ -20,7 +20,7 @@ def overflow(page: Page) -> int:
 
 def test_the_circuit_of_a_real_failure_brings_the_label_back(dashboard: str, page: Page, screenshots: Path) -> None:
     page.set_viewport_size(WIDE)
-    page.goto(f"{dashboard}/laboratory?index=34&ask=the+circuit")
+    page.goto(f"{dashboard}/laboratory?index=34&ask=circuit")
     expect(page.get_by_text("given their natural activations, bring Bag back.")).to_be_visible()
     expect(page.get_by_text("Of random sets of the same size, 0% do the same.")).to_be_visible()
     page.wait_for_selector(".st-key-patch-curves .js-plotly-plot")
@@ -33,14 +33,13 @@ def test_the_circuit_of_a_real_failure_brings_the_label_back(dashboard: str, pag
 
 def test_a_film_plays_without_the_server(dashboard: str, page: Page) -> None:
     page.set_viewport_size(WIDE)
-    page.goto(f"{dashboard}/laboratory?index=34&ask=the+film")
+    page.goto(f"{dashboard}/laboratory?index=34&ask=film")
     expect(page.get_by_text("Bag falls at step 2 of 20")).to_be_visible()
     page.wait_for_selector(".st-key-film .js-plotly-plot")
     shown = "document.querySelector('.st-key-film .js-plotly-plot')._fullData[3].x[0]"
     assert page.evaluate(shown) == 20
-    box = page.locator(".st-key-film .slider-rail-touch-rect").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    settle(page)
+    page.locator(".st-key-film .slider-rail-touch-rect").click(position={"x": 2, "y": 5}, force=True)
     page.wait_for_function(f"{shown} === 0")
     assert_healthy(page)
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -15,6 +14,7 @@ pytestmark = pytest.mark.e2e
 PATIENCE = 60_000  # milliseconds
 SMALL = "model.width=4\nimages=200\nvalidation=100\nvalidate_every=20\nattack.steps=1"
 CHART = ".js-plotly-plot"
+DRAWN = f"Math.max(...document.querySelector('{CHART}')._fullData[0].x)"  # the last step of the loss
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +55,25 @@ def state_is(page: Page, state: str) -> None:
 
 def steps_drawn(page: Page) -> int:
     page.wait_for_selector(CHART)
-    return int(page.evaluate(f"Math.max(...document.querySelector('{CHART}')._fullData[0].x)"))
+    return int(page.evaluate(DRAWN))
 
 
-def test_two_browsers_train_cancel_reload_and_resume(dashboard: str, browser: Browser, tmp_path: Path) -> None:
+def start(page: Page, epochs: int) -> None:
+    page.get_by_text("More overrides").click()
+    page.get_by_label("One a line").fill(f"{SMALL}\nepochs={epochs}")
+    page.get_by_label("One a line").press("Control+Enter")
+    expect(page.get_by_text("What will be trained")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Start").click()
+
+
+def test_two_browsers_train_cancel_reload_and_resume(dashboard: str, browser: Browser) -> None:
     teacher = visit(browser, f"{dashboard}/train")
-    teacher.get_by_text("More overrides").click()
-    teacher.get_by_label("One a line").fill(f"{SMALL}\nepochs=40")
-    teacher.get_by_label("One a line").press("Control+Enter")
-    expect(teacher.get_by_text("What will be trained")).to_be_visible()
-    settle(teacher)
-    teacher.get_by_role("button", name="Start").click()
+    start(teacher, epochs=900)  # more than a busy machine makes before it is cancelled
     state_is(teacher, "running")
     teacher.wait_for_url("**job=*")
     first = steps_drawn(teacher)
-    teacher.wait_for_function(f"Math.max(...document.querySelector('{CHART}')._fullData[0].x) > {first}")  # by itself
+    teacher.wait_for_function(f"{DRAWN} > {first}")  # by itself
 
     job = teacher.url.partition("job=")[2].partition("&")[0]
     pupil = visit(browser, f"{dashboard}/jobs?job={job}")
@@ -83,10 +87,21 @@ def test_two_browsers_train_cancel_reload_and_resume(dashboard: str, browser: Br
     done = steps_drawn(teacher)
     assert done >= first
     teacher.get_by_role("button", name="Resume").click()
-    state_is(teacher, "finished")
-    state_is(pupil, "finished")
-    assert steps_drawn(teacher) == 80
-    expect(teacher.get_by_role("link", name=re.compile("Look at the channels"))).to_be_visible()
+    state_is(teacher, "running")
+    teacher.wait_for_function(f"{DRAWN} > {done}")
+    state_is(pupil, "running")
+    teacher.get_by_role("button", name="Cancel").click()
+    state_is(pupil, "cancelled")
     assert_healthy(teacher)
     assert_healthy(pupil)
-    teacher.screenshot(path=tmp_path / "train.png")
+
+
+def test_a_finished_training_opens_on_the_channels_page(dashboard: str, browser: Browser) -> None:
+    page = visit(browser, f"{dashboard}/train")
+    start(page, epochs=2)
+    state_is(page, "finished")
+    assert steps_drawn(page) == 4
+    page.get_by_role("link", name=re.compile("Look at the channels")).click()
+    expect(page.get_by_role("heading", name="Why is this network fooled?")).to_be_visible()
+    expect(page.get_by_role("button", name="Attack", exact=True)).to_be_visible()  # there is a model to attack
+    assert_healthy(page)

@@ -156,6 +156,7 @@ def model_info(method: str) -> schemas.ModelInfo:
             "arch": "resnet10", "width": 16, "method": method,
             "imgf": {"name": "softmax", "temperature": 1.0} if method == "cifs" else None,
             "eps": None if method == "natural" else 0.1, "default_eps": 0.1, "parameters": 305_000,
+            "multiply_adds": 9_000_000,
             "classes": CLASSES, "image_shape": (1, 28, 28), "has_channel_statistics": True,
             "layers": [
                 {"name": name, "channels": c, "height": s, "width": s, "modified": name in modified}

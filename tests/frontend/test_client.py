@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from backend.schemas import AttackRequest, Choice, DatasetImage
-from frontend.client import (
+from cifs_client import (
     BackendBroken,
     BackendBusy,
     BackendError,

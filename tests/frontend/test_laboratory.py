@@ -1,6 +1,7 @@
 """The laboratory's views against the fake backend: the answer first, made of its numbers; choices in the address."""
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.frontend.fake_backend import FakeBackend
 from tests.frontend.test_pages import charts, fine, open_page, texts
 
 VIEWS = (
-    "who carried it", "the circuit", "by hand", "the film", "a channel", "relevance", "saliency", "transfer",
+    "who carried it", "circuit", "by hand", "film", "a channel", "relevance", "saliency", "transfer",
 )  # fmt: skip
 ALL = ["stem", "layer1.0", "layer2.0", "layer3.0", "layer4.0"]
 
@@ -50,7 +51,7 @@ def test_what_importance_maps_did_is_said() -> None:
 
 
 def test_a_circuit_is_said_with_its_control_and_can_be_taken_away(backend: FakeBackend) -> None:
-    page = fine(open_page("laboratory", ask="the circuit", index="1"))
+    page = fine(open_page("laboratory", ask="circuit", index="1"))
     assert "**3 channels of 128** (layer4.0), given their natural activations, bring **Bag** back." in texts(page)
     assert "Of random sets of the same size, **5%** do the same." in texts(page)
     assert list(page.dataframe[0].value["kind"]) == ["PR", "NR", "NR"]
@@ -101,7 +102,7 @@ def test_another_imgf_is_asked_where_relevance_is_known(backend: FakeBackend) ->
 
 
 def test_the_film_says_when_the_label_falls_and_plays_without_asking_again() -> None:
-    page = fine(open_page("laboratory", ask="the film", index="1"))
+    page = fine(open_page("laboratory", ask="film", index="1"))
     assert "**Bag** falls at step **4** of 20" in texts(page)
     assert "furthest from the natural one's path at **layer4.0**" in texts(page)
     film = charts(page)["film"]
@@ -119,7 +120,7 @@ def test_the_transfer_matrix_compares_models_of_one_network(backend: FakeBackend
 
 def test_a_view_that_fails_offers_a_retry_and_leaves_the_rest(backend: FakeBackend) -> None:
     backend.faults.set("busy", "/channels/circuit")
-    page = fine(open_page("laboratory", ask="the circuit"))
+    page = fine(open_page("laboratory", ask="circuit"))
     assert [button.label for button in page.button if button.label == "Retry"] == ["Retry"]
     backend.faults.set(None)
     next(button for button in page.button if button.label == "Retry").click().run()
@@ -155,3 +156,17 @@ def test_notions_are_compared_over_many_images_with_intervals(backend: FakeBacke
     assert list(page.dataframe[0].value["order of channels"])[-1] == "Random order (control)"
     page.segmented_control(key="inputs").select("attacked").run()
     assert asked(backend, "/channels/faithfulness")["attack"]["name"] == "pgd"
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "a channel"])
+def test_what_a_view_asked_can_be_copied_and_asked_again(view: str, backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask=view, index="1"))
+    path, body = backend.asked[-1]
+    curl, python = (element.value for element in page.get("code"))
+    words = shlex.split(curl)
+    assert words[:2] == ["curl", f"{backend.url}{path}"]
+    assert json.loads(words[-1]) == body
+    names: dict[str, Any] = {}
+    exec(python, names)
+    assert backend.asked[-1] == (path, body)
+    assert names["answer"]["attack" if view == "transfer" else "model"]

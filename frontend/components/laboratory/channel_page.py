@@ -7,8 +7,8 @@ import streamlit as st
 
 from backend.schemas.laboratory import ChannelExemplar, ChannelProfile, ResponseRequest, ResponseResponse
 from cifs.plot.channel_page import ResponseInfo, profile_figure, profile_info, response_figure
+from cifs_client import BackendRefused
 from frontend import state
-from frontend.client import BackendRefused
 from frontend.components.charts import draw
 from frontend.components.images import data_uri, size_of
 from frontend.components.lab import Lab

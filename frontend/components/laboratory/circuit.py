@@ -7,7 +7,7 @@ from cifs.plot.circuit import PatchInfo, patch_figure
 from frontend import state
 from frontend.components.charts import draw, file_name
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, kind, listed, pick_layers, plural
+from frontend.components.laboratory.common import about, kind, listed, pick_layers, plural, show_request
 from frontend.components.scene import Scene
 
 DIRECTIONS: dict[Direction, str] = {
@@ -26,7 +26,8 @@ def show_circuit(lab: Lab, scene: Scene) -> None:
             format_func=DIRECTIONS.__getitem__,
         )  # fmt: skip
     with st.spinner("Patching channels …", show_time=True):
-        response = lab.circuit(CircuitRequest(**about(scene), layers=layers, direction=direction))
+        request = CircuitRequest(**about(scene), layers=layers, direction=direction)
+        response = lab.circuit(request)
     result = response.results[0]
     words = sentence(response, scene.model.classes)
     st.markdown(words)
@@ -47,6 +48,7 @@ def show_circuit(lab: Lab, scene: Scene) -> None:
         "patched; then each that is not needed is taken out again. None that is left can be spared, but a smaller set "
         f"may exist. Took {response.seconds:.2f} s."
     )
+    show_request(lab, "/channels/circuit", request)
 
 
 def info_of(result: CircuitResult, direction: Direction) -> PatchInfo:

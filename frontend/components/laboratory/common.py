@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from pydantic import BaseModel
 
 from frontend import state
+from frontend.as_code import as_curl, as_python
+from frontend.components.lab import Lab
 from frontend.components.scene import Scene
 
 
@@ -37,3 +40,10 @@ def pick_layers(scene: Scene) -> list[str]:
 def listed(names: Sequence[str]) -> str:
     """As in "stem, layer1.0 and layer2.0"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def show_request(lab: Lab, path: str, request: BaseModel) -> None:
+    """What was asked, to be asked from elsewhere; an upload is part of it, whole."""
+    with st.expander("This request, to copy"):
+        st.code(as_curl(lab.settings.base_url, path, request), language="bash", wrap_lines=True)
+        st.code(as_python(lab.settings.base_url, path, request), language="python")

@@ -8,6 +8,7 @@ from cifs.plot.faithfulness import NotionCurves, faithfulness_figure
 from frontend import state
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
+from frontend.components.laboratory.common import show_request
 from frontend.components.scene import Scene
 
 SIZES = (8, 16, 32, 64)  # images
@@ -47,6 +48,7 @@ def show_faithfulness(lab: Lab, scene: Scene) -> None:
         "deletion and insertion many. Means with 95 % bootstrap intervals over "
         f"n = {response.n} images; {response.seconds:.1f} s."
     )
+    show_request(lab, "/channels/faithfulness", request)
 
 
 def sentence(response: FaithfulnessResponse) -> str:

@@ -6,13 +6,14 @@ from backend.schemas.laboratory import FilmRequest, FilmResult
 from cifs.plot.film import FilmInfo, PathInfo, film_figure, paths_figure
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, kind
+from frontend.components.laboratory.common import about, kind, show_request
 from frontend.components.scene import Scene
 
 
 def show_film(lab: Lab, scene: Scene) -> None:
     with st.spinner("Filming the attack …", show_time=True):
-        result = lab.film(FilmRequest(**about(scene), layer=scene.layer.name)).results[0]
+        request = FilmRequest(**about(scene), layer=scene.layer.name)
+        result = lab.film(request).results[0]
     words = sentence(result, scene)
     st.markdown(words)
     draw(film_figure(info_of(result)), key="film", alt=words.replace("*", ""), name=f"film, {scene.model.id}")
@@ -21,6 +22,7 @@ def show_film(lab: Lab, scene: Scene) -> None:
         _paths(result, "activation", scene)
     with importance:
         _paths(result, "importance", scene)
+    show_request(lab, "/channels/film", request)
 
 
 def info_of(result: FilmResult) -> FilmInfo:

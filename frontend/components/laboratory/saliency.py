@@ -6,13 +6,14 @@ from backend.schemas.laboratory import SaliencyMaps, SaliencyRequest, SaliencyRe
 from cifs.plot.saliency import saliency_figure, saliency_info
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about
+from frontend.components.laboratory.common import about, show_request
 from frontend.components.scene import Scene
 
 
 def show_saliency(lab: Lab, scene: Scene) -> None:
     with st.spinner("Where does the network look? …", show_time=True):
-        result = lab.saliency(SaliencyRequest(**about(scene), layer=scene.layer.name)).results[0]
+        request = SaliencyRequest(**about(scene), layer=scene.layer.name)
+        result = lab.saliency(request).results[0]
     titles = [f"{name}: {maps.prediction.class_name}" for name, maps in _both(result)]
     cam, gradients = st.columns(2, gap="medium")
     with cam:
@@ -26,6 +27,7 @@ def show_saliency(lab: Lab, scene: Scene) -> None:
         info = saliency_info(titles, [maps.integrated_gradients for _, maps in _both(result)], signed=True)
         draw(saliency_figure(info), key="gradients", alt="Integrated Gradients of the natural and the attacked image")
     st.caption("Each map explains the class its own image is predicted as, so the two may explain different classes.")
+    show_request(lab, "/channels/saliency", request)
 
 
 def _both(result: SaliencyResult) -> list[tuple[str, SaliencyMaps]]:

@@ -7,6 +7,7 @@ import streamlit as st
 from backend.schemas import ModelInfo, Prediction
 from backend.schemas.laboratory import TransferRequest, TransferResponse
 from frontend.components.lab import Lab
+from frontend.components.laboratory.common import show_request
 from frontend.components.robustness_table import STYLE
 from frontend.components.scene import Scene
 
@@ -25,6 +26,7 @@ def show_transfer(lab: Lab, scene: Scene) -> None:
     st.markdown(sentence(response, scene.model))
     st.html(STYLE + to_html(response, {model.id: model.title for model in chosen}))
     st.caption("Row: the model that was attacked. Column: the model that is shown the image. Bold: it is fooled.")
+    show_request(lab, "/attack/transfer", request)
 
 
 def suited(models: list[ModelInfo], model: ModelInfo) -> list[ModelInfo]:

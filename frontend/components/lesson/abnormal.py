@@ -4,8 +4,8 @@ import streamlit as st
 
 from backend.schemas import ChannelShift
 from cifs.plot.activation import activation_figure, mean_shift
+from cifs_client import BackendError
 from frontend.captions import shift_sentence
-from frontend.client import BackendError
 from frontend.components.channel_view import info_of
 from frontend.components.charts import draw
 from frontend.components.lesson.guess import ask_to_see, estimate, verdict

@@ -5,7 +5,7 @@ import streamlit as st
 from backend.schemas.laboratory import Scaling, WhatIfRequest, WhatIfResult
 from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
-from frontend.client import BackendError
+from cifs_client import BackendError
 from frontend.components.charts import draw
 from frontend.components.lesson.guess import ask_to_see, guess, verdict
 from frontend.components.lesson.material import DATASET, Material

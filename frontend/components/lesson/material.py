@@ -12,7 +12,7 @@ from backend.schemas import (
     DatasetImage,
     ModelInfo,
 )
-from frontend.client import BackendError
+from cifs_client import BackendError
 from frontend.components.lab import Lab
 
 DATASET = "fashion_mnist_mini"

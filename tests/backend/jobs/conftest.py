@@ -32,13 +32,13 @@ def eventually(holds: Callable[[], Any], within: float = PATIENCE) -> Any:
 
 def command_lines() -> dict[int, str]:
     """Of every process of this machine that has one, by its id."""
-    found = {}
+    lines = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            lines[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-    return {pid: line for pid, line in found.items() if line}
+    return {pid: line for pid, line in lines.items() if line}
 
 
 class Server:

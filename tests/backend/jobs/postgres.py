@@ -14,10 +14,10 @@ from tests.servers import free_port
 
 
 def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
         pytest.skip("PostgreSQL is not installed here (Debian: apt install postgresql)")
-    return found[-1].parent
+    return programs[-1].parent
 
 
 def _run(*command: str | Path) -> None:

@@ -40,8 +40,8 @@ def say(guard: subprocess.Popen[str], line: str) -> None:
 def verdict(guard: subprocess.Popen[str]) -> dict[str, Any]:
     """What the guard says at its end, after everything the task said."""
     assert guard.stdout is not None
-    found: dict[str, Any] = json.loads(guard.stdout.read().splitlines()[-1])["guard"]
-    return found
+    said: dict[str, Any] = json.loads(guard.stdout.read().splitlines()[-1])["guard"]
+    return said
 
 
 def alive(folder: Path) -> list[int]:

@@ -43,10 +43,10 @@ def test_a_job_goes_its_way_and_every_event_has_the_next_number(ledger: Ledger, 
     assert ledger.take(job, 1, "w") is not None
     assert ledger.tell_progress(job, 1, {"doing": "x", "done": 1, "total": 3, "metrics": {}})
     assert ledger.end(job, 1, "finished", result={"counted": 3})
-    told = ledger.events(job, after=0)
-    assert [event.number for event in told] == [1, 2, 3, 4]
-    assert [event.data.get("state") for event in told] == ["waiting", "running", None, "finished"]
-    assert ledger.events(job, after=2) == told[2:]
+    events = ledger.events(job, after=0)
+    assert [event.number for event in events] == [1, 2, 3, 4]
+    assert [event.data.get("state") for event in events] == ["waiting", "running", None, "finished"]
+    assert ledger.events(job, after=2) == events[2:]
 
 
 def test_what_is_late_changes_nothing(ledger: Ledger, queued: list[tuple[str, int]]) -> None:

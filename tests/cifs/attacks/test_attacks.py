@@ -650,7 +650,7 @@ def test_losses_are_named_by_their_registry_in_schema_and_refusal() -> None:
         return -logits.gather(1, labels[:, None])[:, 0]
 
     try:
-        assert json_schema(PGD)["properties"]["loss"]["enum"] == ["ce", "margin", "dlr", "toy"]
+        assert json_schema(PGD)["properties"]["loss"]["enum"] == ["ce", "margin", "dlr", "probability_margin", "toy"]
         assert configure(ATTACKS, "pgd", {"loss": "toy"}).loss == "toy"
     finally:
         LOSSES._things.pop("toy")

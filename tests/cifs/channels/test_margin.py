@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from cifs.channels import intervene, margin, margin_split, strongest_rivals
 from cifs.channels.selected import editing_selected, handed_on, holding_importance
 from cifs.errors import InvalidParameter, UnknownName
-from cifs.models import CNN
-from tests.cifs.tiny import METHODS, images, tiny
+from cifs.methods import METHODS
+from cifs.models import CNN, insert
+from tests.cifs.tiny import METHODS as KINDS
+from tests.cifs.tiny import images, tiny
 
 OURS = pytest.mark.parametrize(
-    ("arch", "method"), [(arch, method) for arch in ("resnet10", "wrn16") for method in METHODS]
+    ("arch", "method"), [(arch, method) for arch in ("resnet10", "wrn16") for method in KINDS]
 )
 
 
@@ -125,6 +127,16 @@ def test_a_map_above_that_jumps_is_counted_beside_the_channels() -> None:
         m = handed_on(model, "layer2.0", x).importances["layer3.0"]
         torch.testing.assert_close(m, importances["layer3.0"])
     assert any(part.abs().max() > 1e-3 for part in free.by_maps_above.values())
+
+
+def test_inside_the_blocks_of_an_adapted_network_the_maps_above_are_counted_too() -> None:
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(weights=None, num_classes=10).eval()
+    model = insert(network, "layer4.1", METHODS["cifs"](imgf={"name": "softplus"}), image_shape=(3, 32, 32)).eval()
+    x, x_adv, y = pair(2, size=32)
+    split = margin_split(model, "layer3.0.conv1", x, x_adv, y, steps=16)
+    assert set(split.by_maps_above) == {"layer4.1"}
+    assert float(split.completeness_error.max()) < 0.02 * float(split.passed.abs().max()) + 1e-4
 
 
 def test_the_rival_is_the_strongest_wrong_class_unless_named() -> None:

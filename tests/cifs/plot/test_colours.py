@@ -6,7 +6,22 @@ import numpy as np
 import pytest
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from cifs.plot.colours import ADVERSARIAL, METHODS, NATURAL, NR, PR, SEQUENTIAL, ink, translucent
+from cifs.plot.colours import (
+    ADVERSARIAL,
+    ATTACK_SHADES,
+    METHODS,
+    NATURAL,
+    NEUTRAL,
+    NR,
+    PR,
+    SEQUENTIAL,
+    UNNAMED,
+    ink,
+    method_colour,
+    method_rank,
+    translucent,
+)
+from cifs.plot.robustness import OUTLINE
 
 MEANINGS = {"natural": NATURAL, "adversarial": ADVERSARIAL, "PR": PR, "NR": NR}
 BACKGROUNDS = ["#FFFFFF", "#14181D"]  # of frontend/.streamlit/config.toml
@@ -42,10 +57,28 @@ def test_two_meanings_never_look_alike(deficiency: str, one: str, other: str) ->
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
-@pytest.mark.parametrize("meaning", [*MEANINGS.values(), *METHODS.values()])
+@pytest.mark.parametrize("meaning", [*MEANINGS.values(), *METHODS.values(), UNNAMED])
 def test_every_meaning_stands_out_from_the_background(meaning: str, background: str) -> None:
     lights = sorted(0.05 + (XYZ @ linear(colour))[1] for colour in (meaning, background))
     assert lights[1] / lights[0] >= 3  # WCAG 2.2, 1.4.11
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_every_bar_of_the_table_can_be_told_from_the_background(background: str) -> None:
+    """The palest or the darkest shade is near one of them: an outline is not."""
+    assert min(contrast(shade, background) for shade in ATTACK_SHADES) < 3
+    assert OUTLINE["color"] == NEUTRAL
+    assert contrast(NEUTRAL, background) >= 3
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(0.05 + (XYZ @ linear(colour))[1] for colour in (one, other))
+    return float(high / low)
+
+
+def test_a_method_from_elsewhere_has_a_colour_and_comes_last() -> None:
+    assert method_colour("theirs") == UNNAMED
+    assert sorted(["theirs", *METHODS], key=method_rank) == [*METHODS, "theirs"]
 
 
 @pytest.mark.parametrize("percent", range(101))

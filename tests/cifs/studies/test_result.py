@@ -10,7 +10,8 @@ import torch
 from cifs.evaluation import pack, wilson
 from cifs.files import write_json
 from cifs.plot.study import study_figure, study_info
-from cifs.studies import markdown, summary
+from cifs.records import StudyRecord
+from cifs.studies import load_study, markdown, summary
 from cifs.studies.measure import LEVELS
 from cifs.studies.plan import Study, parse_study
 from cifs.studies.statistics import effect, holm
@@ -132,3 +133,19 @@ def test_the_figure_draws_every_arm_by_epoch_and_its_gain_with_an_interval(study
     drawn = {trace.name for trace in study_figure(info).data if trace.name}
     assert drawn == {"Vanilla", "CIFS"}
     assert {gain.arm for gain in study_info(record, "short", arms=["vanilla"]).gains} == set()
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "studies"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.name for path in DOCS.iterdir() if path.is_dir()])
+def test_the_docs_figures_are_those_of_the_outcomes_beside_them(name: str) -> None:
+    again = summary(name, load_study(name), DOCS / name)
+    record = StudyRecord.model_validate_json((DOCS / name / "record.json").read_text(encoding="utf-8"))
+    assert again.curves == record.curves
+    for found, written in zip([*again.accuracies, *again.tests], [*record.accuracies, *record.tests], strict=True):
+        assert (found.mean, found.low, found.high) == pytest.approx((written.mean, written.low, written.high))
+    for found, written in zip(again.tests, record.tests, strict=True):
+        assert found.p_corrected == pytest.approx(written.p_corrected)
+    assert markdown(record) == (DOCS / name / "report.md").read_text(encoding="utf-8")

@@ -147,7 +147,9 @@ def test_noise_without_an_attack_is_refused() -> None:
 def test_an_unknown_recipe_is_answered_with_the_nearest_of_the_known_ones() -> None:
     nearest = "did you mean 'cpu/cifar10-resnet18-w16-cas'"
     for wrong in ("cpu/cifar10-resnet18-w16-csa", "cifar10-resnet18-w16-cas"):
-        with pytest.raises(UnknownName, match=f"unknown recipe '{wrong}'; {nearest}.*from {len(recipe_names())} names"):
+        with pytest.raises(
+            UnknownName, match=f"unknown recipe '{wrong}'; {nearest}.*{len(recipe_names())} names in all"
+        ):
             load_recipe(wrong)
     with pytest.raises(UnknownName, match=f"'cpu/nothing'; choose from {len(recipe_names())} names") as refusal:
         load_recipe("cpu/nothing")

@@ -1,0 +1,43 @@
+"""What each claim has to clear, by its key: where one does not, `make bench` fails."""
+
+from benchmarks.claim import Bar
+
+SAME = Bar("±", 0.2)  # points of accuracy
+
+BARS = {
+    "attacks/cifar10-resnet18-w16-vanilla/torchattacks": Bar("≥", 2.5),
+    "attacks/cifar10-resnet18-w16-vanilla/foolbox": Bar("≥", 3),
+    "attacks/cifar10-resnet18-w16-vanilla/same": SAME,
+    "attacks/fmnist-resnet10-w16-vanilla/torchattacks": Bar("≥", 1.8),
+    "attacks/fmnist-resnet10-w16-vanilla/foolbox": Bar("≥", 2),
+    "attacks/fmnist-resnet10-w16-vanilla/same": SAME,
+    "attacks/cifar10-resnet18-w64-vanilla/torchattacks": Bar("≥", 2.5),
+    "attacks/cifar10-resnet18-w64-vanilla/foolbox": Bar("≥", 2.5),
+    "attacks/cifar10-resnet18-w64-vanilla/same": Bar("±", 3.2),  # one image of 32
+    "gradients/folded": Bar("≥", 1.05),
+    "gradients/bf16": Bar("≥", 1.6),
+    "gradients/bf16 folded": Bar("≥", 1.8),
+    "cifs/forward resnet10 w16": Bar("≤", 1.05),
+    "cifs/forward resnet18 w64": Bar("≤", 1.03),
+    "cifs/training step": Bar("≤", 1.15),
+    "training/w16": Bar("≥", 2),
+    "training/w64": Bar("≥", 2),
+    "channels/passes": Bar("≤", 3),
+    "serving/attack": Bar("≤", 20),
+    "serving/passes": Bar("≤", 3),
+    "memory/evaluation": Bar("≤", 0.1),
+    "memory/statistics": Bar("≤", 0.1),
+    "verdict/time": Bar("≥", 10),
+    "verdict/same": Bar("±", 2),  # of 100 images: two
+    # seconds
+    "laboratory/margin": Bar("≤", 0.3),
+    "laboratory/integral": Bar("≤", 1),
+    "laboratory/circuit": Bar("≤", 2),
+    "laboratory/circuit of all": Bar("≤", 2),
+    "laboratory/edited": Bar("≤", 2.5),
+    "laboratory/film": Bar("≤", 2.5),
+    "laboratory/response": Bar("≤", 2.5),
+    "laboratory/faithfulness": Bar("≤", 2.5),
+    "laboratory/exemplars": Bar("≤", 300),
+    "laboratory/restored": Bar("≥", 90),  # %
+}

@@ -1,0 +1,97 @@
+"""What a request costs decides whether it is taken, and when it is computed."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from backend import adversarial, resolve
+from backend.lab import Lab
+from backend.schemas import Choice
+from backend.settings import Settings
+from cifs.attacks import PGD
+from cifs.models import CNN
+from cifs.zoo import Zoo
+
+Serve = Callable[..., TestClient]
+EMBEDDED = Path(__file__).parents[2] / "checkpoints"
+WIDE = "cifar10-resnet18-w64-vanilla"
+
+
+def asked(model: str, images: int, **attack: Any) -> dict[str, Any]:
+    dataset = "cifar10" if model.startswith("cifar10") else "fashion_mnist_mini"
+    refs = [{"dataset": dataset, "index": i} for i in range(images)]
+    return {"model": model, "images": refs, "attack": {"name": "pgd", "eps": 0.1} | attack}
+
+
+def test_an_attack_of_a_quarter_of_an_hour_is_refused_with_its_cost_and_where_it_belongs(serve: Serve) -> None:
+    """Once allowed, for images × steps alone were counted."""
+    with serve(checkpoints=EMBEDDED) as client:
+        answer = client.post("/attack", json=asked(WIDE, 64, steps=200))
+        assert answer.status_code == 422, answer.text
+        problem = answer.json()
+        assert problem["errors"][0]["location"] == "attack"
+        for part in (WIDE, "64 images × 200 gradient steps", "GFLOP", "up to 5000", "POST /jobs"):
+            assert part in problem["detail"]
+        layer = {"layer": "layer4.1", "target": "label", "relevance": "true"}
+        assert client.post("/channels", json=asked(WIDE, 64, steps=200) | layer).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "attack"),
+    [
+        (WIDE, 1, {"steps": 200}),
+        (WIDE, 40, {"steps": 20}),  # what the story of a model takes
+        ("fmnist-resnet10-w16-natural", 64, {"steps": 200}),
+    ],
+)
+def test_what_people_ask_for_is_allowed(model: str, images: int, attack: dict[str, Any]) -> None:
+    settings = Settings(checkpoints=EMBEDDED, device="cpu")
+    chosen = Choice.model_validate({"name": "pgd", "eps": 0.1} | attack)
+    assert resolve.attack(chosen, images, Lab(settings).describe(model), settings).steps == attack["steps"]
+
+
+@pytest.mark.slow
+def test_a_short_request_is_answered_with_the_same_bytes_while_a_long_one_on_its_model_runs(serve: Serve) -> None:
+    """Once it waited until the long one had ended."""
+    long = asked("tiny-cifs", 64, steps=200, random_start=True, restarts=10)
+    short = asked("tiny-cifs", 2, steps=5)
+    with serve(max_image_steps=10**6) as client:
+        alone = client.post("/attack", json=short).json()["results"]
+        adversarial.forget()
+        ended: list[float] = []
+
+        def ask_long() -> None:
+            assert client.post("/attack", json=long).status_code == 200
+            ended.append(time.monotonic())
+
+        thread = threading.Thread(target=ask_long)
+        thread.start()
+        while client.get("/health").json()["computing"] == 0:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        answer = client.post("/attack", json=short)
+        assert not ended
+        assert answer.json()["results"] == alone
+        thread.join()
+
+
+def test_an_adversarial_image_is_remembered_by_weights_for_every_copy_of_a_model(checkpoints: Path) -> None:
+    first, second = (Zoo(checkpoints).load("tiny-natural") for _ in range(2))
+    other = Zoo(checkpoints).load("tiny-cas")
+    steps: list[str] = []
+
+    def count(model: CNN) -> int:
+        torch.manual_seed(0)
+        x, y = torch.rand(1, 1, 28, 28), torch.tensor([3])
+        steps.clear()
+        adversarial.adversarial(model, x, y, PGD(eps=0.1, steps=3), lambda progress: steps.append(progress.doing))
+        return len(steps)
+
+    adversarial.forget()
+    assert [count(first), count(second), count(other)] == [3, 0, 3]
