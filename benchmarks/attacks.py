@@ -16,8 +16,8 @@ with warnings.catch_warnings():  # it imports from where SciPy no longer wants t
     import foolbox
 
 STEPS, BATCH = 20, 250
-IMAGES = {NARROW: 1000, EMBEDDED: 1000, WIDE: 64}
-SECONDS = 120.0  # a model
+IMAGES = {NARROW: 1000, EMBEDDED: 1000, WIDE: 32}
+SECONDS = {NARROW: 120, EMBEDDED: 60, WIDE: 60}
 
 
 def ours(given: Subject) -> float:
@@ -58,7 +58,7 @@ def _claims(scale: Scale, given: Subject, text: str) -> Iterator[Claim]:
     sides = {"ours": ours, "torchattacks": of_torchattacks, "foolbox": of_foolbox}
     accuracy: dict[str, float] = {}
     runs = [lambda name=name, of=of: accuracy.update({name: of(given)}) for name, of in sides.items()]
-    seconds = dict(zip(sides, scale.in_turns(*runs, rounds=3, seconds=SECONDS), strict=True))
+    seconds = dict(zip(sides, scale.in_turns(*runs, rounds=3, seconds=SECONDS[given.name]), strict=True))
     versions = {"torchattacks": torchattacks.__version__, "foolbox": foolbox.__version__}
     for peer, version in versions.items():
         yield Claim(

@@ -52,7 +52,7 @@ def _steps(scale: Scale, given: Subject) -> Iterator[Claim]:
         "bf16": partial(gradient, given.model, given.x, given.y, "bf16"),
         "bf16 folded": partial(gradient, twin, given.x, given.y, "bf16"),
     }
-    seconds = dict(zip(sides, scale.in_turns(*sides.values(), rounds=15, seconds=40), strict=True))
+    seconds = dict(zip(sides, scale.in_turns(*sides.values(), rounds=15, seconds=25), strict=True))
     plain = seconds.pop("float32")
     for name, own in seconds.items():
         text = f"gradient step of `{given.name}`, {len(given.y)} images, {name} against float32"

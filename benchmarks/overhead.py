@@ -19,7 +19,7 @@ def claims(scale: Scale) -> Iterator[Claim]:
         yield _claim(f"cifs/forward {arch} w{width}", text, *seconds)
     x, y = batch(scale.of(256, 2))
     cifs, plain = (learner(f"cpu/fmnist-resnet10-w16-{method}") for method in ("cifs-softmax", "vanilla"))
-    steps = scale.in_turns(lambda: cifs.train_on(x, y), lambda: plain.train_on(x, y), rounds=12, seconds=40)
+    steps = scale.in_turns(lambda: cifs.train_on(x, y), lambda: plain.train_on(x, y), rounds=12, seconds=30)
     yield _claim(
         "cifs/training step",
         f"step of adversarial training, CIFS over plain: resnet10 width 16, PGD-5, batch {len(y)}",
@@ -35,7 +35,7 @@ def forward(scale: Scale, arch: str, width: int, shape: tuple[int, int, int, int
     plain.load_state_dict({k: v for k, v in modified.state_dict().items() if not k.startswith("selection.")})
     x = torch.rand(shape).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return scale.in_turns(lambda: modified(x), lambda: plain(x), rounds=150, seconds=15)
+        return scale.in_turns(lambda: modified(x), lambda: plain(x), rounds=100, seconds=8)
 
 
 def _claim(key: str, text: str, ours: float, peer: float) -> Claim:

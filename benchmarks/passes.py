@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from benchmarks.claim import Claim
 from benchmarks.subjects import EMBEDDED, missing, subject
@@ -16,11 +17,18 @@ DEEP = "cifar10-wrn28-w16-cifs-softmax"
 
 
 @contextmanager
-def counting(model: nn.Module) -> Iterator[list[int]]:
-    """Within the block, a number is added for every forward pass: how many images its first convolution took."""
+def counting(channels: int) -> Iterator[list[int]]:
+    """Within the block, every forward pass of a network of images of so many channels adds how many images it took.
+
+    Of any network in the process, for a server has its own: told by the convolution that takes the images.
+    """
     passes: list[int] = []
-    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    handle = first.register_forward_hook(lambda module, args, z: passes.append(len(z)))
+
+    def note(module: nn.Module, args: tuple[Tensor, ...], z: object) -> None:
+        if isinstance(module, nn.Conv2d) and module.in_channels == channels:
+            passes.append(len(args[0]))
+
+    handle = register_module_forward_hook(note)
     try:
         yield passes
     finally:
@@ -31,9 +39,10 @@ def claims(scale: Scale) -> Iterator[Claim]:
     given = subject(EMBEDDED if scale.tiny or missing(DEEP) else DEEP, scale.of(50, 2))
     model, layers = given.model, given.model.layers
     x_adv = perturb(model, given.x, given.y, FGSM(eps=given.eps))
-    with counting(model) as ours:
+    channels = given.x.shape[1]
+    with counting(channels) as ours:
         Gathered(model).add(given.x, x_adv, given.y)
-    with counting(model) as singly:
+    with counting(channels) as singly:
         for layer in layers:
             for x in (given.x, x_adv):
                 views(model, [layer], x, classes=given.y)

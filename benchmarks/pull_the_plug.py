@@ -37,8 +37,12 @@ OVER = ("finished", "failed", "cancelled")
 
 
 class Plan(NamedTuple):
-    epochs: int
-    kinds: tuple[str, ...]
+    epochs: int = 10  # of each training
+    kinds: tuple[str, ...] = KINDS
+    between: tuple[float, float] = BETWEEN
+
+
+USUAL = Plan()
 
 
 @dataclass
@@ -111,6 +115,7 @@ class Lab:
         return len(pids)
 
     def close(self) -> None:
+        self.http.close()
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
@@ -206,18 +211,16 @@ def pull(
     *,
     kills: int,
     seed: int,
-    epochs: int = 10,
-    kinds: tuple[str, ...] = KINDS,
+    plan: Plan = USUAL,
     database: str | None = None,
 ) -> Report:
     """Kills until it has killed so often, and then lets everything come to its end."""
-    plan = Plan(epochs, kinds)
     report, chance, began = Report(), random.Random(seed), time.monotonic()
     rounds = 0
     with lab_in(folder / "disturbed", database) as lab:
         while sum(report.kills.values()) < kills:
             for job in work(lab, rounds, plan):
-                disturb(lab, job, kills, chance, report)
+                disturb(lab, job, kills, chance, report, plan.between)
             rounds += 1
         disturbed = traces(lab)
     expected = undisturbed(folder / "undisturbed", rounds, plan)
@@ -226,11 +229,13 @@ def pull(
     return report
 
 
-def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Report) -> None:
+def disturb(
+    lab: Lab, job: str, kills: int, chance: random.Random, report: Report, between: tuple[float, float]
+) -> None:
     """One job, from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
     deadline = time.monotonic() + PATIENCE * 4
-    pause = time.monotonic() + chance.uniform(*BETWEEN)
+    pause = time.monotonic() + chance.uniform(*between)
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job}")
         if now is not None and now["state"] == "finished":
@@ -241,7 +246,7 @@ def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Repor
         if time.monotonic() > pause and sum(report.kills.values()) < kills:
             role = chance.choice(ROLES)
             report.kills[role] += lab.kill(role) > 0
-            pause = time.monotonic() + chance.uniform(*BETWEEN)
+            pause = time.monotonic() + chance.uniform(*between)
         time.sleep(0.2)
     report.lost += 1
 
@@ -261,7 +266,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cifs-plug-") as folder:
         report = pull(
-            Path(folder), kills=options.kills, seed=options.seed, epochs=options.epochs, database=options.database
+            Path(folder), kills=options.kills, seed=options.seed, plan=Plan(options.epochs), database=options.database
         )
     killed = ", ".join(f"{role} {number}" for role, number in report.kills.most_common())
     print(f"{sum(report.kills.values())} kills in {report.seconds:.0f} s ({killed}) of {report.jobs} jobs:")

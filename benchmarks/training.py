@@ -70,7 +70,7 @@ def _claim(scale: Scale, width: int, n: int) -> Claim:
     def theirs() -> None:
         users_step(model, optimizer, usual, y, attack)
 
-    seconds = scale.in_turns(lambda: run.train_on(x, y), theirs, rounds=4, seconds=40)
+    seconds = scale.in_turns(lambda: run.train_on(x, y), theirs, rounds=4, seconds=35)
     text = f"step of adversarial training, PGD-10: ResNet-18 width {width}, batch {n}, against a plain loop"
     own, usual_rate = (f"{shown(side)}, {n / side:.0f} images/s" for side in seconds)
     return Claim(f"training/w{width}", text, own, usual_rate, seconds[1] / seconds[0])

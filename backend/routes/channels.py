@@ -35,7 +35,8 @@ from backend.schemas import (
 )
 from backend.schemas.channels import Target
 from cifs.attacks import Attack
-from cifs.channels import RELEVANCES, View, capture, intervene, view
+from cifs.channels import RELEVANCES, View, capture, intervene, view, views
+from cifs.channels.relevance import True_
 from cifs.models import CNN
 from cifs.progress import Report
 from cifs.selection import IMGFS
@@ -97,8 +98,10 @@ async def channels(body: ChannelsRequest, lab: LabDep, run: RunDep) -> ChannelsR
     _check_target(body.target, scene.model)
 
     def look(cnn: CNN, x: Tensor, y: Tensor) -> list[ChannelView]:
-        classes = _classes(body.target, y)
-        return _views(view(cnn, scene.layer.name, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
+        classes, layer = _classes(body.target, y), scene.layer.name
+        if imgf is None and isinstance(relevance, True_):  # which one pass tells
+            return _views(views(cnn, [layer], x, classes=classes)[layer], scene.model)
+        return _views(view(cnn, layer, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
 
     sights = await run(partial(look_at, body, scene, lab, look), gflops=scene.gflops)
     return ChannelsResponse(

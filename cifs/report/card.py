@@ -147,10 +147,7 @@ def _stages(title: str, cell: Measurement) -> str:
 
 
 def _verdict(title: str, cell: Measurement) -> str:
-    left = ", ".join(
-        f"{stage.correct} after {stage.stage}{' through the importance maps' * stage.through_mask}"
-        for stage in cell.after or []
-    )
+    left = ", ".join(f"{stage.correct} after “{stage.stage}”" for stage in cell.after or [])
     signs = "; ".join(
         f"{sign.title}: {sign.count} of {sign.of}{'' if sign.passed else f' (more than {sign.limit:.1%})'}"
         for sign in cell.indicators or []
@@ -195,10 +192,16 @@ def _commands(entry: Entry, evaluation: Evaluation) -> list[str]:
         commands.append(f"cifs evaluate {entry.id} --suite curves")
     for key, cell in evaluation.cells.items():
         if cell.after is not None:
-            stages = (cell.settings or {}).get("stages", [])
-            chosen = "" if key != "autoattack" or stages == [*STAGES] else "".join(f" --stage {s}" for s in stages)
-            commands.append(f"cifs evaluate {entry.id} --suite {key}{chosen}")
+            commands.append(f"cifs evaluate {entry.id} --suite {key}{_chosen(key, cell, evaluation.of or n)}")
     return commands
+
+
+def _chosen(key: str, cell: Measurement, of: int) -> str:
+    """The options an ensemble was run with, where they are not its defaults."""
+    if key == "verdict":
+        return f" --n {cell.n}" if cell.n < of else ""
+    stages = (cell.settings or {}).get("stages", [])
+    return "" if stages == [*STAGES] else "".join(f" --stage {stage}" for stage in stages)
 
 
 def _validation(training: Mapping[str, Any]) -> str:

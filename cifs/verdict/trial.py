@@ -48,7 +48,7 @@ class Trial:
     natural: Tensor = field(init=False)  # (N,) the largest margin of the image itself
     fell: Tensor = field(init=False)  # (N,) int: to which stage; STANDS; MISTAKEN without any attack
     x_adv: Tensor = field(init=False)  # (N, C, H, W) fools the model where the image fell to a stage, else the image
-    doing: str = ""  # the stage that is running
+    stage: int = 0  # the number of the one that is running
     passes: int = 0  # forward and backward passes of one image
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Trial:
 
     def attack(self, number: int, stage: Stage) -> None:
         """One stage; who falls is noted as fallen to its number."""
-        self.doing = stage.name
+        self.stage = number
         pushed = torch.zeros_like(self.margins, dtype=torch.bool)
         for share in stage.shares:
             margin, rivals = self.margins.masked_fill(pushed, -torch.inf).max(dim=1)

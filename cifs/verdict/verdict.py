@@ -211,8 +211,9 @@ class Hearing:
         )
 
         def note(progress: Progress) -> None:
-            left = {"standing": float(trial.standing.sum()), "of": float(len(y))}
-            self.report(Progress(f"verdict, {trial.doing}", first, len(self.images), left))
+            stage, stages = trial.stage, trial.stages
+            done = first + len(y) * stage // len(stages)
+            self.report(Progress(f"verdict, {stages[stage].name}", done, len(self.images)))
 
         trial.report = note
         note(Progress("verdict"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -63,15 +64,18 @@ def test_under_load_a_full_queue_is_503_with_retry_after_and_the_rest_is_served(
 
 @pytest.mark.slow
 def test_clients_that_leave_are_not_computed_whether_they_wait_or_run(checkpoints: Path, tmp_path: Path) -> None:
-    long = SLOW | {"attack": {"name": "pgd", "eps": 0.1, "steps": 200}}
+    def long(seed: int) -> dict[str, Any]:
+        """Every seed is computed anew, for an attack that was computed is remembered."""
+        return SLOW | {"attack": {"name": "pgd", "eps": 0.1, "steps": 200, "seed": seed}}
+
     with server(checkpoints, tmp_path / "log", queue_length=8) as (address, _):
         began = time.monotonic()
-        assert httpx2.post(f"{address}/attack", json=long, timeout=120).status_code == 200
+        assert httpx2.post(f"{address}/attack", json=long(0), timeout=120).status_code == 200
         one = time.monotonic() - began
         began = time.monotonic()
-        for _ in range(8):
+        for seed in range(1, 9):
             with pytest.raises(httpx2.TimeoutException):
-                httpx2.post(f"{address}/attack", json=long, timeout=0.05)
-        assert httpx2.post(f"{address}/attack", json=long, timeout=120).status_code == 200
+                httpx2.post(f"{address}/attack", json=long(seed), timeout=0.05)
+        assert httpx2.post(f"{address}/attack", json=long(9), timeout=120).status_code == 200
         assert time.monotonic() - began < 5 * one  # and not nine times
         assert httpx2.get(f"{address}/health").json()["queue_length"] == 0

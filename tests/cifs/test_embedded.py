@@ -75,6 +75,10 @@ def test_an_evaluation_fits_together(model_id: str) -> None:
         if key == "autoattack":
             assert not (standing & ~unpack(cells["worst"]["robust"], found["n"])[: cell["n"]]).any()
             continue
+        if key == "verdict":
+            swept = unpack(cells["worst"]["robust"], found["n"])[: cell["n"]]
+            assert (standing & ~swept).sum() <= 0.003 * cell["n"]  # images the table fools and the verdict does not
+            continue
         assert cell["n"] == found["n"]
         assert len(cell["by_class"]) == len(found["class_counts"])
         assert sum(cell["by_class"]) == cell["correct"]
@@ -94,10 +98,11 @@ def test_every_setting_of_the_sweep_was_tried(model_id: str) -> None:
     for key in ("fgsm", "pgd20", "cw"):
         attack = COLUMNS[key].attack
         assert attack is not None
-        tried = [entry["settings"] for entry in found["sweep"] if entry["column"] == key]
+        norm = {"norm": "linf"}  # which files of earlier versions do not say
+        tried = [norm | entry["settings"] for entry in found["sweep"] if entry["column"] == key]
         expected = [settings.resolved() for settings in settings_to_try(model, attack(found["eps"]))]
         assert tried == (expected if len(expected) > 1 else [])
-        assert found["cells"][key]["settings"] in expected
+        assert norm | found["cells"][key]["settings"] in expected
 
 
 @pytest.mark.slow

@@ -48,7 +48,9 @@ def test_it_joins_the_record_and_its_proof_is_confirmed(workspace: Workspace) ->
     assert not (standing_of(cell) & ~standing_of(table.cells["worst"])).any()
     assert cell.settings is not None
     assert (cell.n, cell.settings["name"]) == (12, "verdict")
-    assert "Verdict stage by stage" in (entry.folder / "README.md").read_text()
+    card = (entry.folder / "README.md").read_text()
+    assert "Verdict stage by stage" in card
+    assert "`cifs evaluate one --suite verdict`" in card
     proof = workspace.runs / "verdict" / "one-12.npz"
     assert [path.name for path in proof.parent.iterdir()] == [proof.name]
     check = verified(workspace, "one", proof)
