@@ -150,11 +150,11 @@ def test_an_encoded_image_comes_back_exact_from_npy_and_rounded_from_png(shape: 
 
 def test_the_perturbation_is_shown_around_grey_and_kept_exact() -> None:
     delta = torch.tensor([-0.1, 0.0, 0.1]).repeat(28, 10)[:, :28].reshape(GREY)
-    seen = perturbation(delta, eps=0.1)
+    seen = perturbation(delta, largest=0.1)
     assert seen.magnification == pytest.approx(5)
     assert sorted(set(decode(seen.png).unique().tolist())) == pytest.approx([0, 0.5, 1], abs=0.003)
     assert np.array_equal(np.load(io.BytesIO(base64.b64decode(seen.npy))), delta.numpy())
 
 
 def test_no_budget_at_all_shows_plain_grey() -> None:
-    assert decode(perturbation(torch.zeros(GREY), eps=0).png).unique().tolist() == pytest.approx([0.5], abs=0.003)
+    assert decode(perturbation(torch.zeros(GREY), largest=0).png).unique().tolist() == pytest.approx([0.5], abs=0.003)
