@@ -60,9 +60,9 @@ class Cell(BaseModel):
     high: float
     n: int
     correct: int | None = None
-    by_class: list[int] | None = Field(None, description="images of each class that were predicted right")
+    by_class: list[int] | None = Field(None, repr=False, description="images of each class that were predicted right")
     settings: dict[str, Any] | None = Field(
-        None, description="exact settings of the attack counted; null for natural accuracy"
+        None, repr=False, description="exact settings of the attack counted; null for natural accuracy"
     )
     after: list[StageLeft] | None = Field(None, description="of an ensemble: what each stage left standing, in order")
     trusted: bool | None = Field(None, description="of the verdict: whether every indicator passed")
@@ -73,7 +73,7 @@ class Cell(BaseModel):
 class Measurement(Record, Cell):
     """A cell, and which images it is made of."""
 
-    robust: str | None = Field(None, description="which images stand, packed (`cifs.evaluation.pack`)")
+    robust: str | None = Field(None, repr=False, description="which images stand, packed (`cifs.evaluation.pack`)")
     seconds: float | None = None
 
 
@@ -85,7 +85,7 @@ class SweepEntry(Cell):
 class SweepMeasurement(Record, SweepEntry):
     """One setting of the sweep, and which images withstood it."""
 
-    robust: str | None = None
+    robust: str | None = Field(None, repr=False)
     seconds: float | None = None
 
 
@@ -169,6 +169,12 @@ class Evaluation(Record):
     threads: int | None = None
     device: str | None = None
 
+    def __repr__(self) -> str:
+        """A few lines: what, of which images, and every column's accuracy in per cent."""
+        place = f"{self.n:,} {self.split} images of {self.dataset}, {NORMS[self.norm]}, ε = {self.eps:.4g}"
+        figures = ", ".join(f"{key} {100 * cell.accuracy:.2f}" for key, cell in self.cells.items())
+        return f"Evaluation of {self.model} on {place}:\n  {figures}"
+
     def same_subject(self, other: "Evaluation") -> bool:
         """Whether both are of the same weights, configuration, images and budget, however many images."""
         keys = ("model", "dataset", "split", "weights", "norm", "eps")
@@ -204,6 +210,12 @@ class MaskingChecks(Record):
     white_box: dict[str, Any] = {}
     failed: list[str] = []
     checks: dict[str, CheckFinding]
+
+    def __repr__(self) -> str:
+        """A line for every check."""
+        marks = {True: "pass", False: "FAIL", None: "–"}
+        lines = [f"  {marks[check.passed]}  {check.title}: {check.statement}" for check in self.checks.values()]
+        return "\n".join([f"Gradient-masking checks of {self.model}, n = {self.n:,}, ε = {self.eps:.4g}:", *lines])
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

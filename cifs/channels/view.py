@@ -14,6 +14,7 @@ from cifs.errors import InvalidParameter
 from cifs.models import trace, unwrap
 from cifs.modes import eval_mode, frozen
 from cifs.selection import IMGF, Selection, attached_importance
+from cifs.selection.layer import shapes
 
 
 class View(NamedTuple):
@@ -25,6 +26,9 @@ class View(NamedTuple):
     assessed: Tensor | None  # at modified layers: the relevance g^l that CIFS or CAS itself assessed (N, C)
     importance: Tensor | None  # m (N, C)
     selected: Tensor | None  # mean over positions of m ⊙ z (N, C)
+
+    def __repr__(self) -> str:
+        return shapes(self)
 
 
 def view(

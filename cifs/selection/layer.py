@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+
+
+def shapes(value: Any) -> str:
+    """A NamedTuple of tensors in one line: its fields with their shapes."""
+    tensors = {key: held for key, held in value._asdict().items() if isinstance(held, Tensor)}
+    return f"{type(value).__name__}({', '.join(f'{key} {tuple(held.shape)}' for key, held in tensors.items())})"
 
 
 class Selection(NamedTuple):
@@ -17,6 +23,9 @@ class Selection(NamedTuple):
     selected: Tensor  # z̃^l  (N, C, H, W)
     mask: Tensor | None = None  # (N, C, H, W) where a method's mask differs from position to position
     auxiliary: Mapping[str, Tensor] | None = None  # what a method's own loss needs beside the raw prediction
+
+    def __repr__(self) -> str:
+        return shapes(self)
 
 
 class Trace(NamedTuple):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import cifs
 from cifs.records import Cell, Evaluation, MaskingChecks, Measurement, RobustnessRow
@@ -54,3 +55,19 @@ def test_every_public_name_is_there() -> None:
     assert {*cifs.__all__} <= {*dir(cifs)}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = cifs.nothing
+
+
+def test_results_show_themselves_in_a_few_lines() -> None:
+    evaluation = Evaluation.model_validate_json((CHECKPOINTS[0] / "evaluation.json").read_text(encoding="utf-8"))
+    checks = MaskingChecks.model_validate_json((CHECKPOINTS[0] / "checks.json").read_text(encoding="utf-8"))
+    assert f"natural {100 * evaluation.cells['natural'].accuracy:.2f}" in repr(evaluation)
+    assert len(repr(evaluation).splitlines()) == 2
+    assert len(repr(checks).splitlines()) == 1 + len(checks.checks)
+    assert "robust" not in repr(evaluation.cells["natural"])
+
+
+def test_a_view_shows_its_shapes() -> None:
+    model = cifs.build("resnet10", width=4, image_size=8, method="cifs")
+    view = cifs.view(model.eval(), "layer4.0", torch.rand(2, 3, 8, 8), relevance=cifs.RELEVANCES["true"]())
+    assert repr(view).startswith("View(logits (2, 10), features (2, 32, 1, 1), activation (2, 32)")
+    assert "importance (2, 32)" in repr(model.trace(torch.rand(2, 3, 8, 8)).layers["layer4.0"])
