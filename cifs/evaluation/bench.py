@@ -76,7 +76,7 @@ class Bench:
         if key not in self.results:
             began = time.monotonic()
             result = measure()
-            self.results[key] = {**result, "seconds": round(time.monotonic() - began, 1)}
+            self.results[key] = {**result, "seconds": round(time.monotonic() - began, 3)}
             if self.partial is not None:
                 write_json(self.partial, {"identity": self._identity(), "results": self.results})
         found: dict[str, Any] = self.results[key]
