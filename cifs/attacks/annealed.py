@@ -4,7 +4,6 @@ APGD (arXiv 2003.01690) halves a step once several have not helped, so a short r
 large. Here every run, however short, crosses the ball first and settles last.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from math import cos, pi
 from typing import Annotated, Literal
@@ -13,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cifs.attacks.apgd import APGD, Ascent
+from cifs.attacks.apgd import APGD, Ascent, Targeted
 from cifs.attacks.attack import ATTACKS, Run, Start
 from cifs.losses import LOSSES, Loss, margin_to
 from cifs.registry import Named, settings
@@ -34,11 +33,6 @@ class Annealed(APGD):
         self._step(run, gradient)
 
 
-@dataclass(kw_only=True)
-class Pushing(Ascent):
-    rivals: Tensor  # (M,) the class this run pushes towards
-
-
 @ATTACKS.register("annealed_t")
 @settings
 class AnnealedT(Annealed):
@@ -56,12 +50,12 @@ class AnnealedT(Annealed):
     def factors(self) -> dict[str, int]:
         return {**super().factors, "targets": self.targets}
 
-    def begin(self, start: Start) -> Pushing | None:
+    def begin(self, start: Start) -> Targeted | None:
         rivals = self.rank(start) if start.rivals is None else start.rivals[start.todo]
         if rivals is None:
             return None
         sizes = self.first_steps(start)
-        return Pushing(*self.rows(start), step_size=sizes, interval=self.first_interval, rivals=rivals)
+        return Targeted(*self.rows(start), step_size=sizes, interval=self.first_interval, rivals=rivals)
 
     def rank(self, start: Start) -> Tensor | None:
         """The class each image is pushed towards in this run, (M,): the likeliest first; None: there are no more."""
@@ -71,5 +65,5 @@ class AnnealedT(Annealed):
         return others.argsort(dim=1, descending=True)[:, rank] if rank < others.shape[1] - 1 else None
 
     def loss_of(self, run: Run) -> Loss:
-        assert isinstance(run, Pushing)
+        assert isinstance(run, Targeted)
         return partial(margin_to, rivals=run.rivals)
