@@ -1,10 +1,12 @@
-"""Adversarial images are computed once: a page asks several questions about the same one.
+"""What was computed of an image is not computed again: a page asks several questions about the same one.
 
-They are remembered by weights, configuration, images, labels and resolved attack. For inference threads alone.
+Adversarial images are remembered by weights, configuration, images, labels and resolved attack, and the network's
+answers by weights, configuration and images. For inference threads alone, of which one computes at a time.
 """
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import sha256
 from weakref import WeakKeyDictionary
 
@@ -16,35 +18,57 @@ from cifs.models import CNN
 from cifs.progress import Report
 
 MOST = 128 * 2**20  # bytes in all
+APIECE = 1024  # bytes of a key and of what Python and torch keep about a tensor, at most
 
 _remembered: OrderedDict[str, Tensor] = OrderedDict()  # the one asked for longest ago first
 _digests: WeakKeyDictionary[CNN, str] = WeakKeyDictionary()
+_held = 0  # bytes
 
 
 def adversarial(
     model: CNN, x: Tensor, y: Tensor, attack: Attack, report: Report, *, steps: list[Step] | None = None
 ) -> Tensor:
     """`perturb` (N, C, H, W); with `steps` it is computed anew, and they are recorded there."""
-    key = _key(model, x, y, attack)
-    if steps is None and key in _remembered:
-        _remembered.move_to_end(key)
-        return _remembered[key].clone()
+    key = _key(model, (x, y), sorted(attack.resolved().items(), key=str))
+    if steps is not None:
+        forget(key)
     record = None if steps is None else steps.append
-    x_adv = perturb(model, x, y, attack, record=record, report=report)
-    _remembered[key] = x_adv.detach().clone()
-    while len(_remembered) > 1 and sum(images.nbytes for images in _remembered.values()) > MOST:
-        _remembered.popitem(last=False)
-    return x_adv
+    return _once(key, lambda: perturb(model, x, y, attack, record=record, report=report))
 
 
-def forget() -> None:
-    _remembered.clear()
+@torch.no_grad()
+def logits(model: CNN, x: Tensor) -> Tensor:
+    """What the model says of x (N, C, H, W), as it was loaded: (N, K)."""
+    return _once(_key(model, (x,), "logits"), lambda: model(x))
 
 
-def _key(model: CNN, x: Tensor, y: Tensor, attack: Attack) -> str:
-    digest = sha256(repr((_digest(model), tuple(x.shape), sorted(attack.resolved().items(), key=str))).encode())
-    for part in (x, y):
-        digest.update(_bytes(part.to(torch.float64)))
+def forget(key: str | None = None) -> None:
+    """What is remembered under the key, or everything."""
+    global _held
+    for each in [*_remembered] if key is None else [key]:
+        if (gone := _remembered.pop(each, None)) is not None:
+            _held -= _size(gone)
+
+
+def _once(key: str, compute: Callable[[], Tensor]) -> Tensor:
+    global _held
+    if key not in _remembered:
+        _remembered[key] = compute().detach().clone()
+        _held += _size(_remembered[key])
+        while _held > MOST and len(_remembered) > 1:
+            forget(next(iter(_remembered)))
+    _remembered.move_to_end(key)
+    return _remembered[key].clone()
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.nbytes + APIECE
+
+
+def _key(model: CNN, given: tuple[Tensor, ...], asked: object) -> str:
+    digest = sha256(repr((_digest(model), [tuple(part.shape) for part in given], asked)).encode())
+    for part in given:
+        digest.update(_bytes(part))
     return digest.hexdigest()
 
 

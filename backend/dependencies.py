@@ -1,4 +1,4 @@
-"""What routes ask for in their signatures."""
+"""What routes ask for in their signatures. Coroutines, where FastAPI would else start a thread for each."""
 
 from collections.abc import Awaitable
 from functools import partial
@@ -21,12 +21,12 @@ class Runner(Protocol):
     def __call__(self, work: Work[T], *, gflops: float = 0.0) -> Awaitable[T]: ...
 
 
-def get_lab(request: Request) -> Lab:
+async def get_lab(request: Request) -> Lab:
     lab: Lab = request.app.state.lab
     return lab
 
 
-def get_inference(request: Request) -> Inference:
+async def get_inference(request: Request) -> Inference:
     inference: Inference = request.app.state.inference
     return inference
 
@@ -35,11 +35,11 @@ LabDep = Annotated[Lab, Depends(get_lab)]
 InferenceDep = Annotated[Inference, Depends(get_inference)]
 
 
-def get_settings(lab: LabDep) -> Settings:
+async def get_settings(lab: LabDep) -> Settings:
     return lab.settings
 
 
-def get_runner(request: Request, inference: InferenceDep) -> Runner:
+async def get_runner(request: Request, inference: InferenceDep) -> Runner:
     return partial(inference.run, request)
 
 
@@ -50,7 +50,7 @@ def get_model_info(model_id: ModelId, lab: LabDep) -> ModelInfo:
     return lab.describe(model_id)
 
 
-def get_served_jobs(request: Request) -> Jobs | None:
+async def get_served_jobs(request: Request) -> Jobs | None:
     jobs: Jobs | None = request.app.state.jobs
     return jobs
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from backend.adversarial import logits
 from backend.errors import Refusal, invalid, located, shown
 from backend.images import decode_upload, pixels_of
 from backend.lab import Lab
@@ -121,8 +122,7 @@ def _check_uploads(refs: Sequence[ImageRef], model: ModelInfo, settings: Setting
 
 
 def _labels(cnn: CNN, x: Tensor, known: Sequence[int | None]) -> Tensor:
-    with torch.no_grad():
-        predicted = cnn(x).argmax(dim=1).tolist()
+    predicted = logits(cnn, x).argmax(dim=1).tolist() if None in known else known
     labels = [p if label is None else label for p, label in zip(predicted, known, strict=True)]
     return torch.tensor(labels, device=x.device)
 

@@ -1,8 +1,7 @@
 """The API: what was attacked once is not attacked again."""
 
-import statistics
+import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +12,9 @@ from backend.settings import Settings
 from benchmarks.claim import Claim
 from benchmarks.passes import counting
 from benchmarks.subjects import CHECKPOINTS
-from benchmarks.turns import Scale, duration, shown
+from benchmarks.turns import Scale, shown
 
+LAYER = {"layer": "layer4.0"}
 MODEL = "fmnist-resnet10-w16-cifs-softmax"
 IMAGES = [{"dataset": "fashion_mnist_mini", "index": i} for i in range(4)]
 
@@ -24,7 +24,8 @@ def claims(scale: Scale) -> Iterator[Claim]:
     try:
         with TestClient(app) as client:
             yield from _attack(scale, client)
-            yield from _channels(client)
+            yield from _slider(scale, client)
+            yield from _passes(client)
     finally:
         torch.set_num_threads(threads)  # the server has its own opinion
 
@@ -42,20 +43,36 @@ def post(client: TestClient, path: str, body: dict[str, Any]) -> None:
 
 def _attack(scale: Scale, client: TestClient) -> Iterator[Claim]:
     """The same request twice, in turns with requests that are new."""
-    post(client, "/attack", request(seed=0))
     new, again = [], []
-    for seed in range(1, scale.of(21, 2)):
-        ask = partial(post, client, "/attack", request(seed))
-        new.append(duration(ask))
-        again.append(duration(ask))
-    text = f"`POST /attack`, {len(IMAGES)} images, PGD-20, asked again, against the first time (medians)"
-    known, fresh = statistics.median(again), statistics.median(new)
-    yield Claim("serving/attack", text, shown(known), shown(fresh), 1000 * known, " ms", 1)
+    for seed in range(scale.of(21, 2)):
+        new.append(timed(client, "/attack", request(seed)))
+        again.append(timed(client, "/attack", request(seed)))
+    (known, cpu), (fresh, _) = min(again), min(new)
+    text = f"`POST /attack`, {len(IMAGES)} images, PGD-20, asked again, against the first time"
+    yield Claim("serving/attack", text, f"{shown(known)} (CPU {shown(cpu)})", shown(fresh), 1000 * known, " ms", 1)
 
 
-def _channels(client: TestClient) -> Iterator[Claim]:
+def _slider(scale: Scale, client: TestClient) -> Iterator[Claim]:
+    """What the dashboard asks for whenever a channel's slider has moved."""
+    moves = scale.of(21, 2)
+    channels = client.app.state.lab.model(MODEL).shapes["layer4.0"][0]  # type: ignore[attr-defined]
+    masks = [[move / moves, *[1.0] * (channels - 1)] for move in range(moves)]
+    post(client, "/attack", request(seed=0))
+    took, cpu = min(timed(client, "/channels/intervene", request(seed=0) | LAYER | {"mask": mask}) for mask in masks)
+    text = "`POST /channels/intervene` after `/attack`: a slider is moved"
+    yield Claim("serving/slider", text, f"{shown(took)} (CPU {shown(cpu)})", "", 1000 * took, " ms", 1)
+
+
+def timed(client: TestClient, path: str, body: dict[str, Any]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor: a machine that is shared lengthens the first."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    post(client, path, body)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _passes(client: TestClient) -> Iterator[Claim]:
     """How often the network runs for `/channels` of images that `/attack` has attacked."""
-    about = {"layer": "layer4.0", "target": "label"}
+    about = LAYER | {"target": "label"}
     post(client, "/attack", request(seed=0))
     with counting(1) as after:
         post(client, "/channels", request(seed=0) | about)

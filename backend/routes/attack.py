@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from backend import resolve
-from backend.adversarial import adversarial
+from backend.adversarial import adversarial, logits
 from backend.dependencies import LabDep, RunDep
 from backend.images import eight_bits, encoded, perturbation
 from backend.lab import Lab
@@ -17,7 +17,7 @@ from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.respond import numbers, predictions
 from backend.schemas import AttackRequest, AttackResponse, AttackResult, ModelInfo, TrajectoryStep
-from cifs.attacks import NORMS, Attack, Step, fools, goal_of
+from cifs.attacks import NORMS, Attack, Step, goal_of, has_won
 from cifs.models import CNN
 from cifs.progress import Report
 
@@ -56,16 +56,16 @@ def attacked(body: AttackRequest, model: ModelInfo, attack: Attack, lab: Lab, re
 def _results(
     cnn: CNN, x: Tensor, x_adv: Tensor, y: Tensor, attack: Attack, classes: Sequence[str]
 ) -> list[AttackResult]:
-    natural, adversarial = (predictions(cnn(images), classes) for images in (x, x_adv))
+    natural, adversarial, rounded = (logits(cnn, images) for images in (x, x_adv, eight_bits(x_adv)))
+    of_natural, of_adversarial = predictions(natural, classes), predictions(adversarial, classes)
     goal = goal_of(cnn, y, attack)
-    success = fools(cnn, x_adv, goal, attack).tolist()
-    png_success = fools(cnn, eight_bits(x_adv), goal, attack).tolist()
+    success, png_success = (has_won(of_images, goal, attack).tolist() for of_images in (adversarial, rounded))
     linf, size = (NORMS[norm].size(x_adv - x).tolist() for norm in ("linf", attack.norm))
     return [
         AttackResult(
             label=int(y[i]),
-            natural=natural[i],
-            adversarial=adversarial[i],
+            natural=of_natural[i],
+            adversarial=of_adversarial[i],
             success=success[i],
             linf=linf[i],
             size=size[i],

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from backend import resolve
-from backend.adversarial import adversarial
+from backend.adversarial import adversarial, logits
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
 from backend.lab import Lab
@@ -82,10 +82,11 @@ def look_at(body: LayerRequest, scene: Scene, lab: Lab, look: Look, report: Repo
     """What `look` sees of every image and, under attack, of the adversarial one."""
     x, y = resolve.inputs(body.images, scene.model, lab, report)
     cnn = lab.model(scene.model.id)
-    attacked: Sequence[Any] = [None] * len(x)
-    if scene.attack is not None:
-        attacked = look(cnn, adversarial(cnn, x, y, scene.attack, report), y)
-    return [Sight(*of_image) for of_image in zip(y.tolist(), look(cnn, x, y), attacked, strict=True)]
+    if scene.attack is None:
+        return [Sight(label, seen, None) for label, seen in zip(y.tolist(), look(cnn, x, y), strict=True)]
+    x_adv = adversarial(cnn, x, y, scene.attack, report)
+    seen = look(cnn, torch.cat([x, x_adv]), torch.cat([y, y]))  # by one pass
+    return [Sight(*of_image) for of_image in zip(y.tolist(), seen[: len(x)], seen[len(x) :], strict=True)]
 
 
 @router.post("/channels", responses=ERRORS)
@@ -99,8 +100,8 @@ async def channels(body: ChannelsRequest, lab: LabDep, run: RunDep) -> ChannelsR
 
     def look(cnn: CNN, x: Tensor, y: Tensor) -> list[ChannelView]:
         classes, layer = _classes(body.target, y), scene.layer.name
-        if imgf is None and isinstance(relevance, True_):  # which one pass tells
-            return _views(views(cnn, [layer], x, classes=classes)[layer], scene.model)
+        if isinstance(relevance, True_):  # which one pass tells
+            return _views(views(cnn, [layer], x, classes=classes, imgf=imgf)[layer], scene.model)
         return _views(view(cnn, layer, x, relevance=relevance, classes=classes, imgf=imgf), scene.model)
 
     sights = await run(partial(look_at, body, scene, lab, look), gflops=scene.gflops)
@@ -193,7 +194,7 @@ async def intervention(body: InterveneRequest, lab: LabDep, run: RunDep) -> Inte
 
     @torch.no_grad()
     def look(cnn: CNN, x: Tensor, y: Tensor) -> list[Intervention]:
-        before = predictions(cnn(x), scene.model.classes)
+        before = predictions(logits(cnn, x), scene.model.classes)
         with intervene(cnn, scene.layer.name, mask):
             after = predictions(cnn(x), scene.model.classes)
         return [Intervention(before=b, after=a) for b, a in zip(before, after, strict=True)]

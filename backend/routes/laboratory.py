@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backend import resolve
 from backend.adversarial import adversarial as images_against
+from backend.adversarial import logits
 from backend.dependencies import LabDep, RunDep
 from backend.errors import invalid
 from backend.images import perturbation, png
@@ -105,8 +106,7 @@ def case_of(body: AttackedImages, model: ModelInfo, attack: Attack, lab: Lab, re
     x, y = resolve.inputs(body.images, model, lab, report)
     cnn = lab.model(model.id)
     x_adv = images_against(cnn, x, y, attack, report)
-    with torch.no_grad():
-        natural, adversarial = (predictions(cnn(images), model.classes) for images in (x, x_adv))
+    natural, adversarial = (predictions(logits(cnn, images), model.classes) for images in (x, x_adv))
     return Case(cnn, x, x_adv, y, natural, adversarial)
 
 

@@ -4,7 +4,7 @@ from cifs.attacks.annealed import Annealed, AnnealedT
 from cifs.attacks.apgd import APGDCE, APGDDLR, APGDT
 from cifs.attacks.attack import ATTACKS, Attack, GradientAttack, Run, Start
 from cifs.attacks.autoattack import MAXIMISING, STAGES, AutoAttack, AutoAttacked, autoattack, check_stages
-from cifs.attacks.loop import Step, fooled_at, fools, goal_of, perturb, survives
+from cifs.attacks.loop import Step, fooled_at, fools, goal_of, has_won, perturb, survives
 from cifs.attacks.mifgsm import MIFGSM
 from cifs.attacks.norms import NORMS, Norm
 from cifs.attacks.pgd import CW, FGSM, PGD, PGDL2
@@ -40,6 +40,7 @@ __all__ = [
     "fooled_at",
     "fools",
     "goal_of",
+    "has_won",
     "perturb",
     "square",
     "survives",

@@ -115,10 +115,11 @@ def _classes_of(model: nn.Module, x: Tensor | None) -> int | None:
 @torch.no_grad()
 def fools(model: nn.Module, x: Tensor, goal: Tensor, attack: Attack) -> Tensor:
     """Whether the attack has what it wants of these images, (N,) bool, in float32."""
-    return _has_won(model(x), goal, attack)
+    return has_won(model(x), goal, attack)
 
 
-def _has_won(logits: Tensor, goal: Tensor, attack: Attack) -> Tensor:
+def has_won(logits: Tensor, goal: Tensor, attack: Attack) -> Tensor:
+    """Whether that is what these logits (N, K) say, (N,) bool."""
     prediction = logits.argmax(dim=1)
     return prediction != goal if attack.target is None else prediction == goal
 
@@ -220,7 +221,7 @@ class Pursuit:
 
     def _drop(self, run: Run, step: int, sight: Sight, outcome: Outcome) -> Sight:
         """The sight of the images that are left when those that are fooled are taken out of the run."""
-        fooled = _has_won(sight.logits, run.goal, self.attack)
+        fooled = has_won(sight.logits, run.goal, self.attack)
         if self.precision != "float32":
             suspects = fooled | self._undecided(sight.logits, run.goal)
             fooled = torch.zeros_like(suspects)

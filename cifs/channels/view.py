@@ -52,7 +52,14 @@ def view(
     return _view(logits, captured.features, classes, relevance(model, layer, x, classes), layers.get(layer), imgf)
 
 
-def views(model: nn.Module, layers: Sequence[str], x: Tensor, *, classes: Tensor | None = None) -> dict[str, View]:
+def views(
+    model: nn.Module,
+    layers: Sequence[str],
+    x: Tensor,
+    *,
+    classes: Tensor | None = None,
+    imgf: IMGF | None = None,
+) -> dict[str, View]:
     """x (N, C₀, H₀, W₀) seen at every one of the layers, with true relevance, by one pass forward and one back.
 
     What `view` says of each layer, for the price of one. Raises as it does.
@@ -68,7 +75,7 @@ def views(model: nn.Module, layers: Sequence[str], x: Tensor, *, classes: Tensor
     logits, selections = logits.detach(), {layer: _detached(of_layer) for layer, of_layer in selections.items()}
     with torch.no_grad():
         return {
-            layer: _view(logits, z.detach(), classes, g, selections.get(layer), None)
+            layer: _view(logits, z.detach(), classes, g, selections.get(layer), imgf)
             for layer, z, g in zip(layers, features, relevances, strict=True)
         }
 

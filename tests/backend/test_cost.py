@@ -14,6 +14,7 @@ from backend import adversarial, resolve
 from backend.lab import Lab
 from backend.schemas import Choice
 from backend.settings import Settings
+from benchmarks.passes import counting
 from cifs.attacks import PGD
 from cifs.models import CNN
 from cifs.zoo import Zoo
@@ -79,6 +80,46 @@ def test_a_short_request_is_answered_with_the_same_bytes_while_a_long_one_on_its
         assert not ended
         assert answer.json()["results"] == alone
         thread.join()
+
+
+def test_what_was_computed_of_an_image_is_not_computed_again(serve: Serve) -> None:
+    """Once `/attack` asked again ran the network five times, and every move of a slider as often."""
+    attacked = asked("tiny-cifs", 2, steps=3)
+    layer = attacked | {"layer": "layer4.0"}
+    looks = {"target": "label"}, {"target": "prediction", "imgf": {"name": "softmax"}}
+    channels = [("/channels", layer | look) for look in looks]
+    move = ("/channels/intervene", layer | {"mask": [0.0, *[1.0] * 31]})
+    adversarial.forget()
+    with serve() as client:
+
+        def passes(path: str, body: dict[str, Any]) -> int:
+            with counting(1) as passes:
+                answer = client.post(path, json=body)
+            assert answer.status_code == 200, answer.text
+            return len(passes)
+
+        first = client.post("/attack", json=attacked).json()["results"]
+        assert passes("/attack", attacked) == 0
+        assert client.post("/attack", json=attacked).json()["results"] == first
+        assert [passes(*look) for look in channels] == [1, 1]
+        assert [passes(*move) for _ in range(3)] == [2, 1, 1]  # with what the network says without a mask
+
+
+def test_what_is_remembered_is_bounded_and_what_was_asked_for_last_stays(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Zoo(checkpoints).load("tiny-natural")
+    images = [torch.full((1, 1, 28, 28), i / 40) for i in range(40)]
+    adversarial.forget()
+    monkeypatch.setattr(adversarial, "MOST", 10 * (adversarial.APIECE + 40))  # ten answers of ten logits
+    with counting(1) as passes:
+        for x in images:
+            adversarial.logits(model, images[0])
+            adversarial.logits(model, x)
+        assert len(passes) == 40
+        adversarial.logits(model, images[20])
+    assert len(passes) == 41
+    adversarial.forget()
 
 
 def test_an_adversarial_image_is_remembered_by_weights_for_every_copy_of_a_model(checkpoints: Path) -> None:
