@@ -131,6 +131,7 @@ class Lab:
             image_shape=spec.image_shape,
             eps=spec.eps,
             sizes=sizes,
+            drawn=spec.drawn,
             notes=list(spec.notes),
         )
 

@@ -160,6 +160,7 @@ ANSWERS: dict[str, Any] = {
         "split": "test",
         "index": 34,
         "of": 40,
+        "right": 37,
         "fooled": 37,
         "telling": 3,
         "layers": ["layer3.0", "layer4.0"],
@@ -256,6 +257,7 @@ ANSWERS: dict[str, Any] = {
             "image_shape": [1, 28, 28],
             "eps": 0.1,
             "sizes": {"train": 2000, "test": 2000},
+            "drawn": False,
             "notes": [],
         }
     ],

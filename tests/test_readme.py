@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from cifs.channels import ChannelStatistics
+from cifs.data import load_images
 from cifs.evaluation import compare_evaluations
 from cifs.zoo import Zoo
 from tests.servers import ROOT, backend
@@ -108,3 +110,13 @@ def test_every_picture_and_file_the_readme_names_exists() -> None:
     )
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("model_id", ["cifar10-resnet18-w16-natural", "cifar10-resnet18-w16-cifs-softmax"])
+def test_as_many_drawings_are_right_as_the_results_say(model_id: str) -> None:
+    said = re.search(rf"^\| {model_id} \| (\d+) \|$", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE)
+    x, y = load_images("cifar10_drawn", "test").batch(slice(None))
+    with torch.no_grad():
+        right = int((Zoo(ROOT / "checkpoints").load(model_id)(x).argmax(dim=1) == y).sum())
+    assert said is not None
+    assert int(said[1]) == right

@@ -68,6 +68,7 @@ class DatasetInfo(BaseModel):
     image_shape: tuple[int, int, int]
     eps: float = Field(description="the usual perturbation budget on this data")
     sizes: dict[str, int] = Field(description="images by split; empty when not available")
+    drawn: bool = Field(False, description="drawings to look at, not photographs: nothing is measured on them")
     notes: list[str] = Field(
         default_factory=list, description="what was decided about images in folders: which are for tests, which resized"
     )

@@ -13,10 +13,11 @@ class Example(BaseModel):
     split: str
     index: int
     of: int = Field(description="the first images of the split, among which it was looked for")
-    fooled: int = Field(description="of them, how many the model gets right until they are attacked")
+    right: int = Field(description="of them, how many the model gets right")
+    fooled: int = Field(description="of those, how many it gets wrong once they are attacked")
     telling: int = Field(
-        description="of those, how many show over-activated NR and under-activated PR channels, and are right again "
-        "without their NR channels but not without as many random ones"
+        description="of the fooled ones, how many show over-activated NR and under-activated PR channels, and are "
+        "right again without their NR channels but not without as many random ones"
     )
     layers: list[str] = Field(description="where the channels were zeroed, at each by itself")
     tells: bool = Field(description="whether the image is one of the telling ones; else it is fooled at most")

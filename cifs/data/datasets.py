@@ -33,6 +33,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     notes: tuple[str, ...] = ()  # what was decided here about somebody's own images
+    drawn: bool = False  # drawings to look at, where the images may not be given away: nothing is measured on them
     find: Callable[[Split], Images | None] = lambda split: None  # in the package or on the system
     download: Callable[[Split], Images] | None = None
 
@@ -135,6 +136,8 @@ def _found_or_downloaded(spec: Dataset, split: Split) -> Images:
     if (images := spec.find(split)) is not None:
         return images
     name, remedy = spec.name, f"put {spec.name}.npz into $CIFS_DATA ({data_dir()})"
+    if spec.drawn:
+        raise DataError(f"data set {name!r} has test images alone, to look at")
     if spec.download is None:
         raise DataError(f"data set {name!r} is not on this machine: {remedy}")
     try:
@@ -185,8 +188,10 @@ def _debian_fashion_mnist(split: Split) -> Images | None:
     return from_arrays(images, labels)
 
 
-def _embedded(split: Split) -> Images:
-    return Npz(Path(__file__).with_name("fashion_mnist_mini.npz")).read(split)
+def _embedded(name: str) -> Callable[[Split], Images | None]:
+    """What the package carries."""
+    file = Npz(Path(__file__).with_name(f"{name}.npz"))
+    return lambda split: file.read(split) if split in file.splits() else None
 
 
 FASHION_MNIST = Dataset(
@@ -239,8 +244,21 @@ SVHN = replace(
     download=_torchvision("SVHN"),
 )
 MINI = replace(
-    FASHION_MNIST, name="fashion_mnist_mini", title="Fashion-MNIST (embedded part)", find=_embedded, download=None
+    FASHION_MNIST,
+    name="fashion_mnist_mini",
+    title="Fashion-MNIST (embedded part)",
+    find=_embedded("fashion_mnist_mini"),
+    download=None,
+)
+DRAWN = replace(
+    CIFAR10,
+    name="cifar10_drawn",
+    title="CIFAR-10's classes, drawn",
+    notes=("Drawings, not photographs and not of CIFAR-10: to look at. Nothing is measured on them.",),
+    drawn=True,
+    find=_embedded("cifar10_drawn"),
+    download=None,
 )
 
-for spec in (MINI, FASHION_MNIST, CIFAR10, CIFAR100, SVHN):
+for spec in (MINI, FASHION_MNIST, CIFAR10, DRAWN, CIFAR100, SVHN):  # photographs before drawings of their classes
     DATASETS.register(spec.name)(spec)

@@ -100,7 +100,9 @@ def budget_of(eps: float | None, data: str) -> float:
 
 
 def first_images(data: str, split: Split, n: int | None) -> Images:
-    """The first n images of a split, or all of fewer."""
+    """The first n images of a split, or all of fewer, to measure on. InvalidParameter for drawings."""
+    if dataset(data).drawn:
+        raise InvalidParameter(f"{data} holds drawings, to look at: nothing is measured on them")
     images = load_images(data, split)
     return images if n is None else images[:n]
 

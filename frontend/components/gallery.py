@@ -42,12 +42,19 @@ def pick_image(lab: Lab, model: ModelInfo, first: ModelInfo) -> ImageRef | None:
         name = _choose_source(datasets)
         if name == UPLOAD:
             upload = _upload(model)
-            return upload or _chosen(lab, datasets[0], first)
+            return upload or _chosen(lab, datasets[0], _asked(datasets[0], model, first))
         dataset = next(dataset for dataset in datasets if dataset.name == name)
-        image = _chosen(lab, dataset, first)
+        image = _chosen(lab, dataset, _asked(dataset, model, first))
         if st.session_state.get("gallery"):
             _gallery(lab, dataset, image)
+    if dataset.drawn:
+        st.badge("a drawing, no test image", icon=":material/draw:", color="orange", help=" ".join(dataset.notes))
     return image
+
+
+def _asked(dataset: DatasetInfo, model: ModelInfo, first: ModelInfo) -> ModelInfo:
+    """The model that chooses: of drawings itself, for another may well be wrong on them before any attack."""
+    return model if dataset.drawn else first
 
 
 def fitting_datasets(datasets: Sequence[DatasetInfo], model: ModelInfo) -> list[DatasetInfo]:
@@ -62,7 +69,12 @@ def fitting_datasets(datasets: Sequence[DatasetInfo], model: ModelInfo) -> list[
 
 def at_hand(datasets: Sequence[DatasetInfo], models: Sequence[ModelInfo]) -> list[ModelInfo]:
     """Models whose images are on the server, so that what a table says of them can be looked at."""
-    return [model for model in models if fitting_datasets(datasets, model)]
+    return [model for model in models if nearness(datasets, model) == 0]
+
+
+def nearness(datasets: Sequence[DatasetInfo], model: ModelInfo) -> int:
+    """0: photographs of the model are on the server; 1: nothing but drawings of its classes; 2: no image."""
+    return min((int(data.drawn) for data in fitting_datasets(datasets, model)), default=2)
 
 
 def _choose_source(datasets: Sequence[DatasetInfo]) -> str:

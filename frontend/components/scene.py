@@ -8,7 +8,7 @@ from backend.schemas import Choice, ImageRef, LayerInfo, ModelInfo
 from cifs.plot.labels import eps_text
 from cifs.records import network_text
 from frontend import state
-from frontend.components.gallery import fitting_datasets, pick_image
+from frontend.components.gallery import nearness, pick_image
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
 
@@ -68,9 +68,10 @@ def pick_model(lab: Lab, models: list[ModelInfo]) -> tuple[ModelInfo, ModelInfo]
 
 def _families(lab: Lab, models: list[ModelInfo]) -> dict[str, list[ModelInfo]]:
     """Models of one data set, architecture and width, by name; first those whose images are on the server."""
-    datasets = {data.name: data for data in lab.datasets()}
+    found = lab.datasets()
+    datasets = {data.name: data for data in found}
     families: dict[str, list[ModelInfo]] = {}
-    for model in sorted(models, key=lambda model: not fitting_datasets(list(datasets.values()), model)):
+    for model in sorted(models, key=lambda model: nearness(found, model)):
         data = datasets[model.dataset].title if model.dataset in datasets else model.dataset
         families.setdefault(f"{data}, {network_text(model.arch, model.width)}", []).append(model)
     return families

@@ -7,6 +7,7 @@ from cifs.attacks import PGD, Step, perturb
 from cifs.progress import unreported
 from tests.backend.conftest import Serve
 from tests.cifs.tiny import images, tiny
+from tests.servers import ROOT
 
 
 def test_the_example_says_how_it_was_chosen(serve: Serve) -> None:
@@ -18,6 +19,19 @@ def test_the_example_says_how_it_was_chosen(serve: Serve) -> None:
     assert example["layers"] == ["layer3.0", "layer4.0"]
     assert "test image" in example["rule"]
     assert example["attack"]["steps"] == 20
+
+
+def test_of_drawings_it_says_what_they_are_and_how_many_are_right(serve: Serve) -> None:
+    client = serve(checkpoints=ROOT / "checkpoints")
+    model = "cifar10-resnet18-w16-natural"
+    example = client.get(f"/models/{model}/example", params={"dataset": "cifar10_drawn"}).json()
+    assert example["tells"]
+    assert f"Of 40 drawings, {example['right']} of which it gets right," in example["rule"]
+    image = {"dataset": "cifar10_drawn", "index": example["index"]}
+    request = {"model": model, "images": [image], "attack": {"name": "pgd", "eps": "8/255", "steps": 20}}
+    (result,) = client.post("/attack", json=request).json()["results"]
+    assert result["natural"]["prediction"] == result["label"]
+    assert result["success"]
 
 
 def test_it_is_looked_for_among_no_more_images_than_a_request_may_have(serve: Serve) -> None:

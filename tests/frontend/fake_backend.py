@@ -305,7 +305,7 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
     @app.get("/models/{id}/example")
     def example(id: str, dataset: str) -> schemas.Example:
         return schemas.Example(
-            model=id, dataset=dataset, split="test", index=EXAMPLE, of=40, fooled=37, telling=3, tells=True,
+            model=id, dataset=dataset, split="test", index=EXAMPLE, of=40, right=37, fooled=37, telling=3, tells=True,
             layers=["layer3.0", "layer4.0"], attack={}, rule="Of 40 test images the one that shows it most clearly.",
         )  # fmt: skip
 

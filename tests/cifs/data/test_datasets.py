@@ -49,6 +49,18 @@ def test_fashion_mnist_and_its_embedded_part_are_debians(split: Any, stem: str, 
     assert torch.equal(mini.labels, whole.labels[:2000])
 
 
+@pytest.mark.usefixtures("data")
+def test_the_drawings_stay_the_same_and_have_every_class_as_often() -> None:
+    found = load_images("cifar10_drawn", "test")
+    assert found.images.shape == (80, 3, 32, 32)
+    assert found.labels.tolist() == 8 * list(range(10))
+    assert hashlib.sha256(found.images.numpy().tobytes()).hexdigest().startswith("3c04fa4d018d58ae")
+    assert dataset("cifar10_drawn").classes == dataset("cifar10").classes
+    assert not available("cifar10_drawn", "train")
+    with pytest.raises(DataError, match="'cifar10_drawn' has test images alone"):
+        load_images("cifar10_drawn", "train")
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_what_is_known_of_a_data_set_fits_together(name: str) -> None:
     spec = dataset(name)

@@ -32,6 +32,7 @@ def workspace(data: Path) -> Workspace:
     for model_id in ("one", "other"):
         info = Info(title=model_id, dataset="tiny", method="vanilla", eps=8 / 255)
         zoo.save(model_id, tiny(num_classes=3, seed=len(model_id)), info)
+    zoo.save("cifar", tiny(in_channels=3, image_size=32), Info(title="c", dataset="cifar10", method="natural"))
     return Workspace(zoo.root, data.parent / "runs")
 
 
@@ -43,6 +44,8 @@ def test_every_task_has_a_schema_and_a_first_sentence(kind: str) -> None:
 
 WRONG = {
     "model": ("evaluate", {"model": "nothing"}, UnknownName),
+    "drawings": ("evaluate", {"model": "cifar", "data": "cifar10_drawn"}, InvalidParameter),
+    "exemplars of drawings": ("exemplars", {"model": "cifar", "data": "cifar10_drawn"}, InvalidParameter),
     "column": ("evaluate", {"model": "one", "column": ["pgd7"]}, UnknownName),
     "split": ("evaluate", {"model": "one", "split": "validation"}, UnknownName),
     "images": ("evaluate", {"model": "one", "n": 0}, InvalidParameter),
