@@ -1,4 +1,7 @@
-"""What pyproject.toml cannot say: the wheel carries the Fashion-MNIST models, so that it serves without the repo."""
+"""What pyproject.toml cannot say: the wheel carries the Fashion-MNIST models and the studies' records.
+
+So it serves without the repository.
+"""
 
 import shutil
 from pathlib import Path
@@ -18,6 +21,10 @@ class BuildWithModels(build_py):
         for model in sorted((ROOT / "checkpoints").glob(EMBEDDED)):
             partial = shutil.ignore_patterns("*.partial.json", ".*")
             shutil.copytree(model, Path(self.build_lib) / "cifs" / "checkpoints" / model.name, ignore=partial)
+        for record in sorted((ROOT / "docs" / "studies").glob("*/record.json")):
+            place = Path(self.build_lib) / "cifs" / "studies" / "published" / record.parent.name
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(record, place)
 
 
 setup(cmdclass={"build_py": BuildWithModels})

@@ -1,4 +1,4 @@
-"""What the laboratory's endpoints answer to their first examples; long lists are cut and floats rounded."""
+"""What the laboratory's and the studies' endpoints answer; long lists are cut and floats rounded."""
 
 from typing import Any
 
@@ -375,3 +375,116 @@ LABORATORY: dict[str, Any] = {
         "nearest": [{"channel": 76, "correlation": 0.9021}, {"channel": 109, "correlation": 0.8798}],
     },
 }
+
+STUDIES: dict[str, Any] = {
+    "GET /studies/{name}": {
+        "name": "overfitting",
+        "title": "Channel selection and robust overfitting",
+        "question": "Does CIFS delay robust overfitting, and is it the mask or the probes that do?",
+        "recipe": "cpu/cifar10-500-resnet10-w16",
+        "planned": 36,
+        "measured": 0,
+        "arms": {"vanilla": "Vanilla AT", "cifs-softmax": "CIFS-softmax (importances average to 1, no label)"},
+        "regimes": {"overfitting": "500 images", "short": "500 images, 12 epochs"},
+        "cells": [
+            {
+                "id": "overfitting-vanilla-1",
+                "regime": "overfitting",
+                "arm": "vanilla",
+                "seed": 1,
+                "state": "missing",
+                "epoch": 0,
+                "epochs": 32,
+                "validated": {},
+            }
+        ],
+        "record": {
+            "name": "overfitting",
+            "title": "Channel selection and robust overfitting",
+            "question": "Does CIFS delay robust overfitting, and is it the mask or the probes that do?",
+            "test_images": 2000,
+            "alpha": 0.01,
+            "arms": {"vanilla": "Vanilla AT", "cifs-softmax": "CIFS-softmax (importances average to 1, no label)"},
+            "regimes": {"overfitting": "500 images", "short": "500 images, 12 epochs"},
+            "levels": ["natural", "unadaptive", "adaptive", "strongest"],
+            "measured": 9,
+            "planned": 36,
+            "accuracies": [
+                {
+                    "mean": 0.2715,
+                    "low": 0.2488,
+                    "high": 0.2942,
+                    "by_seed": {"1": 0.2785, "2": 0.2635, "3": 0.2725},
+                    "regime": "overfitting",
+                    "arm": "vanilla",
+                    "checkpoint": "best",
+                    "level": "natural",
+                    "epochs": [8],
+                }
+            ],
+            "gains": [
+                {
+                    "mean": 0.01,
+                    "low": -0.1997,
+                    "high": 0.2197,
+                    "by_seed": {"1": -0.013, "2": 0.0545, "3": -0.0115},
+                    "regime": "overfitting",
+                    "arm": "cifs-softmax",
+                    "against": "vanilla",
+                    "checkpoint": "best",
+                    "level": "natural",
+                    "minus": None,
+                    "p": 0.6983,
+                    "p_bootstrap": 0.6713,
+                }
+            ],
+            "tests": [
+                {
+                    "mean": -0.012,
+                    "low": -0.0343,
+                    "high": 0.0103,
+                    "by_seed": {"1": -0.016, "2": -0.0055, "3": -0.0145},
+                    "regime": "overfitting",
+                    "arm": "cifs-softmax",
+                    "against": "vanilla",
+                    "checkpoint": "last",
+                    "level": "adaptive",
+                    "minus": None,
+                    "p": 0.0481,
+                    "p_bootstrap": 0.0424,
+                    "name": "H1, last epoch",
+                    "p_corrected": 0.2403,
+                    "seeds_needed": 5,
+                }
+            ],
+            "curves": [
+                {
+                    "regime": "overfitting",
+                    "arm": "vanilla",
+                    "epoch": 2,
+                    "training": [0.122],
+                    "natural": [0.22],
+                    "unadaptive": [0.172],
+                    "adaptive": [0.172],
+                }
+            ],
+        },
+        "published": True,
+        "verdicts": [
+            {
+                "name": "H1",
+                "statement": "CIFS delays robust overfitting: ahead of vanilla after the last epoch, and not "
+                "at the best",
+                "outcome": "undecided",
+                "sentence": "CIFS-softmax against Vanilla AT, last epoch, adaptive: -1.20 points (-3.43 to "
+                "+1.03; 3 seeds; p = 0.24; gain expected), and 5 seeds would find one point; "
+                "CIFS-softmax against Vanilla AT, best epoch, adaptive: -0.38 points (-7.71 to "
+                "+6.94; 3 seeds; p = 1; no gain expected), and 490 seeds would find one point; "
+                "Vanilla AT loses 8.6 points from best to last.",
+            }
+        ],
+    },
+}
+STUDIES["GET /studies"] = [
+    {key: STUDIES["GET /studies/{name}"][key] for key in ("name", "title", "question", "recipe", "planned", "measured")}
+]

@@ -34,6 +34,7 @@ from backend.routes import (
     laboratory,
     recipes,
     robustness,
+    studies,
     uploads,
 )
 from backend.settings import Settings
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.inference = Inference(settings.queue_length, settings.max_seconds)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
     models = (catalogue, attack, channels, channel_pages, example, laboratory, robustness)
-    for module in (*models, jobs, recipes, uploads):
+    for module in (*models, jobs, recipes, studies, uploads):
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)

@@ -25,7 +25,7 @@ from backend.log import log
 from backend.schemas import Problem, ProblemError
 from cifs.errors import CheckpointError, CIFSError, DataError, UnknownName
 
-RESOURCES = ("model", "data set", "job")
+RESOURCES = ("model", "data set", "job", "study")
 CLIENT_CLOSED_REQUEST = 499  # nginx's number; nobody is left to read it, but the metrics count it
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {CLIENT_CLOSED_REQUEST: "Client Closed Request"}
 SHOWN = 100  # characters of a refused value that are repeated in the message

@@ -5,7 +5,7 @@ The answers are this server's own, recorded from the embedded natural model; lon
 
 from typing import Any
 
-from backend.answers import LABORATORY
+from backend.answers import LABORATORY, STUDIES
 from backend.errors import TITLES, UNREADABLE, ProblemResponse
 from backend.schemas import Problem
 
@@ -351,4 +351,4 @@ ANSWERS: dict[str, Any] = {
         ]
     },
 }
-ANSWERS |= LABORATORY
+ANSWERS |= LABORATORY | STUDIES

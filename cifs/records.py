@@ -402,6 +402,33 @@ class StudyPoint(BaseModel):
     adaptive: list[float]
 
 
+class StudyCell(BaseModel):
+    """How far one training of a study is."""
+
+    id: str
+    regime: str
+    arm: str
+    seed: int
+    state: Literal["measured", "running", "begun", "missing"] = Field(
+        description="begun: stopped on the way; running: by a process of this machine"
+    )
+    epoch: int = Field(description="the last that is complete or at work; 0: none")
+    epochs: int
+    validated: dict[str, float] = Field(description="the latest accuracies on its validation images")
+
+
+StudyOutcome = Literal["confirmed", "refuted", "undecided", "not measured"]
+
+
+class StudyVerdict(BaseModel):
+    """What the stated comparisons say of a hypothesis, by the rule that was stated with them."""
+
+    name: str
+    statement: str
+    outcome: StudyOutcome
+    sentence: str = Field(description="why, with the figures, for people")
+
+
 class StudyRecord(Record):
     """What came out of a study so far."""
 

@@ -31,6 +31,8 @@ from backend.schemas import (
     RecipePlan,
     RobustnessTable,
     Samples,
+    StudyInfo,
+    StudyView,
 )
 from backend.schemas.laboratory import (
     ChannelProfile,
@@ -174,6 +176,12 @@ class Client:
 
     def plan(self, request: PlanRequest) -> RecipePlan:
         return self._post("/recipes/plan", request, RecipePlan)
+
+    def studies(self) -> list[StudyInfo]:
+        return self._get("/studies", list[StudyInfo])
+
+    def study(self, name: str) -> StudyView:
+        return self._get(f"/studies/{name}", StudyView)
 
     # Models and data brought and taken away
 

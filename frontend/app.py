@@ -14,6 +14,7 @@ pages = [
     st.Page("app_pages/classes.py", title="Classes", icon=":material/bar_chart:"),
     st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),
     st.Page("app_pages/robustness.py", title="Robustness", icon=":material/shield:"),
+    st.Page("app_pages/studies.py", title="Studies", icon=":material/science:"),
     st.Page("app_pages/train.py", title="Train", icon=":material/model_training:"),
     st.Page("app_pages/jobs.py", title="Jobs", icon=":material/work_history:"),
     st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),

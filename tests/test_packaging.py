@@ -184,6 +184,8 @@ def test_a_wheel_alone_serves_the_embedded_models(tmp_path, ports):
             assert [model["id"] for model in models] == sorted(
                 path.name for path in (ROOT / "checkpoints").glob("fmnist-*")
             )
+            study = httpx.get(f"http://127.0.0.1:{ports[0]}/studies/overfitting", trust_env=False, timeout=60).json()
+            assert study["published"]
             image = {"dataset": "fashion_mnist_mini", "index": 0}
             request = {"model": models[0]["id"], "images": [image], "attack": {"name": "fgsm"}}
             answer = httpx.post(f"http://127.0.0.1:{ports[0]}/attack", json=request, trust_env=False, timeout=60)

@@ -59,6 +59,7 @@ from backend.schemas.robustness import (
     StageLeft,
     SweepEntry,
 )
+from backend.schemas.studies import StudyInfo, StudyView
 
 __all__ = [
     "AttackRequest",
@@ -123,6 +124,8 @@ __all__ = [
     "Sample",
     "Samples",
     "StageLeft",
+    "StudyInfo",
+    "StudyView",
     "SweepEntry",
     "TrajectoryStep",
     "UploadedImage",

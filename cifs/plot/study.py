@@ -120,3 +120,25 @@ def _add_gains(figure: go.Figure, gains: Sequence[LevelGain]) -> None:
         tickvals=[*range(len(texts))], ticktext=texts, tickangle=0, tickfont_size=10, zeroline=False, row=1, col=3
     )
     figure.update_yaxes(zeroline=False, row=1, col=3)
+
+
+def gains_figure(info: StudyInfo) -> go.Figure:
+    """A forest plot: how far each arm is ahead of the first, by checkpoint and level, with its interval."""
+    places, arms = (list(dict.fromkeys(getattr(gain, name) for gain in info.gains)) for name in ("place", "arm"))
+    figure = go.Figure()
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    for arm in arms:
+        gains = [gain for gain in info.gains if gain.arm == arm]
+        shift = 0.6 * ((arms.index(arm) + 0.5) / len(arms) - 0.5)
+        figure.add_scatter(
+            x=[gain.gain for gain in gains], y=[places.index(gain.place) + shift for gain in gains], name=arm,
+            mode="markers", marker={"size": 9, "color": gains[0].colour}, customdata=[gain.place for gain in gains],
+            error_x={
+                "array": [gain.above for gain in gains], "arrayminus": [gain.below for gain in gains],
+                "thickness": 2, "width": 4,
+            },
+            hovertemplate="%{customdata}: %{x:+.2f} points<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text=f"points ahead of {info.against}", zeroline=False)
+    figure.update_yaxes(tickvals=[*range(len(places))], ticktext=places, autorange="reversed", zeroline=False)
+    return compact(figure, height=120 + 22 * len(info.gains))

@@ -4,13 +4,18 @@ from cifs.studies.conduct import conduct, result_of
 from cifs.studies.plan import Study, load_study, study_names
 from cifs.studies.report import markdown
 from cifs.studies.result import summary
+from cifs.studies.verdicts import verdicts
+from cifs.studies.watch import record_of, watch
 
 __all__ = [
     "Study",
     "conduct",
     "load_study",
     "markdown",
+    "record_of",
     "result_of",
     "study_names",
     "summary",
+    "verdicts",
+    "watch",
 ]

@@ -4,6 +4,7 @@ Several processes may share a study: each takes the next cell in the study's ord
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,15 @@ from cifs.training.recipe import parse_recipe
 State = dict[str, torch.Tensor]
 
 
-def conduct(study: Study, folder: Path, *, device: str = "cpu", report: Report = unreported) -> bool:
-    """Every cell that `folder` does not hold yet, in the study's order.
+def conduct(
+    study: Study,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    report: Report = unreported,
+    measured: Callable[[], object] = lambda: None,
+) -> bool:
+    """Every cell that `folder` does not hold yet, in the study's order; `measured` is called after each.
 
     Returns whether all are there now: others may still be at some. When `report` raises Cancelled, the same call goes
     on from there.
@@ -34,6 +42,7 @@ def conduct(study: Study, folder: Path, *, device: str = "cpu", report: Report =
             with locked(folder / "runs" / cell.id / "claim"):
                 if result_of(study, cell, folder) is None:
                     _conduct(study, cell, folder, torch.device(device), report)
+                    measured()
         except InUse:
             complete = False
     return complete

@@ -54,12 +54,25 @@ class Comparison:
     """
 
     name: str
+    hypothesis: str = Field(default="", description="key of the hypothesis it bears on; none: it stands alone")
+    expects: Literal["gain", "no gain"] = Field(default="gain", description="what that hypothesis says of it")
     arm: str
     against: str
     checkpoint: Checkpoint
     level: str
     minus: str | None = None
     regime: str
+
+
+@settings
+class Premise:
+    """What has to be so for a study to say anything of a hypothesis: that an arm overfits."""
+
+    hypothesis: str
+    regime: str
+    arm: str
+    level: str
+    loses: float = Field(gt=0, lt=1, description="accuracy, from the best checkpoint to the last, at least")
 
 
 @settings
@@ -75,6 +88,8 @@ class Study:
     regimes: dict[str, Regime]
     arms: dict[str, Arm]
     blocks: tuple[Block, ...] = Field(min_length=1)
+    hypotheses: dict[str, str] = Field(default_factory=dict, description="what the comparisons are to decide")
+    premise: Premise | None = None
     comparisons: tuple[Comparison, ...] = ()
 
     def cells(self) -> Iterator["Cell"]:
@@ -136,6 +151,7 @@ def parse_study(name: str, values: Mapping[str, Any]) -> Study:
         _known("regime", [comparison.regime], study.regimes)
         _known("arm", [comparison.arm, comparison.against], study.arms)
         _known("level", [comparison.level, comparison.minus or comparison.level], LEVELS)
+        _known("hypothesis", [comparison.hypothesis] if comparison.hypothesis else [], study.hypotheses)
     for cell in study.cells():
         study.recipe_of(cell)
     return study

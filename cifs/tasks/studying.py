@@ -40,7 +40,7 @@ def study_folder(workspace: Workspace, name: str) -> Path:
 
 def _run(name: str, study: Study, folder: Path, device: str, report: Report) -> StudyRecord:
     try:
-        conduct(study, folder, device=device, report=report)
+        conduct(study, folder, device=device, report=report, measured=lambda: sum_up(name, study, folder))
     finally:
         record = sum_up(name, study, folder)
     return record

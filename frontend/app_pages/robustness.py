@@ -13,10 +13,12 @@ from frontend import state
 from frontend.components.charts import draw
 from frontend.components.checks import show_checks
 from frontend.components.difference import show_difference
+from frontend.components.epochs import show_by_epoch
 from frontend.components.gallery import at_hand
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
 from frontend.components.robustness_table import show_table
+from frontend.desk import Desk
 
 EMPTY = ":material/inventory_2:"
 
@@ -42,13 +44,16 @@ def page(lab: Lab) -> None:
         "by class": show_by_class,
         "bars": show_bars,
         "checks": show_checks,
+        "by epoch": lambda table: None,  # of no group: studies and trainings of this server
     }
     name = state.choose(
         st.segmented_control, "Look at", "show", list(views), default="table", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
     with readable_errors(f"view-{name}"):
-        if (table := pick_group(lab)) is not None:
+        if name == "by epoch":
+            show_by_epoch(Desk(lab.settings))
+        elif (table := pick_group(lab)) is not None:
             views[name](table)
 
 

@@ -52,6 +52,8 @@ LASTING = [  # jobs, and what people bring
     "GET /jobs/{id}/log",
     "GET /recipes",
     "POST /recipes/plan",
+    "GET /studies",
+    "GET /studies/{name}",
     "POST /jobs",
     "POST /jobs/{id}/resume",
     "DELETE /jobs/{id}",
