@@ -2,6 +2,7 @@
 
 from cifs.methods.cas import CASMethod
 from cifs.methods.cifs import CIFSMethod
+from cifs.methods.damped import DampedMethod
 from cifs.methods.fsr import FSRMethod
 from cifs.methods.method import METHODS, PLAIN, Method, Natural, Vanilla, options_of, selecting
 
@@ -10,6 +11,7 @@ __all__ = [
     "PLAIN",
     "CASMethod",
     "CIFSMethod",
+    "DampedMethod",
     "FSRMethod",
     "Method",
     "Natural",

@@ -40,6 +40,15 @@ class Method:
         smoothed = partial(cross_entropy, label_smoothing=label_smoothing)
         return joint(smoothed, trace.logits, trace.raw_predictions, labels, beta)
 
+    @property
+    def pairs(self) -> bool:
+        """Whether training shows it the natural images beside the attacked ones, for `compare`."""
+        return False
+
+    def compare(self, adversarial: Trace, natural: Trace, layers: Mapping[str, SelectionLayer]) -> Tensor | None:
+        """What training minimises besides, of each image: (N,); here layers may learn from both, too."""
+        return None
+
 
 @METHODS.register("natural")
 @settings

@@ -3,6 +3,7 @@
 from cifs.selection.cas import CAS
 from cifs.selection.cifs import CIFS, top_k
 from cifs.selection.controls import is_control
+from cifs.selection.damped import Damped
 from cifs.selection.imgf import IMGF, IMGFS
 from cifs.selection.layer import Selection, SelectionLayer, Trace, attached_importance, mask_matters
 from cifs.selection.probe import PROBES, LinearProbe, MLPProbe, Probe, autograd_relevance, pool
@@ -13,6 +14,7 @@ __all__ = [
     "IMGF",
     "IMGFS",
     "PROBES",
+    "Damped",
     "LinearProbe",
     "MLPProbe",
     "Probe",

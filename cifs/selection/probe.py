@@ -30,7 +30,11 @@ class LinearProbe(nn.Module):
 
     def relevance(self, z: Tensor, classes: Tensor) -> Tensor:
         """g = Σ_i W[i]. z (N, C, H, W), classes (N, k) → (N, C)."""
-        return self.output.weight[classes].sum(dim=1)
+        return self.relevance_of(z, self.output.weight[classes].sum(dim=1))
+
+    def relevance_of(self, z: Tensor, row: Tensor) -> Tensor:
+        """g of the score row·(what the last layer receives). z (N, C, H, W), row (N, C) → (N, C)."""
+        return row
 
 
 class MLPProbe(nn.Module):
@@ -50,8 +54,12 @@ class MLPProbe(nn.Module):
 
     def relevance(self, z: Tensor, classes: Tensor) -> Tensor:
         """g = ((Σ_i W[i]) ⊙ σ(β·(U·pool(z) + b)))·U. z (N, C, H, W), classes (N, k) → (N, C)."""
+        return self.relevance_of(z, self.output.weight[classes].sum(dim=1))
+
+    def relevance_of(self, z: Tensor, row: Tensor) -> Tensor:
+        """g of the score row·(what the last layer receives). z (N, C, H, W), row (N, hidden) → (N, C)."""
         slope = (self.sharpness * self.hidden(pool(z))).sigmoid()  # derivative of softplus_β
-        return (self.output.weight[classes].sum(dim=1) * slope) @ self.hidden.weight
+        return (row * slope) @ self.hidden.weight
 
 
 @settings

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from cifs.data import Images, dataset, load_images
+from cifs.data import Images, dataset
 from cifs.errors import CheckpointError, InUse
 from cifs.files import locked, write_json
 from cifs.progress import Report, unreported
-from cifs.studies.measure import measure, sweep
+from cifs.studies.measure import measure, measure_verdict, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
 from cifs.training.recipe import parse_recipe
@@ -63,14 +63,14 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
 def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> None:
     run = Run(recipe := study.recipe_of(cell), folder / "runs" / cell.id, device)
     run.train(lambda progress: report(replace(progress, doing=f"{cell.id}: {progress.doing}")))
-    test = load_images(recipe.dataset, "test")[: study.test_images]
+    images = study.images_of(recipe)
     measured: dict[str, Any] = {}
     for checkpoint, (epoch, weights) in _checkpoints(run).items():
         if (same := next((m for m in measured.values() if m["epoch"] == epoch), None)) is not None:
             measured[checkpoint] = same
             continue
         run.candidate.load_state_dict(weights)
-        measured[checkpoint] = {"epoch": epoch, **_measure(run, test, f"{cell.id}, {checkpoint}", report)}
+        measured[checkpoint] = {"epoch": epoch, **_measure(study, run, images, f"{cell.id}, {checkpoint}", report)}
     write_json(
         folder / f"{cell.id}.json",
         {
@@ -90,14 +90,15 @@ def _checkpoints(run: Run) -> dict[str, tuple[int, State]]:
     return {"last": last, "best": (run.best["epoch"], run.best["model"]) if run.best else last}
 
 
-def _measure(run: Run, test: Images, doing: str, report: Report) -> dict[str, Any]:
-    recipe = run.recipe
+def _measure(study: Study, run: Run, images: Images, doing: str, report: Report) -> dict[str, Any]:
+    recipe, model = run.recipe, run.candidate.eval()
     eps = recipe.training_attack.eps if recipe.training_attack is not None else dataset(recipe.dataset).eps
-    model = run.candidate.eval()
-    tries = sweep(model, run.validation, eps, precision=recipe.precision, doing=doing, report=report)
+    how: Any = {"precision": recipe.precision, "doing": doing, "report": report}
+    if study.levels == "verdict":
+        return measure_verdict(model, images, eps, **how)
+    tries = sweep(model, run.validation, eps, **how)
     chosen = [{"settings": attack.resolved(), "validation_accuracy": share} for attack, share in tries]
-    found = measure(model, test, tries[0][0], precision=recipe.precision, doing=doing, report=report)
-    return {**found, "sweep": chosen}
+    return {**measure(model, images, tries[0][0], **how), "sweep": chosen}
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:

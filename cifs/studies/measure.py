@@ -5,7 +5,9 @@ through the mask, chosen on validation images) → strongest (what withstands bo
 Every network meets four attacks in all, so that a worst case over them is as hard on one arm as on another.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,8 +21,10 @@ from cifs.modes import eval_mode
 from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
 from cifs.selection import mask_matters
+from cifs.verdict import MISTAKEN, verdict
 
 LEVELS = ("natural", "unadaptive", "adaptive", "strongest")
+VERDICT_LEVELS = ("natural", "verdict")
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,44 @@ def measure(
     for attack in margins:
         left = place.withstand(attack, left)
     standing = {"natural": natural, "unadaptive": first, "adaptive": adaptive, "strongest": left}
-    levels = {key: {"accuracy": bits.float().mean().item(), "standing": pack(bits)} for key, bits in standing.items()}
     return {
         "n": len(images),
         "attacks": [attack.resolved() for attack in (unadaptive, second, *margins)],
         "adaptive": strongest.resolved(),
-        "levels": levels,
+        "levels": _levels(standing),
     }
+
+
+def measure_verdict(
+    model: CNN,
+    images: Images,
+    eps: float,
+    *,
+    precision: Precision = "bf16",
+    doing: str = "",
+    report: Report = unreported,
+) -> dict[str, Any]:
+    """What the verdict leaves of these images, and whether it is to be trusted."""
+    x, y = (t.to(device_of(model)) for t in images.batch(torch.arange(len(images))))
+    x = x.contiguous(memory_format=torch.channels_last)
+    found = verdict(model, x, y, eps=eps, precision=precision, report=partial(_told, report, doing))
+    measured = found.measurement(model.num_classes)
+    return {
+        "n": len(images),
+        "levels": _levels({"natural": found.fell != MISTAKEN, "verdict": found.standing}),
+        "trusted": measured.trusted,
+        "indicators": [indicator.model_dump() for indicator in measured.indicators or ()],
+        "settings": measured.settings,
+    }
+
+
+def _told(report: Report, doing: str, progress: Progress) -> None:
+    report(replace(progress, doing=f"{doing}: {progress.doing}"))
+
+
+def _levels(standing: Mapping[str, Tensor]) -> dict[str, Any]:
+    """standing: by level, (N,) bool."""
+    return {key: {"accuracy": bits.float().mean().item(), "standing": pack(bits)} for key, bits in standing.items()}
 
 
 def margin_attacks(model: CNN, attack: PGD) -> tuple[GradientAttack, GradientAttack]:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from cifs.data import Images, load_images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.registry import settings
-from cifs.studies.measure import LEVELS
+from cifs.studies.measure import LEVELS, VERDICT_LEVELS
 from cifs.training import Recipe
 from cifs.training.recipe import recipe_with
 
@@ -84,6 +85,14 @@ class Study:
     recipe: str = Field(description="name of the recipe that every training extends")
     common: dict[str, Any] = Field(default_factory=dict, description="values over the recipe's")
     test_images: int = Field(ge=2, description="the first so many test images are measured")
+    held_out: bool = Field(
+        default=False,
+        description="for explorations: not test images are measured but as many training images that no training and "
+        "no choice of an epoch sees, those before the validation images",
+    )
+    levels: Literal["attacks", "verdict"] = Field(
+        default="attacks", description="how hard it is measured: cifs.studies.measure's levels, or the verdict alone"
+    )
     alpha: float = Field(default=0.01, gt=0, lt=1, description="of a comparison, after Holm's correction over all")
     regimes: dict[str, Regime]
     arms: dict[str, Arm]
@@ -91,6 +100,23 @@ class Study:
     hypotheses: dict[str, str] = Field(default_factory=dict, description="what the comparisons are to decide")
     premise: Premise | None = None
     comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def measured_levels(self) -> tuple[str, ...]:
+        return LEVELS if self.levels == "attacks" else VERDICT_LEVELS
+
+    def images_of(self, recipe: Recipe) -> Images:
+        """Those that are measured. Raises InvalidParameter where training leaves too few."""
+        if not self.held_out:
+            return load_images(recipe.dataset, "test")[: self.test_images]
+        images = load_images(recipe.dataset, "train")
+        end = len(images) - recipe.validation
+        if (start := end - self.test_images) < (recipe.images or end):
+            raise InvalidParameter(
+                f"test_images = {self.test_images}: of {len(images)} training images, {recipe.images or end} are "
+                f"trained on and {recipe.validation} choose the epoch"
+            )
+        return images[start:end]
 
     def cells(self) -> Iterator["Cell"]:
         """Every training once, in the order it is run."""
@@ -150,7 +176,7 @@ def parse_study(name: str, values: Mapping[str, Any]) -> Study:
     for comparison in study.comparisons:
         _known("regime", [comparison.regime], study.regimes)
         _known("arm", [comparison.arm, comparison.against], study.arms)
-        _known("level", [comparison.level, comparison.minus or comparison.level], LEVELS)
+        _known("level", [comparison.level, comparison.minus or comparison.level], study.measured_levels)
         _known("hypothesis", [comparison.hypothesis] if comparison.hypothesis else [], study.hypotheses)
     for cell in study.cells():
         study.recipe_of(cell)

@@ -9,7 +9,6 @@ import numpy as np
 from cifs.evaluation import unpack, wilson
 from cifs.records import StudyAccuracy, StudyGain, StudyPoint, StudyRecord, StudyTest
 from cifs.studies.conduct import result_of
-from cifs.studies.measure import LEVELS
 from cifs.studies.plan import CHECKPOINTS, Comparison, Study
 from cifs.studies.statistics import Array, effect, holm, seeds_to_find
 
@@ -32,7 +31,7 @@ def summary(name: str, study: Study, folder: Path) -> StudyRecord:
         alpha=study.alpha,
         arms={key: arm.title for key, arm in study.arms.items()},
         regimes={key: regime.title for key, regime in study.regimes.items()},
-        levels=list(LEVELS),
+        levels=list(study.measured_levels),
         measured=sum(len(by_seed) for by_seed in results.values()),
         planned=len(list(study.cells())),
         accuracies=list(_accuracies(study, results)),
@@ -53,7 +52,7 @@ def _outcomes(result: dict[str, Any], checkpoint: str, level: str) -> Array:
 def _accuracies(study: Study, results: Results) -> Iterator[StudyAccuracy]:
     for (regime, arm), by_seed in results.items():
         for checkpoint in CHECKPOINTS:
-            for level in LEVELS:
+            for level in study.measured_levels:
                 standing = np.stack([_outcomes(result, checkpoint, level) for result in by_seed.values()])
                 mean = float(standing.mean())
                 if len(standing) < FEWEST:
@@ -73,7 +72,7 @@ def _every_gain(study: Study, results: Results) -> Iterator[Comparison]:
     first = next(iter(study.arms))
     for regime, arm in results:
         for checkpoint in CHECKPOINTS if arm != first else ():
-            for level in LEVELS:
+            for level in study.measured_levels:
                 yield Comparison(
                     name="", regime=regime, arm=arm, against=first, checkpoint=checkpoint, level=level
                 )  # fmt: skip

@@ -144,12 +144,14 @@ class Run:
 
     def train_on(self, x: Tensor, y: Tensor) -> dict[str, float]:
         recipe = self.recipe
-        x = self.attacked(x, y)
+        natural, x = x, self.attacked(x, y)
         lr = recipe.lr_at(self.step / self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         traced = self._trace(x, y)
         loss = self.method.loss(traced, y, recipe.beta, recipe.label_smoothing).mean()
+        if self.method.pairs and (added := self._compared(traced, natural, y)) is not None:
+            loss = loss + added.mean()
         self.optimizer.zero_grad(set_to_none=True)
         (recipe.loss_scale * loss).backward()
         self.ranks.average([p.grad for p in self.model.parameters() if p.grad is not None])
@@ -165,6 +167,13 @@ class Run:
         with torch.random.fork_rng(devices=[]), autocast(self.device, self.recipe.precision):
             torch.manual_seed(generator(self.recipe.seed, LAYERS, self.step, self.ranks.rank).initial_seed() % 2**63)
             return self.model.trace(x, y)
+
+    def _compared(self, adversarial: Trace, natural: Tensor, y: Tensor) -> Tensor | None:
+        """What the method makes of the attacked images beside the natural ones; its layers agree in all processes."""
+        layers = {name: self.model.selector(name) for name in self.model.modified}
+        added = self.method.compare(adversarial, self._trace(natural, y), layers)
+        self.ranks.average([*self.model.selection.buffers()])
+        return added
 
     def _validates_after(self, epoch: int) -> bool:
         return epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs

@@ -554,3 +554,29 @@ def test_sigterm_leaves_a_run_that_the_same_command_finishes_as_if_never_stopped
     assert outcome(folder) == outcome(tmp_path / "alone" / "tiny")
     weights = [(tmp_path / name / "zoo" / "tiny" / "model.safetensors").read_bytes() for name in ("stopped", "alone")]
     assert weights[0] == weights[1]
+
+
+def test_a_method_of_pairs_sees_the_natural_images_beside_the_attacked(recipe: Load, tmp_path: Path) -> None:
+    """Damped channels: without an attack nothing moves, with one every channel that is used does."""
+    movement = {}
+    for given in ('attack.eps="8/255"', "attack.eps=0"):
+        run = Run(recipe('method="damped"', "model.method=damped", given), tmp_path / given[-2:])
+        x, y = next(run.batches())
+        run.model.train()
+        run.train_on(x, y)
+        movement[given] = max(run.model.selector(name).movement.max().item() for name in run.model.modified)
+    moved, still = movement.values()
+    assert moved > 1e-3
+    assert still == 0
+
+
+def test_consistency_is_added_to_the_loss(recipe: Load, tmp_path: Path) -> None:
+    losses = []
+    for weight in (0.0, 1e-9, 5.0):
+        run = Run(recipe(f"model.consistency={weight}"), tmp_path / str(weight))
+        x, y = next(run.batches())
+        run.model.train()
+        losses.append(run.train_on(x, y)["loss"])
+    without, hardly, much = losses
+    assert hardly == pytest.approx(without, rel=1e-4)
+    assert much > without

@@ -1,0 +1,67 @@
+"""Explorations: what is measured was seen by no training, and the verdict is the judge."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cifs.data import load_images
+from cifs.errors import InvalidParameter
+from cifs.evaluation import unpack
+from cifs.studies import conduct, result_of, summary
+from cifs.studies.measure import measure_verdict
+from cifs.studies.plan import parse_study
+from cifs.verdict import verdict
+from tests.cifs.studies.test_conduct import RECIPE, plan
+from tests.cifs.tiny import npz, tiny
+
+
+@pytest.fixture
+def recipe(data: Path) -> Path:
+    npz(data)  # 96 training images
+    path = data.parent / "tiny.toml"
+    path.write_text(RECIPE + "images = 64\n", encoding="utf-8")
+    return path
+
+
+def exploring(recipe: Path, **changes: Any) -> dict[str, Any]:
+    return plan(recipe, **{"held_out": True, "levels": "verdict", **changes})
+
+
+def test_held_out_images_lie_between_what_is_trained_on_and_what_chooses_the_epoch(recipe: Path) -> None:
+    study = parse_study("x", exploring(recipe))
+    images = study.images_of(study.recipe_of(next(study.cells())))
+    train = load_images("tiny", "train")
+    assert torch.equal(images.images, train.images[72:80])  # 8 before the last 16
+    assert torch.equal(images.labels, train.labels[72:80])
+
+
+def test_more_held_out_images_than_training_leaves_are_refused(recipe: Path) -> None:
+    study = parse_study("x", exploring(recipe, test_images=17))
+    with pytest.raises(InvalidParameter, match="test_images = 17: of 96 training images, 64 are trained on and 16"):
+        study.images_of(study.recipe_of(next(study.cells())))
+
+
+def test_the_verdict_is_a_level_of_its_own(data: Path) -> None:
+    npz(data)
+    images, model = load_images("tiny", "test"), tiny("cifs")
+    found = measure_verdict(model, images, 8 / 255, precision="float32")
+    expected = verdict(model, *images.batch(torch.arange(len(images))), eps=8 / 255, precision="float32")
+    standing = {level: unpack(value["standing"], found["n"]) for level, value in found["levels"].items()}
+    assert torch.equal(standing["verdict"], expected.standing)
+    right = model(images.batch(torch.arange(len(images)))[0]).argmax(dim=1) == images.labels
+    assert torch.equal(standing["natural"], right)
+    assert found["trusted"] == expected.trusted
+
+
+def test_an_exploration_is_run_and_summed_up(recipe: Path, tmp_path: Path) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla", "cifs"], "seeds": [1]}]
+    study = parse_study("x", exploring(recipe, blocks=blocks))
+    assert conduct(study, tmp_path)
+    record = summary("x", study, tmp_path)
+    assert record.levels == ["natural", "verdict"]
+    assert {accuracy.level for accuracy in record.accuracies} == {"natural", "verdict"}
+    result = result_of(study, next(study.cells()), tmp_path)
+    assert result is not None
+    assert result["checkpoints"]["last"]["settings"]["name"] == "verdict"
