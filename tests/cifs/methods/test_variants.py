@@ -1,7 +1,5 @@
 """What the exploration tries: each by its equation, and nothing of it hidden from an attack that looks."""
 
-from operator import attrgetter
-
 import pytest
 import torch
 import torch.nn.functional as F
