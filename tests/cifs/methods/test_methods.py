@@ -60,7 +60,7 @@ def test_a_method_without_layers_refuses_to_make_one() -> None:
 
 def test_an_option_no_method_has_is_refused_and_one_of_another_is_passed_over() -> None:
     with pytest.raises(
-        InvalidParameter, match="no method takes depth; known options: hidden, imgf, k, label_in_training, "
+        InvalidParameter, match="no method takes depth; known options: attached, .*hidden, imgf, k, label_in_training, "
     ):
         selecting("plain", {"depth": 3})
     assert selecting("plain", {"k": 3}) is None
