@@ -436,6 +436,7 @@ class StudyRecord(Record):
     title: str
     question: str
     test_images: int
+    held_out: bool = Field(False, description="whether they are training images that no training saw")
     alpha: float
     arms: dict[str, str] = Field(description="titles")
     regimes: dict[str, str]

@@ -8,12 +8,22 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from cifs.cli.console import Device, Json, console, print_json, reporting
+from cifs.files import replacing
 from cifs.records import StudyRecord
-from cifs.studies import load_study, markdown, study_names
+from cifs.studies import filled, load_study, markdown, study_names, verdicts
 from cifs.tasks import Workspace, prepared_study, study_folder, sum_up
 
 Name = Annotated[str, typer.Argument(help="a name under `cifs study list`, or a .toml file")]
 Runs = Annotated[Path, typer.Option(help="folder of runs, where a stopped study resumes: in studies/<name>")]
+Into = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="a Markdown page whose parts between <!-- study: PART --> and <!-- end of study --> are written anew; "
+        "parts: measured, hypotheses, comparisons, accuracies, gains",
+    ),
+]
 DEFAULT = Path("runs")
 
 
@@ -38,10 +48,15 @@ def run(name: Name, runs: Runs = DEFAULT, device: Device = "cpu", json: Json = F
     _tell(record, json)
 
 
-def show(name: Name, runs: Runs = DEFAULT, json: Json = False) -> None:
-    """What is measured so far; writes record.json, report.md and a figure for each regime beside the cells."""
-    stem = Path(name).stem
-    _tell(sum_up(stem, load_study(name), study_folder(Workspace(runs=runs), stem)), json)
+def show(name: Name, runs: Runs = DEFAULT, into: Into = None, json: Json = False) -> None:
+    """What is measured so far; writes record.json, report.md and figures for each regime beside the cells."""
+    stem, study = Path(name).stem, load_study(name)
+    record = sum_up(stem, study, study_folder(Workspace(runs=runs), stem))
+    if into is not None:
+        page = filled(into.read_text(encoding="utf-8"), record, verdicts(study, record))
+        with replacing(into) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    _tell(record, json)
 
 
 def _tell(record: StudyRecord, json: bool) -> None:

@@ -142,3 +142,59 @@ def gains_figure(info: StudyInfo) -> go.Figure:
     figure.update_xaxes(title_text=f"points ahead of {info.against}", zeroline=False)
     figure.update_yaxes(tickvals=[*range(len(places))], ticktext=places, autorange="reversed", zeroline=False)
     return compact(figure, height=120 + 22 * len(info.gains))
+
+
+class ArmPanel(NamedTuple):
+    """One arm by epoch, with what its best and last networks keep of test images."""
+
+    arm: str
+    colour: str
+    curves: list[ArmCurve]
+    measured: list[tuple[float, float]]  # (epoch, mean over seeds; accuracy in % under the hardest single attack)
+
+
+def arm_panels(record: StudyRecord, regime: str, *, arms: Sequence[str] | None = None) -> list[ArmPanel]:
+    """arms: keys, those drawn; default: all that are measured."""
+    info = study_info(record, regime, arms=arms)
+    level = "adaptive" if "adaptive" in record.levels else record.levels[-1]
+    panels = []
+    for key, title in record.arms.items():
+        curves = [curve for curve in info.curves if curve.arm == title]
+        measured = [
+            (sum(a.epochs) / len(a.epochs), 100 * a.mean)
+            for a in record.accuracies
+            if (a.regime, a.arm, a.level) == (regime, key, level)
+        ]
+        if curves:
+            panels.append(ArmPanel(title, curves[0].colour, curves, measured))
+    return panels
+
+
+LINES = {"training": ("training images", "dot", 1), "unadaptive": ("validation images, unadaptive", "dash", 2)}
+LINES["adaptive"] = ("validation images, adaptive", "solid", 2)
+
+
+def panels_figure(panels: Sequence[ArmPanel]) -> go.Figure:
+    """A column an arm: above training images, below others, ◆ the best and the last network on test images."""
+    titles = [panel.arm.replace(" (", "<br>(", 1).replace(", ", ",<br>") for panel in panels]
+    figure = make_subplots(
+        rows=2, cols=len(panels), shared_yaxes=True, shared_xaxes=True, horizontal_spacing=0.015, vertical_spacing=0.05,
+        row_heights=[0.35, 0.65], subplot_titles=titles,
+    )  # fmt: skip
+    for column, panel in enumerate(panels, 1):
+        for curve in panel.curves:
+            name, dash, row = LINES[curve.attack]
+            figure.add_scatter(
+                x=curve.epochs, y=curve.mean, mode="lines", name=name, legendgroup=name, showlegend=column == 1,
+                line={"color": panel.colour, "dash": dash}, row=row, col=column,
+                hovertemplate=f"{name}, epoch %{{x}}: %{{y:.1f}} %<extra>{panel.arm}</extra>",
+            )  # fmt: skip
+        figure.add_scatter(
+            x=[epoch for epoch, _ in panel.measured], y=[accuracy for _, accuracy in panel.measured], mode="markers",
+            marker={"symbol": "diamond", "size": 10, "color": panel.colour, "line": {"width": 1, "color": NEUTRAL}},
+            name="test images, best and last, adaptive", legendgroup="test", showlegend=column == 1, row=2, col=column,
+            hovertemplate=f"test images, epoch %{{x:.0f}}: %{{y:.1f}} %<extra>{panel.arm}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text="epoch", row=2).update_yaxes(rangemode="tozero").update_yaxes(title_text="%", col=1)
+    compact(figure, height=520)
+    return figure.update_layout(legend={"y": 1.14}, margin={"t": 110}).update_annotations(font_size=11)

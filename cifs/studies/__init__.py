@@ -2,7 +2,7 @@
 
 from cifs.studies.conduct import conduct, result_of
 from cifs.studies.plan import Study, load_study, study_names
-from cifs.studies.report import markdown
+from cifs.studies.report import filled, markdown
 from cifs.studies.result import summary
 from cifs.studies.verdicts import verdicts
 from cifs.studies.watch import record_of, watch
@@ -10,6 +10,7 @@ from cifs.studies.watch import record_of, watch
 __all__ = [
     "Study",
     "conduct",
+    "filled",
     "load_study",
     "markdown",
     "record_of",

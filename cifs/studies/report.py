@@ -1,16 +1,47 @@
 """A study's record as Markdown, for people."""
 
-from cifs.records import StudyAccuracy, StudyGain, StudyRecord
+import re
+from collections.abc import Sequence
+
+from cifs.errors import InvalidParameter, UnknownName
+from cifs.records import StudyAccuracy, StudyGain, StudyRecord, StudyVerdict
+
+MARKED = re.compile(r"(<!-- study: ([\w ]+) -->).*?(<!-- end of study -->)", re.DOTALL)
 
 
 def markdown(record: StudyRecord) -> str:
     """Accuracies by arm, the comparisons stated beforehand, and every gain over the first arm."""
-    seeds = f"{100 * (1 - record.alpha):g} % intervals over seeds and images"
-    head = (
-        f"{record.title}: {record.measured} of {record.planned} trainings, {record.test_images:,} test images, {seeds}."
-    )
-    parts = [head, _tests(record), *(_accuracies(record, regime) for regime in record.regimes), _gains(record)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    parts = _parts(record, ())
+    return "\n\n".join(parts[name] for name in ("measured", "comparisons", "accuracies", "gains") if parts[name]) + "\n"
+
+
+def filled(page: str, record: StudyRecord, verdicts: Sequence[StudyVerdict]) -> str:
+    """The page with what the study says now between `<!-- study: PART -->` and `<!-- end of study -->`.
+
+    Raises UnknownName for a part there is none of, InvalidParameter for a page without any.
+    """
+    parts = _parts(record, verdicts)
+    if not MARKED.search(page):
+        raise InvalidParameter(f"the page has no place for a study; write <!-- study: {next(iter(parts))} -->")
+
+    def fill(found: re.Match[str]) -> str:
+        if found[2] not in parts:
+            raise UnknownName("part of a study", found[2], parts)
+        return f"{found[1]}\n\n{parts[found[2]]}\n\n{found[3]}"
+
+    return MARKED.sub(fill, page)
+
+
+def _parts(record: StudyRecord, verdicts: Sequence[StudyVerdict]) -> dict[str, str]:
+    images = "held-out" if record.held_out else "test"
+    return {
+        "measured": f"{record.title}: {record.measured} of {record.planned} trainings, {record.test_images:,} {images} "
+        f"images, {100 * (1 - record.alpha):g} % intervals over seeds and images.",
+        "hypotheses": "\n".join(f"- **{v.name}** ({v.statement}): **{v.outcome}**. {v.sentence}" for v in verdicts),
+        "comparisons": _tests(record),
+        "accuracies": "\n\n".join(filter(None, (_accuracies(record, regime) for regime in record.regimes))),
+        "gains": _gains(record),
+    }
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -38,12 +69,12 @@ def _accuracies(record: StudyRecord, regime: str) -> str:
 def _tests(record: StudyRecord) -> str:
     rows = [
         [
-            test.name, _difference(test), interval(test), str(len(test.by_seed)), p_value(test.p_corrected),
+            test.name, _difference(test), interval(test), _by_seed(test), p_value(test.p_corrected),
             p_value(test.p_bootstrap), "none would do" if test.seeds_needed is None else str(test.seeds_needed),
         ]
         for test in record.tests
     ]  # fmt: skip
-    head = ["comparison", "points", "interval", "seeds", "p (Holm)", "p (bootstrap)", "seeds to find 1 point"]
+    head = ["comparison", "points", "interval", "by seed", "p (Holm)", "p (bootstrap)", "seeds to find 1 point"]
     return _table(head, rows) if rows else ""
 
 
@@ -59,6 +90,10 @@ def _gains(record: StudyRecord) -> str:
 
 def _difference(gain: StudyGain) -> str:
     return f"{100 * gain.mean:+.2f}"
+
+
+def _by_seed(gain: StudyGain) -> str:
+    return ", ".join(f"{100 * value:+.2f}" for _, value in sorted(gain.by_seed.items()))
 
 
 def interval(gain: StudyGain) -> str:

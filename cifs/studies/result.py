@@ -28,6 +28,7 @@ def summary(name: str, study: Study, folder: Path) -> StudyRecord:
         title=study.title,
         question=study.question,
         test_images=study.test_images,
+        held_out=study.held_out,
         alpha=study.alpha,
         arms={key: arm.title for key, arm in study.arms.items()},
         regimes={key: regime.title for key, regime in study.regimes.items()},

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from cifs.files import write_json
-from cifs.plot.study import study_figure, study_info
+from cifs.plot.study import arm_panels, panels_figure, study_figure, study_info
 from cifs.precision import usable_device
 from cifs.progress import Report
 from cifs.records import StudyRecord
@@ -52,5 +52,7 @@ def sum_up(name: str, study: Study, folder: Path) -> StudyRecord:
     write_json(folder / "record.json", record.model_dump(mode="json"))
     (folder / "report.md").write_text(markdown(record), encoding="utf-8")
     for regime in {accuracy.regime for accuracy in record.accuracies}:
-        study_figure(study_info(record, regime)).write_html(folder / f"{regime}.html", include_plotlyjs="cdn")
+        figures = {"": study_figure(study_info(record, regime)), "-arms": panels_figure(arm_panels(record, regime))}
+        for suffix, figure in figures.items():
+            figure.write_html(folder / f"{regime}{suffix}.html", include_plotlyjs="cdn")
     return record

@@ -114,7 +114,8 @@ def test_the_report_shows_points_intervals_and_corrected_p(study: Study, tmp_pat
     write_cells(study, tmp_path)
     record = summary("tiny", study, tmp_path)
     text, test = markdown(record), record.tests[0]
-    assert f"| gain | {100 * test.mean:+.2f} | {100 * test.low:+.2f} to {100 * test.high:+.2f} | 3 |" in text
+    seeds = ", ".join(f"{100 * value:+.2f}" for value in test.by_seed.values())
+    assert f"| gain | {100 * test.mean:+.2f} | {100 * test.low:+.2f} to {100 * test.high:+.2f} | {seeds} |" in text
     assert "| Vanilla | 3 | best (1, 2, 3) |" in text
 
 
