@@ -36,4 +36,4 @@ USER 10001
 EXPOSE 8000 8501
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
-CMD ["uvicorn", "--factory", "backend.app:create_app", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["cifs", "serve", "--host", "0.0.0.0"]

@@ -1,4 +1,4 @@
-"""The application: `uvicorn --factory backend.app:create_app`."""
+"""The application: `cifs serve`, or `uvicorn --factory backend.app:create_app`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
 from backend import errors, openapi
+from backend.alone import check_alone
 from backend.guarded import Guarded
 from backend.inference import Inference
 from backend.jobs.embedded import EmbeddedWorker
@@ -50,6 +51,7 @@ which value was wrong and what is allowed."""
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The app with these settings; by default those of the environment."""
+    check_alone()
     settings = settings or Settings()
     # FastAPI, with the documentation's scripts served from here: the lab works with no network.
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)

@@ -62,9 +62,9 @@ def serving() -> Iterator[tuple[str, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "uvicorn", "--port", port, "--log-level", "error", "--no-access-log"]
+    command = [sys.executable, "-m", "cifs.cli", "serve", "--port", port, "--log-level", "error"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "CIFS_CHECKPOINTS": str(ROOT / "checkpoints")}
-    process = subprocess.Popen([*command, "--factory", "backend.app:create_app"], cwd=ROOT, env=environment)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment | {"CIFS_JOBS": "off"})
     try:
         _wait_for(f"http://127.0.0.1:{port}/ready")
         yield f"http://127.0.0.1:{port}", process.pid

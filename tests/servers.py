@@ -26,9 +26,9 @@ def free_port() -> int:
 def backend(log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The real backend: its address and its process."""
     port = str(free_port())
-    command = ("uvicorn", "--host", "127.0.0.1", "--port", port, "--factory", "backend.app:create_app")
+    command = ("cifs.cli", "serve", "--port", port)
     address = f"http://127.0.0.1:{port}"
-    with serving(log, f"{address}/health", *command, **environment) as process:
+    with serving(log, f"{address}/health", *command, **{"CIFS_JOBS": "off"} | environment) as process:
         yield address, process
 
 

@@ -224,10 +224,8 @@ def demo(
 
 
 def _backend(api: str, port: int, zoo: str) -> Service:
-    uvicorn = [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(port)]
-    command = [*uvicorn, "--timeout-graceful-shutdown", "5", "--factory", "backend.app:create_app"]
-    env = {"CIFS_CHECKPOINTS": zoo, "CIFS_JOBS": os.environ.get("CIFS_JOBS", "embedded")}
-    return Service("backend", command, health=f"{api}/health", env=env)
+    command = [sys.executable, "-m", "cifs.cli", "serve", "--host", HOST, "--port", str(port)]
+    return Service("backend", command, health=f"{api}/health", env={"CIFS_CHECKPOINTS": zoo})
 
 
 def _dashboard(api: str, page: str, port: int) -> Service:

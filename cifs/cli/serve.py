@@ -9,10 +9,20 @@ import typer
 def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port", min=1, max=65535)] = 8000,
+    log_level: Annotated[str, typer.Option(help="error, warning or info, which logs every request")] = "info",
 ) -> None:
     """Serve the REST API with a worker for its jobs (settings are CIFS_… environment variables)."""
     import uvicorn  # only here: the library needs no server
 
     os.environ.setdefault("CIFS_JOBS", "embedded")
     # An event stream ends with its job, which may be in hours: connections get a few seconds.
-    uvicorn.run("backend.app:create_app", factory=True, host=host, port=port, timeout_graceful_shutdown=5)
+    uvicorn.run(
+        "backend.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=1,  # one queue for the device, whatever WEB_CONCURRENCY says
+        http="backend.connection:Patient",
+        log_level=log_level,
+        timeout_graceful_shutdown=5,
+    )

@@ -1,7 +1,9 @@
 """The real server, in a process of its own."""
 
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from backend.alone import workers_asked_for
 from tests.servers import backend
 
 SLOW = {
@@ -79,3 +82,28 @@ def test_clients_that_leave_are_not_computed_whether_they_wait_or_run(checkpoint
         assert httpx2.post(f"{address}/attack", json=long(9), timeout=120).status_code == 200
         assert time.monotonic() - began < 5 * one  # and not nine times
         assert httpx2.get(f"{address}/health").json()["queue_length"] == 0
+
+
+def test_several_processes_are_refused_with_what_is_allowed(checkpoints: Path) -> None:
+    """Once each had a queue and metrics of its own, and a scrape told those of whichever answered."""
+    command = [sys.executable, "-m", "uvicorn", "--port", "0", "--workers", "2", "--factory", "backend.app:create_app"]
+    environment = os.environ | {"CIFS_CHECKPOINTS": str(checkpoints), "CIFS_DEVICE": "cpu"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert "2 processes were asked for" in ended.stderr
+    assert "allowed: 1" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "workers"),
+    [
+        (["--workers", "4"], {}, 4),
+        (["--workers=3"], {"WEB_CONCURRENCY": "2"}, 3),
+        ([], {"WEB_CONCURRENCY": "2"}, 2),
+        (["--workers"], {"WEB_CONCURRENCY": "many"}, 1),
+        ([], {}, 1),
+    ],
+)
+def test_processes_are_counted_as_uvicorn_counts_them(
+    arguments: list[str], environment: dict[str, str], workers: int
+) -> None:
+    assert workers_asked_for(arguments, environment) == workers
