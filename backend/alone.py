@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import parent_process
 
-
 STARTUP_FAILURE = 3  # the status at which uvicorn starts a process no second time
 
 

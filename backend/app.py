@@ -18,6 +18,7 @@ from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
 from backend import errors, openapi
 from backend.alone import check_alone
+from backend.callers import Quota
 from backend.guarded import Guarded
 from backend.inference import Inference
 from backend.jobs.embedded import EmbeddedWorker
@@ -56,7 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # FastAPI, with the documentation's scripts served from here: the lab works with no network.
     app = FastAPIOffline(title="CIFS Lab", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.lab = Lab(settings)
-    app.state.inference = Inference(settings.queue_length, settings.max_seconds)
+    quota = None if settings.key_seconds_per_hour is None else Quota(settings.key_seconds_per_hour)
+    app.state.inference = Inference(settings.queue_length, settings.max_seconds, quota)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
     models = (catalogue, attack, channels, channel_pages, example, laboratory, robustness)
     for module in (*models, jobs, recipes, studies, uploads):

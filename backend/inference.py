@@ -1,10 +1,12 @@
 """Computation off the event loop: one at a time on the device, from one bounded queue.
 
 The shortest goes first, by its estimated cost, but none waits for ever: the queue is ordered by arrival plus estimated
-seconds. A computation that runs lets shorter ones pass whenever it reports: it stands still inside `report` while they
-run on the thread beside. Every thread has models of its own (`Lab.model`), so what is attached to a model for one
-request is never seen by another. Different requests share no batch: the same request with the same seed gives the same
-bytes, whoever else asks.
+seconds. Those count as often as their caller has computations here already, so that whoever asks for many at once waits
+for them and others do not; and where the queue is full, the last of whoever has most in it makes room. A computation
+that runs lets shorter ones pass whenever it reports: it stands still inside `report` while they run on the thread
+beside. Every thread has models of its own (`Lab.model`), so what is attached to a model for one request is never seen
+by another. Different requests share no batch: the same request with the same seed gives the same bytes, whoever else
+asks.
 """
 
 import asyncio
@@ -16,11 +18,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Event, Lock
+from threading import Event, RLock
 from typing import Any, TypeVar
 
 from fastapi import Request
 
+from backend.callers import Caller, Quota, caller_of
 from backend.errors import CLIENT_CLOSED_REQUEST, Refusal
 from cifs.progress import Cancelled, Progress, Report
 
@@ -37,6 +40,7 @@ class Computation:
 
     due: float  # the order: arrival plus estimated seconds
     number: int  # which decides between equals
+    caller: Caller = field(compare=False)
     work: Work[Any] = field(compare=False)
     gflops: float = field(compare=False)
     seconds: float = field(compare=False)  # estimated
@@ -75,6 +79,10 @@ class TooLate(Cancelled):
     """It would take longer than anybody is to wait."""
 
 
+class Displaced(Cancelled):
+    """Its caller has most of a full queue, and somebody else came."""
+
+
 class ShuttingDown(Cancelled):
     """The server ends."""
 
@@ -86,13 +94,13 @@ class Inference:
     computation that is running ends when it next reports.
     """
 
-    def __init__(self, queue_length: int, max_seconds: float = math.inf) -> None:
-        self.queue_length, self.max_seconds = queue_length, max_seconds
+    def __init__(self, queue_length: int, max_seconds: float = math.inf, quota: Quota | None = None) -> None:
+        self.queue_length, self.max_seconds, self.quota = queue_length, max_seconds, quota
         self.speed = Speed()
         self.closed = False
         self._executor: ThreadPoolExecutor | None = None
         self._beside: ThreadPoolExecutor | None = None
-        self._lock = Lock()
+        self._lock = RLock()  # a result that is set leaves the queue within the same lock
         self._queue: list[Computation] = []
         self._running: list[Computation] = []  # the last of them computes, the one before stands still
         self._numbers = 0
@@ -108,8 +116,11 @@ class Inference:
 
     async def run(self, request: Request, work: Work[T], *, gflops: float = 0.0) -> T:
         """The result of `work(report)`, estimated to cost so much. Raises Refusal: 503 where the queue is full or it
-        would not begin in time, 504 where it does not end in time."""
-        computation = self._admit(work, gflops)
+        would not begin in time, 504 where it does not end in time, 429 where the key's quota is used up."""
+        caller = caller_of(request.scope)
+        if self.quota is not None:
+            self.quota.check(caller)
+        computation = self._admit(caller, work, gflops)
         future: asyncio.Future[Any] = asyncio.wrap_future(computation.result)
         gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
         patience = None if math.isinf(self.max_seconds) else self.max_seconds
@@ -123,6 +134,8 @@ class Inference:
             return result
         except TooLate:
             raise self._late(computation) from None
+        except Displaced:
+            raise self._full() from None
         except ShuttingDown:
             raise self._shutting_down() from None
         except Cancelled as error:
@@ -132,28 +145,42 @@ class Inference:
                 raise self._shutting_down() from None
             raise
         finally:
+            if self.quota is not None:
+                self.quota.charge(caller, computation.own_seconds())
             computation.unwanted.set()
             future.cancel()
             gone.cancel()
             with suppress(asyncio.CancelledError):
                 await gone
 
-    def _admit(self, work: Work[Any], gflops: float) -> Computation:
+    def _admit(self, caller: Caller, work: Work[Any], gflops: float) -> Computation:
         seconds, now = self.speed.seconds(gflops), time.monotonic()
         with self._lock:
             if self.closed:
                 raise self._shutting_down()
             if self._admitted > self.queue_length:
-                raise self._full()
+                self._make_room(caller)
             self._admitted += 1
             self._numbers += 1
-            deadline = now + self.max_seconds
-            computation = Computation(now + seconds, self._numbers, work, gflops, seconds, deadline)
+            deadline, turns = now + self.max_seconds, 1 + self._of(caller)
+            due = now + turns * seconds
+            computation = Computation(due, self._numbers, caller, work, gflops, seconds, deadline)
             insort(self._queue, computation)
             self._executor = self._executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
             self._executor.submit(self._turn)
         computation.result.add_done_callback(partial(self._leave, computation))
         return computation
+
+    def _of(self, caller: Caller) -> int:
+        """How many computations of theirs run or wait."""
+        return sum(each.caller == caller for each in [*self._running, *self._queue])
+
+    def _make_room(self, caller: Caller) -> None:
+        """Drops the last of whoever has most waiting. Raises Refusal where nobody has more than this caller would."""
+        last = max(reversed(self._queue), key=lambda each: self._of(each.caller), default=None)
+        if last is None or self._of(last.caller) <= self._of(caller) + 1:
+            raise self._full()
+        last.result.set_exception(Displaced())
 
     def _turn(self) -> None:
         """Runs what is due first. There is a turn for each that was admitted; what passed another needs none."""

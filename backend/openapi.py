@@ -15,6 +15,9 @@ EXAMPLES = {
     409: ("Not in this state", "job 4f1c2a9b7d3e6058 is running; only one that failed or was cancelled can be resumed"),
     413: ("Too large", "an image of 10000 × 10000 = 100000000 pixels; allowed: up to 20000000"),
     422: ("A value that is not allowed", "attack.steps = 1000000000; allowed: up to 200"),
+    401: ("No key of this server", "send Authorization: Bearer <key>, a key of this server"),
+    403: ("The key may not do this", "this key may 'use'; DELETE /models/mine needs one that may 'admin'"),
+    429: ("The key's quota is used", "this key has used the 600 s of computation it has in an hour; retry in 40 s"),
     500: ("The server's fault", UNREADABLE),
     503: ("The queue is full", "64 computations are waiting already, as many as this server lets wait; retry in 3 s"),
     504: ("It took too long", "the computation did not end within 120 s, as long as a request may take; ask for less"),
@@ -31,7 +34,7 @@ def _response(status: int) -> dict[str, Any]:
     example = {"type": "about:blank", "title": TITLES[status], "status": status, "detail": detail, "errors": []}
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
     response: dict[str, Any] = {"description": description, "content": {ProblemResponse.media_type: content}}
-    if status == 503:
+    if status in (429, 503):
         retry_after = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}
         response["headers"] = {"Retry-After": retry_after}
     return response
@@ -45,6 +48,9 @@ def document(schema: dict[str, Any], *, keyed: bool = False) -> dict[str, Any]:
     if keyed:
         schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"key": []}]
+        for operation in (each for path in schema["paths"].values() for each in path.values()):
+            for status, response in responses(401, 403, 429).items():
+                operation["responses"].setdefault(str(status), response)
     for operation, answer in ANSWERS.items():
         method, path = operation.split()
         content = schema["paths"][path][method.lower()]["responses"]["200"]["content"]

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     api_keys: dict[Annotated[str, Field(min_length=16)], Literal["read", "use", "admin"]] = Field(
         {}, repr=False, description="what each key may: read, use or admin (backend/keys.py); none: everybody may all"
     )
+    key_seconds_per_hour: float | None = Field(
+        None, gt=0, description="of computation that each key but an admin's may ask for in an hour; by default any"
+    )
     cors_origins: list[str] = Field([], description="origins whose pages may call this API; none by default")
 
     def environment(self) -> dict[str, str]:

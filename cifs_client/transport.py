@@ -3,7 +3,7 @@
 BackendError
 ├── BackendUnreachable   nothing answers at the address
 ├── BackendSlow          no answer in time
-├── BackendBusy          503: the queue is full, try again after `retry_after` seconds
+├── BackendBusy          503, 429: the queue is full or the quota used, try again after `retry_after` seconds
 ├── BackendRefused       4xx: the request was wrong, or the key may not do this; the message says what is allowed
 └── BackendBroken        5xx, or an answer that is not what the contract says
 """
@@ -58,6 +58,7 @@ class ClientSettings:
     timeout: float = 120.0  # seconds; an attack of many steps on a CPU takes its time
     connect_timeout: float = 3.0
     api_key: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)  # the server is fair to each name
 
     @classmethod
     def from_environment(cls) -> "ClientSettings":
@@ -107,7 +108,8 @@ def lines(settings: ClientSettings, path: str, headers: Mapping[str, str]) -> It
 def _connected(settings: ClientSettings, what: str) -> Iterator[httpx.Client]:
     """A client, whose errors are ours."""
     timeout = httpx.Timeout(settings.timeout, connect=settings.connect_timeout)
-    headers = {} if settings.api_key is None else {"Authorization": f"Bearer {settings.api_key}"}
+    given = {"Authorization": settings.api_key and f"Bearer {settings.api_key}", "X-Client": settings.name}
+    headers = {header: value for header, value in given.items() if value}
     try:
         # the backend is a neighbour: a proxy from the environment would only stand between
         with httpx.Client(
@@ -141,7 +143,7 @@ def _raise_for_status(response: httpx.Response) -> None:
     if response.is_success:
         return
     message = problem_message(response.content, response.status_code)
-    if response.status_code == 503:
+    if response.status_code in (429, 503):
         after = response.headers.get("Retry-After", "")
         raise BackendBusy(message, int(after) if after.isdigit() else None)
     raise (BackendRefused if response.is_client_error else BackendBroken)(message)

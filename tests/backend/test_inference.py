@@ -15,15 +15,15 @@ from backend.inference import Inference, Speed
 from cifs.progress import Progress, Report
 
 
-def request(left: asyncio.Event | None = None) -> Request:
-    """A request whose client leaves when `left` is set, or never."""
+def request(left: asyncio.Event | None = None, by: str = "") -> Request:
+    """A request of the client at an address, who leaves when `left` is set, or never."""
     waits = left or asyncio.Event()
 
     async def receive() -> dict[str, str]:
         await waits.wait()
         return {"type": "http.disconnect"}
 
-    return Request({"type": "http"}, receive)
+    return Request({"type": "http", "client": (by, 0)}, receive)
 
 
 def nothing(report: Report) -> None:
@@ -365,3 +365,56 @@ def test_speed_is_learned_from_what_was_computed_not_from_what_was_remembered() 
         assert 5 < inference.speed.seconds(1.0) < 15
 
     run(test)
+
+
+def test_whoever_asks_for_much_at_once_waits_for_it_and_others_do_not() -> None:
+    """Once the queue was in order of arrival alone: one script's many came before anybody else's one."""
+    order: list[str] = []
+
+    async def test(inference: Inference) -> None:
+        async with busy(inference) as blocker:
+            asked = ["script"] * 20 + ["reader"]
+            tasks = [
+                asyncio.create_task(inference.run(request(by=who), lambda _, who=who: order.append(who), gflops=1.0))
+                for who in asked
+            ]
+            await asyncio.sleep(0.05)
+            blocker.end.set()
+            await asyncio.gather(*tasks)
+
+    run(test, queue_length=30)
+    assert order.index("reader") <= 1
+
+
+def test_a_full_queue_takes_the_place_of_whoever_has_most_of_it() -> None:
+    """Once a script that had filled it had everybody else refused."""
+
+    async def test(inference: Inference) -> None:
+        async with busy(inference) as blocker:
+            script = [asyncio.create_task(inference.run(request(by="script"), lambda _: "script")) for _ in range(4)]
+            await asyncio.sleep(0.05)
+            reader = asyncio.create_task(inference.run(request(by="reader"), lambda _: "reader"))
+            await asyncio.sleep(0.05)
+            with pytest.raises(Refusal, match="4 computations are waiting") as refused:
+                await inference.run(request(by="script"), nothing)
+            assert refused.value.status_code == 503
+            blocker.end.set()
+            assert await reader == "reader"
+            answers = await asyncio.gather(*script, return_exceptions=True)
+            assert [*map(str, answers[:3])] == ["script"] * 3
+            assert isinstance(answers[3], Refusal)
+
+    run(test, queue_length=4)
+
+
+def test_nobody_is_displaced_where_all_have_asked_for_as_much() -> None:
+    async def test(inference: Inference) -> None:
+        async with busy(inference) as blocker:
+            waiting = [asyncio.create_task(inference.run(request(by=who), nothing)) for who in "abc"]
+            await asyncio.sleep(0.05)
+            with pytest.raises(Refusal, match="3 computations are waiting"):
+                await inference.run(request(by="d"), nothing)
+            blocker.end.set()
+            assert await asyncio.gather(*waiting) == [None] * 3
+
+    run(test, queue_length=3)
