@@ -17,12 +17,18 @@ from cifs.attacks import Attack, Step, perturb
 from cifs.models import CNN
 from cifs.progress import Report
 
-MOST = 128 * 2**20  # bytes in all
 APIECE = 1024  # bytes of a key and of what Python and torch keep about a tensor, at most
 
 _remembered: OrderedDict[str, Tensor] = OrderedDict()  # the one asked for longest ago first
 _digests: WeakKeyDictionary[CNN, str] = WeakKeyDictionary()
-_held = 0  # bytes
+_held, _most = 0, 128 * 2**20  # bytes
+
+
+def bound(most: int) -> None:
+    """So many bytes are remembered in all, by this process; with 0 nothing is."""
+    global _most
+    _most = most
+    _shrink()
 
 
 def adversarial(
@@ -52,13 +58,19 @@ def forget(key: str | None = None) -> None:
 
 def _once(key: str, compute: Callable[[], Tensor]) -> Tensor:
     global _held
-    if key not in _remembered:
-        _remembered[key] = compute().detach().clone()
-        _held += _size(_remembered[key])
-        while _held > MOST and len(_remembered) > 1:
-            forget(next(iter(_remembered)))
-    _remembered.move_to_end(key)
-    return _remembered[key].clone()
+    if key in _remembered:
+        _remembered.move_to_end(key)
+        return _remembered[key].clone()
+    computed = compute().detach()
+    _remembered[key] = computed.clone()
+    _held += _size(computed)
+    _shrink()
+    return computed
+
+
+def _shrink() -> None:
+    while _held > _most:
+        forget(next(iter(_remembered)))
 
 
 def _size(tensor: Tensor) -> int:

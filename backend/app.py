@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
-from backend import errors, openapi
+from backend import adversarial, errors, openapi
 from backend.alone import check_alone
 from backend.callers import Quota
 from backend.guarded import Guarded
@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     torch.set_num_threads(app.state.lab.settings.threads)
+    adversarial.bound(app.state.lab.settings.remembered_bytes)
     await asyncio.to_thread(sweep, app.state.lab.zoo.root)
     async with serving_jobs(app.state.jobs):
         yield

@@ -23,6 +23,11 @@ class Settings(BaseSettings):
         max(1, (os.cpu_count() or 2) // 2),
         description="of torch in this server; many threads that wait for one another answer slower than few",
     )
+    remembered_bytes: int = Field(
+        128 * 2**20,
+        ge=0,
+        description="of adversarial images and what networks said of them; 0: all is computed anew",
+    )
     queue_length: int = Field(64, ge=0, description="computations that may wait; one more is answered 503")
 
     max_images: Count = Field(64, description="images in one request")

@@ -1,8 +1,9 @@
 """`python -m benchmarks.load`: many clients at one server, on mixed /attack and /channels.
 
-Starts a backend of its own. Every client asks for one of a few images after the other, waits as long as a refusal says,
-and asks again. Prints throughput, how long answers took, refusals, how long /health took meanwhile, how the server's
-memory grew, and what moving a slider after an attack takes once all is quiet.
+Starts two backends, one after the other: as it is, and one that remembers nothing. Every client asks for one of a few
+images after the other, waits as long as a refusal says, and asks again. Prints throughput, how long answers took,
+refusals, how long /health took meanwhile, how the server's memory grew, and what moving a slider after an attack takes
+once all is quiet.
 """
 
 import asyncio
@@ -36,6 +37,18 @@ class Measured:
     health: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     memory: list[tuple[float, float]] = field(default_factory=list)  # (seconds, MiB)
+    cpu: float = 0.0  # seconds of the server's
+    moves: list[float] = field(default_factory=list)  # seconds of each move of a slider
+
+    def a_second(self, seconds: float) -> float:
+        return len(self.answers) / seconds
+
+    def a_cpu_second(self) -> float:
+        return len(self.answers) / self.cpu
+
+    def slope(self) -> float:
+        """MiB a minute in the second half, once models and libraries are loaded."""
+        return 60 * linear_regression(*zip(*self.memory[len(self.memory) // 2 :], strict=True)).slope
 
 
 @dataclass(frozen=True)
@@ -45,11 +58,14 @@ class Load:
     model: str
     images: int  # different ones
     steps: int
-    until: float  # by time.monotonic
+    new: float  # share of the attacks that nobody has asked for before
+    seconds: float
 
     def question(self, chance: random.Random) -> tuple[str, dict[str, Any]]:
         image = {"dataset": "fashion_mnist_mini", "index": chance.randrange(self.images)}
-        attack = {"name": "pgd", "eps": 0.1, "steps": self.steps}
+        attack = {"name": "pgd", "eps": 0.1, "steps": self.steps, "random_start": True}
+        if chance.random() < self.new:
+            attack["seed"] = chance.randrange(1, 2**31)
         asked = {"model": self.model, "images": [image], "attack": attack}
         if chance.random() < 0.5:
             return "/attack", asked
@@ -57,14 +73,15 @@ class Load:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, int]]:
-    """A backend's address and process id."""
+def serving(**settings: object) -> Iterator[tuple[str, int]]:
+    """A backend with these settings: its address and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     command = [sys.executable, "-m", "cifs.cli", "serve", "--port", port, "--log-level", "error"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "CIFS_CHECKPOINTS": str(ROOT / "checkpoints")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment | {"CIFS_JOBS": "off"})
+    given = {"checkpoints": ROOT / "checkpoints", "jobs": "off"} | settings
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | {f"CIFS_{k.upper()}": str(v) for k, v in given.items()}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
         _wait_for(f"http://127.0.0.1:{port}/ready")
         yield f"http://127.0.0.1:{port}", process.pid
@@ -84,21 +101,21 @@ def _wait_for(address: str) -> None:
     raise SystemExit(f"no backend within {UP_WITHIN} s")
 
 
-async def client(http: httpx.AsyncClient, load: Load, seed: int, measured: Measured) -> None:
-    chance = random.Random(seed)
-    while (now := time.monotonic()) < load.until:
+async def client(http: httpx.AsyncClient, load: Load, seed: int, until: float, measured: Measured) -> None:
+    chance, name = random.Random(seed), {"X-Client": str(seed)}
+    while (now := time.monotonic()) < until:
         path, body = load.question(chance)
-        answer = await http.post(path, json=body)
+        answer = await http.post(path, json=body, headers=name)
         measured.statuses[answer.status_code] += 1
         if answer.is_success:
             measured.answers.append(time.monotonic() - now)
         else:
-            await asyncio.sleep(min(float(answer.headers.get("Retry-After", 1)), max(load.until - now, 0)))
+            await asyncio.sleep(min(float(answer.headers.get("Retry-After", 1)), max(until - now, 0)))
 
 
-async def watch(http: httpx.AsyncClient, load: Load, pid: int, measured: Measured) -> None:
+async def watch(http: httpx.AsyncClient, until: float, pid: int, measured: Measured) -> None:
     """Health four times a second, and the memory with it."""
-    while (now := time.monotonic()) < load.until:
+    while (now := time.monotonic()) < until:
         (await http.get("/health")).raise_for_status()
         measured.health.append(time.monotonic() - now)
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -106,25 +123,32 @@ async def watch(http: httpx.AsyncClient, load: Load, pid: int, measured: Measure
         await asyncio.sleep(0.25)
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used, in all its threads."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 async def run(address: str, pid: int, load: Load, clients: int) -> Measured:
-    measured = Measured()
+    measured, until, before = Measured(), time.monotonic() + load.seconds, cpu_seconds(pid)
     options: dict[str, Any] = {"base_url": address, "timeout": 300, "trust_env": False}
     async with (
         httpx.AsyncClient(limits=httpx.Limits(max_connections=clients), **options) as http,
         httpx.AsyncClient(**options) as watcher,
     ):
-        asking = [client(http, load, seed, measured) for seed in range(clients)]
-        await asyncio.gather(watch(watcher, load, pid, measured), *asking)
+        asking = [client(http, load, seed, until, measured) for seed in range(clients)]
+        await asyncio.gather(watch(watcher, until, pid, measured), *asking)
+    measured.cpu = cpu_seconds(pid) - before
     return measured
 
 
-def slider(address: str, model: str, moves: int = 20) -> list[float]:
+def slider(address: str, load: Load, moves: int = 20) -> list[float]:
     """Seconds of each move of a channel's slider, after the attack it is about."""
     image = {"dataset": "fashion_mnist_mini", "index": 0}
-    asked = {"model": model, "images": [image], "attack": {"name": "pgd", "eps": 0.1, "steps": 20}}
+    asked = {"model": load.model, "images": [image], "attack": {"name": "pgd", "eps": 0.1, "steps": 20}}
     with httpx.Client(base_url=address, timeout=300, trust_env=False) as http:
         http.post("/attack", json=asked).raise_for_status()
-        layers = http.get(f"/models/{model}").json()["layers"]
+        layers = http.get(f"/models/{load.model}").json()["layers"]
         channels = next(layer["channels"] for layer in layers if layer["name"] == LAYER)
         took = []
         for move in range(moves):
@@ -135,37 +159,57 @@ def slider(address: str, model: str, moves: int = 20) -> list[float]:
     return took
 
 
-def percentile(seconds: list[float], percent: int) -> str:
-    return f"{1000 * quantiles(seconds, n=100, method='inclusive')[percent - 1]:.0f} ms" if len(seconds) > 1 else "–"
+def measure(load: Load, clients: int, **settings: object) -> Measured:
+    with serving(**settings) as (address, pid):
+        measured = asyncio.run(run(address, pid, load, clients))
+        measured.moves = slider(address, load)
+    return measured
 
 
-def show(measured: Measured, seconds: float, moves: list[float]) -> None:
-    table = Table("what", "figure")
-    table.add_row("answers/s", f"{len(measured.answers) / seconds:.1f}")
-    table.add_row("an answer, p50, p95", f"{percentile(measured.answers, 50)}, {percentile(measured.answers, 95)}")
-    table.add_row("statuses", ", ".join(f"{status}: {n}" for status, n in sorted(measured.statuses.items())))
-    table.add_row("/health, p50, p95", f"{percentile(measured.health, 50)}, {percentile(measured.health, 95)}")
-    second_half = measured.memory[len(measured.memory) // 2 :]  # once models and libraries are loaded
-    slope = linear_regression(*zip(*second_half, strict=True)).slope
-    table.add_row(
-        "memory at the end", f"{measured.memory[-1][1]:.0f} MiB, {60 * slope:+.1f} MiB/min in the second half"
-    )
-    table.add_row("a slider's move, p50, p95", f"{percentile(moves, 50)}, {percentile(moves, 95)}")
-    Console().print(table)
+def percentiles(seconds: list[float]) -> str:
+    """The 50th and the 95th."""
+    if len(seconds) < 2:
+        return "–"
+    hundredths = quantiles(seconds, n=100, method="inclusive")
+    return f"{1000 * hundredths[49]:.0f} ms, {1000 * hundredths[94]:.0f} ms"
+
+
+def rows(measured: Measured, seconds: float) -> dict[str, str]:
+    refused = sum(n for status, n in measured.statuses.items() if status != 200)
+    return {
+        "answers/s": f"{measured.a_second(seconds):.1f}",
+        "answers/s of the server's CPU": f"{measured.a_cpu_second():.1f}",
+        "an answer, p50, p95": percentiles(measured.answers),
+        "refusals": f"{refused} of {measured.statuses.total()}",
+        "/health, p50, p95": percentiles(measured.health),
+        "memory at the end": f"{measured.memory[-1][1]:.0f} MiB",
+        "its slope in the second half": f"{measured.slope():+.1f} MiB/min",
+        "a slider's move, p50, p95": percentiles(measured.moves),
+    }
 
 
 def main(
     clients: Annotated[int, typer.Option(min=1, help="at once")] = 64,
-    seconds: Annotated[float, typer.Option(min=1, help="how long they ask")] = 60,
-    images: Annotated[int, typer.Option(min=1, max=2000, help="different ones: fewer are remembered sooner")] = 2000,
-    steps: Annotated[int, typer.Option(min=1, help="of PGD")] = 10,
+    seconds: Annotated[float, typer.Option(min=1, help="how long they ask each server")] = 60,
+    images: Annotated[int, typer.Option(min=1, max=2000, help="different ones")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="of PGD")] = 20,
+    new: Annotated[float, typer.Option(min=0, max=1, help="share of attacks that nobody asked for before")] = 0,
     model: str = "fmnist-resnet10-w16-cifs-softmax",
+    alone: Annotated[bool, typer.Option("--alone", help="not the server that remembers nothing")] = False,
 ) -> None:
     """Many clients at one server. More than one minute: not a part of `make bench`."""
-    with serving() as (address, pid):
-        load = Load(model, images, steps, time.monotonic() + seconds)
-        measured = asyncio.run(run(address, pid, load, clients))
-        show(measured, seconds, slider(address, model))
+    load = Load(model, images, steps, new, seconds)
+    sides = {"as it is": measure(load, clients)}
+    if not alone:
+        sides["nothing remembered"] = measure(load, clients, remembered_bytes=0)
+    table, columns = Table("what", *sides), [rows(side, seconds) for side in sides.values()]
+    for what in columns[0]:
+        table.add_row(what, *(column[what] for column in columns))
+    Console().print(table)
+    if not alone:
+        ours, theirs = sides.values()
+        wall, cpu = ours.a_second(1) / theirs.a_second(1), ours.a_cpu_second() / theirs.a_cpu_second()
+        print(f"{wall:.1f} × the answers, {cpu:.1f} × of one second of CPU")
 
 
 if __name__ == "__main__":

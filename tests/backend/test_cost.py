@@ -106,20 +106,24 @@ def test_what_was_computed_of_an_image_is_not_computed_again(serve: Serve) -> No
 
 
 def test_what_is_remembered_is_bounded_and_what_was_asked_for_last_stays(
-    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoints: Path,
 ) -> None:
     model = Zoo(checkpoints).load("tiny-natural")
     images = [torch.full((1, 1, 28, 28), i / 40) for i in range(40)]
     adversarial.forget()
-    monkeypatch.setattr(adversarial, "MOST", 10 * (adversarial.APIECE + 40))  # ten answers of ten logits
+    adversarial.bound(10 * (adversarial.APIECE + 40))  # ten answers of ten logits
     with counting(1) as passes:
         for x in images:
             adversarial.logits(model, images[0])
             adversarial.logits(model, x)
         assert len(passes) == 40
         adversarial.logits(model, images[20])
-    assert len(passes) == 41
-    adversarial.forget()
+        assert len(passes) == 41
+        adversarial.bound(0)
+        for _ in range(3):
+            adversarial.logits(model, images[20])
+    assert len(passes) == 44
+    adversarial.bound(128 * 2**20)
 
 
 def test_an_adversarial_image_is_remembered_by_weights_for_every_copy_of_a_model(checkpoints: Path) -> None:
