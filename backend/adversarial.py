@@ -8,6 +8,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,11 +18,23 @@ from cifs.attacks import Attack, Step, perturb
 from cifs.models import CNN
 from cifs.progress import Report
 
-APIECE = 1024  # bytes of a key and of what Python and torch keep about a tensor, at most
+APIECE = 512  # bytes of a key and of what Python keeps about both, at most
 
-_remembered: OrderedDict[str, Tensor] = OrderedDict()  # the one asked for longest ago first
+_remembered: OrderedDict[bytes, "Kept"] = OrderedDict()  # the one asked for longest ago first
 _digests: WeakKeyDictionary[CNN, str] = WeakKeyDictionary()
 _held, _most = 0, 128 * 2**20  # bytes
+
+
+class Kept(NamedTuple):
+    """A tensor as bytes: thousands of small ones, among larger that come and go, held three times their memory."""
+
+    data: bytes
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + APIECE
 
 
 def bound(most: int) -> None:
@@ -39,31 +52,33 @@ def adversarial(
     if steps is not None:
         forget(key)
     record = None if steps is None else steps.append
-    return _once(key, lambda: perturb(model, x, y, attack, record=record, report=report))
+    return _once(key, x.device, lambda: perturb(model, x, y, attack, record=record, report=report))
 
 
 @torch.no_grad()
 def logits(model: CNN, x: Tensor) -> Tensor:
     """What the model says of x (N, C, H, W), as it was loaded: (N, K)."""
-    return _once(_key(model, (x,), "logits"), lambda: model(x))
+    return _once(_key(model, (x,), "logits"), x.device, lambda: model(x))
 
 
-def forget(key: str | None = None) -> None:
+def forget(key: bytes | None = None) -> None:
     """What is remembered under the key, or everything."""
     global _held
     for each in [*_remembered] if key is None else [key]:
         if (gone := _remembered.pop(each, None)) is not None:
-            _held -= _size(gone)
+            _held -= gone.size
 
 
-def _once(key: str, compute: Callable[[], Tensor]) -> Tensor:
+def _once(key: bytes, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
+    """Laid out the same, (N, C, H, W) in order, whether it is computed or remembered: bytes would differ else."""
     global _held
     if key in _remembered:
         _remembered.move_to_end(key)
-        return _remembered[key].clone()
-    computed = compute().detach()
-    _remembered[key] = computed.clone()
-    _held += _size(computed)
+        data, shape, dtype = _remembered[key]
+        return torch.frombuffer(bytearray(data), dtype=dtype).reshape(shape).to(device)
+    computed = compute().detach().contiguous()
+    _remembered[key] = Kept(_bytes(computed), computed.shape, computed.dtype)
+    _held += _remembered[key].size
     _shrink()
     return computed
 
@@ -73,15 +88,11 @@ def _shrink() -> None:
         forget(next(iter(_remembered)))
 
 
-def _size(tensor: Tensor) -> int:
-    return tensor.nbytes + APIECE
-
-
-def _key(model: CNN, given: tuple[Tensor, ...], asked: object) -> str:
+def _key(model: CNN, given: tuple[Tensor, ...], asked: object) -> bytes:
     digest = sha256(repr((_digest(model), [tuple(part.shape) for part in given], asked)).encode())
     for part in given:
         digest.update(_bytes(part))
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def _digest(model: CNN) -> str:

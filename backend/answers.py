@@ -2,31 +2,35 @@
 
 from typing import Any
 
+PGD = {
+    "name": "pgd",
+    "norm": "linf",
+    "eps": 0.1,
+    "steps": 20,
+    "step_size": 0.01,
+    "random_start": False,
+    "restarts": 1,
+    "loss": "ce",
+    "beta": 2.0,
+    "target": None,
+    "through_mask": False,
+    "keep": "last",
+    "seed": 0,
+}
+BAG = {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]}
+TOP = {"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]}
+
 LABORATORY: dict[str, Any] = {
     "POST /channels/margin": {
         "model": "fmnist-resnet10-w16-natural",
         "layer": "layer4.0",
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "results": [
             {
                 "label": 8,
                 "rival": 0,
-                "natural": {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]},
-                "adversarial": {"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]},
+                "natural": BAG,
+                "adversarial": TOP,
                 "natural_margin": -7.961,
                 "adversarial_margin": 16.71,
                 "passed": 24.67,
@@ -44,26 +48,12 @@ LABORATORY: dict[str, Any] = {
         "model": "fmnist-resnet10-w16-natural",
         "layers": ["layer4.0"],
         "direction": "restore",
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "results": [
             {
                 "label": 8,
-                "natural": {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]},
-                "adversarial": {"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]},
+                "natural": BAG,
+                "adversarial": TOP,
                 "reached": True,
                 "channels": [
                     {"layer": "layer4.0", "channel": 109, "margin": 14.71, "relevance": -0.1301},
@@ -86,30 +76,16 @@ LABORATORY: dict[str, Any] = {
     },
     "POST /channels/what-if": {
         "model": "fmnist-resnet10-w16-natural",
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "results": [
             {
                 "label": 8,
                 "natural": {
-                    "before": {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]},
+                    "before": BAG,
                     "after": {"prediction": 8, "class_name": "Bag", "probabilities": [2.149e-08, 4.739e-10]},
                 },
                 "adversarial": {
-                    "before": {"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]},
+                    "before": TOP,
                     "after": {"prediction": 8, "class_name": "Bag", "probabilities": [0.008366, 5.812e-05]},
                 },
                 "again": [
@@ -133,25 +109,11 @@ LABORATORY: dict[str, Any] = {
     "POST /channels/film": {
         "model": "fmnist-resnet10-w16-natural",
         "layer": "layer4.0",
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "results": [
             {
                 "label": 8,
-                "natural": {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]},
+                "natural": BAG,
                 "falls_at": 2,
                 "magnification": 5.0,
                 "frames": [
@@ -159,7 +121,7 @@ LABORATORY: dict[str, Any] = {
                         "step": 0,
                         "loss": 0.0004199,
                         "margin": -7.961,
-                        "prediction": {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]},
+                        "prediction": BAG,
                         "png": "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBI…",
                         "perturbation": "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBI…",
                     },
@@ -190,32 +152,18 @@ LABORATORY: dict[str, Any] = {
     "POST /channels/saliency": {
         "model": "fmnist-resnet10-w16-natural",
         "layer": "layer3.0",
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "results": [
             {
                 "label": 8,
                 "natural": {
-                    "prediction": {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]},
+                    "prediction": BAG,
                     "png": "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBI…",
                     "grad_cam": [[0.06862, 0.2163], [0.0, 0.3064]],
                     "integrated_gradients": [[0.0, 0.0], [0.0, 0.0]],
                 },
                 "adversarial": {
-                    "prediction": {"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]},
+                    "prediction": TOP,
                     "png": "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBI…",
                     "grad_cam": [[0.0727, 0.0], [0.09212, 0.116]],
                     "integrated_gradients": [[-0.001015, 0.006497], [-0.004456, 0.0]],
@@ -225,26 +173,10 @@ LABORATORY: dict[str, Any] = {
     },
     "POST /attack/transfer": {
         "models": ["fmnist-resnet10-w16-natural", "fmnist-resnet10-w16-vanilla"],
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "labels": [8],
         "natural": {
-            "fmnist-resnet10-w16-natural": [
-                {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]}
-            ],
+            "fmnist-resnet10-w16-natural": [BAG],
             "fmnist-resnet10-w16-vanilla": [
                 {"prediction": 8, "class_name": "Bag", "probabilities": [0.0001315, 1.227e-06]}
             ],
@@ -255,7 +187,7 @@ LABORATORY: dict[str, Any] = {
                 "shown": "fmnist-resnet10-w16-natural",
                 "right_before": 1,
                 "fooled": 1,
-                "predictions": [{"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]}],
+                "predictions": [TOP],
             },
             {
                 "source": "fmnist-resnet10-w16-natural",
@@ -269,21 +201,7 @@ LABORATORY: dict[str, Any] = {
     "POST /channels/response": {
         "model": "fmnist-resnet10-w16-natural",
         "layer": "layer4.0",
-        "attack": {
-            "name": "pgd",
-            "eps": 0.1,
-            "norm": "linf",
-            "target": None,
-            "seed": 0,
-            "steps": 20,
-            "step_size": 0.01,
-            "random_start": False,
-            "restarts": 1,
-            "loss": "ce",
-            "beta": 2.0,
-            "through_mask": False,
-            "keep": "last",
-        },
+        "attack": PGD,
         "eps": [0.0, 0.025],
         "results": [
             {

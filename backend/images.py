@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import math
 
 import numpy as np
 import torch
@@ -38,6 +39,27 @@ def decode_upload(text: str, shape: tuple[int, int, int], settings: Settings, *,
         raise invalid(location, f"a damaged image file: {error}") from error
     channels, height, width = shape
     return from_picture(_fit(upright.convert(MODES[channels]), width, height))
+
+
+def decode_exact(text: str, shape: tuple[int, int, int], settings: Settings, *, location: str) -> Tensor:
+    """base64 of a .npy file → (C, H, W) in [0, 1], as it is. Raises Refusal: 413 for a large one, 422 for any other.
+
+    The header is read alone, and the rest only where it is as long as it has to be: numpy allocates what a header says.
+    """
+    file = io.BytesIO(_base64(text, settings.max_upload_bytes, location))
+    try:
+        if (version := np.lib.format.read_magic(file)) != (1, 0):
+            raise ValueError(f"version {version} of the format; write it with numpy.save")
+        given, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # a header is a Python literal, which fails in a dozen ways
+        raise invalid(location, f"not a .npy file: {error}") from error
+    data = file.read()
+    if (given, dtype) != (shape, np.dtype("<f4")) or len(data) != 4 * math.prod(shape):
+        raise invalid(location, f"an array {given} of {dtype} in {len(data)} bytes; allowed: {shape} of float32")
+    pixels = np.frombuffer(data, "<f4").reshape(shape, order="F" if fortran else "C")
+    if not (pixels.min() >= 0 and pixels.max() <= 1):  # not a number is neither
+        raise invalid(location, f"pixels from {pixels.min():g} to {pixels.max():g}; allowed: 0 to 1")
+    return torch.from_numpy(np.ascontiguousarray(pixels).copy())
 
 
 def pixels_of(text: str, settings: Settings, *, location: str) -> int:

@@ -5,7 +5,7 @@ The answers are this server's own, recorded from the embedded natural model; lon
 
 from typing import Any
 
-from backend.answers import LABORATORY, STUDIES
+from backend.answers import LABORATORY, PGD, STUDIES
 from backend.errors import TITLES, UNREADABLE, ProblemResponse
 from backend.schemas import Problem
 
@@ -64,21 +64,6 @@ NPY = "k05VTVBZAQB2AHsnZGVzY3InOiAnPGY0JywgJ2ZvcnRy…"
 IMAGE = {"png": PNG, "npy": NPY}
 NATURAL = {"prediction": 9, "class_name": "Ankle boot", "probabilities": [2.5e-05, 5.9e-06, 1.1e-05]}
 ADVERSARIAL = {"prediction": 7, "class_name": "Sneaker", "probabilities": [5.8e-07, 4.5e-07, 7.9e-07]}
-PGD = {
-    "name": "pgd",
-    "norm": "linf",
-    "eps": 0.1,
-    "steps": 20,
-    "step_size": 0.01,
-    "random_start": False,
-    "restarts": 1,
-    "loss": "ce",
-    "beta": 2.0,
-    "target": None,
-    "through_mask": False,
-    "keep": "last",
-    "seed": 0,
-}
 RIGHT = {"accuracy": 0.9206, "low": 0.9151, "high": 0.9257, "n": 10000, "correct": 9206}
 FOOLED = {"accuracy": 0.0, "low": 0.0, "high": 0.0004, "n": 10000, "correct": 0}
 CELLS = {

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from backend.adversarial import logits
 from backend.errors import Refusal, invalid, located, shown
-from backend.images import decode_upload, pixels_of
+from backend.images import decode_exact, decode_upload, pixels_of
 from backend.lab import Lab
-from backend.schemas import Choice, DatasetImage, ImageRef, LayerInfo, ModelInfo, UploadedImage
+from backend.schemas import Choice, DatasetImage, ExactImage, ImageRef, LayerInfo, ModelInfo, UploadedImage
 from backend.settings import Settings
 from cifs.attacks import ATTACKS, Attack
 from cifs.data import Dataset
@@ -112,9 +112,9 @@ def _check_uploads(refs: Sequence[ImageRef], model: ModelInfo, settings: Setting
     """All that can be told of them before any is decoded: their labels, and by their headers how large they are."""
     pixels = 0
     for i, ref in enumerate(refs):
+        if not isinstance(ref, DatasetImage) and ref.label is not None:
+            class_index(ref.label, model, f"images.{i}.label")
         if isinstance(ref, UploadedImage):
-            if ref.label is not None:
-                class_index(ref.label, model, f"images.{i}.label")
             pixels += pixels_of(ref.png, settings, location=f"images.{i}.png")
     if pixels > (limit := settings.max_request_pixels):
         message = f"uploaded images of {pixels} pixels in one request; allowed: up to {limit}"
@@ -131,6 +131,8 @@ def _image(ref: ImageRef, model: ModelInfo, lab: Lab, location: str) -> tuple[Te
     """(C, H, W) in [0, 1], and the label where one is known."""
     if isinstance(ref, DatasetImage):
         return _dataset_image(ref, model, lab, location)
+    if isinstance(ref, ExactImage):
+        return decode_exact(ref.npy, model.image_shape, lab.settings, location=f"{location}.npy"), ref.label
     return decode_upload(ref.png, model.image_shape, lab.settings, location=f"{location}.png"), ref.label
 
 

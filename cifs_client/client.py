@@ -18,6 +18,8 @@ from backend.schemas import (
     Described,
     Example,
     Health,
+    InterveneRequest,
+    InterveneResponse,
     Job,
     JobEvent,
     JobPage,
@@ -29,6 +31,7 @@ from backend.schemas import (
     Ready,
     RecipeBook,
     RecipePlan,
+    RobustnessRow,
     RobustnessTable,
     Samples,
     StudyInfo,
@@ -77,6 +80,9 @@ class Client:
     def models(self) -> list[ModelInfo]:
         return self._get("/models", list[ModelInfo])
 
+    def model(self, model: str) -> ModelInfo:
+        return self._get(f"/models/{model}", ModelInfo)
+
     def datasets(self) -> list[DatasetInfo]:
         return self._get("/datasets", list[DatasetInfo])
 
@@ -94,6 +100,18 @@ class Client:
 
     def robustness(self) -> RobustnessTable:
         return self._get("/robustness", RobustnessTable)
+
+    def robustness_of(self, model: str) -> RobustnessRow:
+        return self._get(f"/models/{model}/robustness", RobustnessRow)
+
+    def groups(self) -> list[str]:
+        """Of models that may stand in one table."""
+        return self._get("/robustness/groups", list[str])
+
+    def export(self, group: str, form: str = "markdown") -> str:
+        """The table of a group as a file: csv, markdown or latex."""
+        path = httpx.URL("/robustness/export", params={"group": group, "format": form})
+        return self.exchange("GET", str(path), None).decode()
 
     def compare(self, first: str, second: str) -> Comparison:
         return self._get("/robustness/compare", Comparison, first=first, second=second)
@@ -114,6 +132,9 @@ class Client:
 
     def maps(self, request: MapsRequest) -> MapsResponse:
         return self._post("/channels/maps", request, MapsResponse)
+
+    def intervene(self, request: InterveneRequest) -> InterveneResponse:
+        return self._post("/channels/intervene", request, InterveneResponse)
 
     def margin(self, request: MarginRequest) -> MarginResponse:
         return self._post("/channels/margin", request, MarginResponse)

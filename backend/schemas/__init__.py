@@ -37,7 +37,7 @@ from backend.schemas.channels import (
     MapsResult,
 )
 from backend.schemas.example import Example
-from backend.schemas.images import DatasetImage, EncodedImage, ImageRef, Prediction, UploadedImage
+from backend.schemas.images import DatasetImage, EncodedImage, ExactImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
 from backend.schemas.problem import Problem, ProblemError
 from backend.schemas.recipes import Changed, PlanRequest, RecipeBook, RecipeInfo, RecipePlan
@@ -89,6 +89,7 @@ __all__ = [
     "Described",
     "EncodedImage",
     "Estimate",
+    "ExactImage",
     "Example",
     "Health",
     "ImageRef",

@@ -27,15 +27,27 @@ class UploadedImage(BaseModel):
     label: int | None = Field(None, ge=0, description="class index; the natural prediction stands in when absent")
 
 
+class ExactImage(BaseModel):
+    """An image as answers tell it beside the PNG: nothing is rounded, so an adversarial one stays adversarial."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    npy: str = Field(min_length=1, description="base64 of a .npy file, float32, the model's (C, H, W), in [0, 1]")
+    label: int | None = Field(None, ge=0, description="class index; the natural prediction stands in when absent")
+
+
 def _kind(value: Any) -> str:
-    """Which of the two is meant, so that an error speaks of that one alone."""
-    given = isinstance(value, UploadedImage) or (isinstance(value, dict) and "png" in value)
-    return "UploadedImage" if given else "DatasetImage"
+    """Which is meant, so that an error speaks of that one alone."""
+    if not isinstance(value, dict):
+        return type(value).__name__
+    return "ExactImage" if "npy" in value else "UploadedImage" if "png" in value else "DatasetImage"
 
 
 ImageRef = Annotated[
-    Annotated[DatasetImage, Tag("DatasetImage")] | Annotated[UploadedImage, Tag("UploadedImage")],
-    Field(description="an image of a data set, or an upload", discriminator=Discriminator(_kind)),
+    Annotated[DatasetImage, Tag("DatasetImage")]
+    | Annotated[UploadedImage, Tag("UploadedImage")]
+    | Annotated[ExactImage, Tag("ExactImage")],
+    Field(description="an image of a data set, an upload, or an exact one", discriminator=Discriminator(_kind)),
 ]
 
 

@@ -135,6 +135,56 @@ def test_an_uploaded_png_is_the_same_image_as_the_one_of_the_data_set(client: Te
     assert uploaded["image"]["npy"] == named["image"]["npy"]
 
 
+def test_an_exact_image_is_the_very_one_that_was_answered(client: TestClient) -> None:
+    """A PNG of an adversarial image can undo the attack; once nothing else could be sent."""
+    (found,) = attack(client, images=IMAGES[:1])["results"]
+    exact = {"npy": found["image"]["npy"], "label": found["label"]}
+    (again,) = attack(client, images=[exact])["results"]
+    assert again["natural_image"]["npy"] == found["image"]["npy"]
+    assert again["natural"] == found["adversarial"]
+    assert attack(client, images=[exact | {"label": None}])["results"][0]["label"] == found["adversarial"]["prediction"]
+
+
+def npy(array: np.ndarray[Any, Any], cut: int | None = None) -> dict[str, str]:
+    file = io.BytesIO()
+    np.save(file, array)
+    return {"npy": base64.b64encode(file.getvalue()[:cut]).decode()}
+
+
+FLAT = np.full((1, 28, 28), 0.5, np.float32)
+HUGE = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 28, 28), }"
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (npy(FLAT[0]), "an array (28, 28) of float32 in 3136 bytes; allowed: (1, 28, 28) of float32"),
+        (npy(FLAT.astype(float)), "of float64 in 6272 bytes"),
+        (npy(FLAT, cut=-4), "in 3132 bytes"),
+        (npy(FLAT + 1), "pixels from 1.5 to 1.5; allowed: 0 to 1"),
+        (npy(FLAT * np.nan), "pixels from nan to nan"),
+        (npy(np.array([print], object)), "object"),
+        ({"npy": base64.b64encode(HUGE.ljust(128)).decode()}, "(99999999, 28, 28)"),
+        ({"npy": base64.b64encode(b"PK no array").decode()}, "not a .npy file"),
+        ({"npy": base64.b64encode(b"\x93NUMPY\x01\x00\x10\x27" + b"(" * 10_000).decode()}, "not a .npy file"),
+        ({"npy": "%"}, "not base64"),
+    ],
+)
+def test_what_is_no_exact_image_is_refused_with_what_is_allowed(
+    client: TestClient, image: dict[str, str], why: str
+) -> None:
+    answer = client.post("/attack", json={"model": "tiny-natural", "images": [image], "attack": PGD})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["location"] == "images.0.npy"
+    assert why in answer.json()["detail"]
+
+
+def test_an_exact_image_in_fortran_order_is_the_same(client: TestClient) -> None:
+    gradient = np.linspace(0, 1, 784, dtype=np.float32).reshape(1, 28, 28)
+    both = attack(client, images=[npy(gradient), npy(np.asfortranarray(gradient))])["results"]
+    assert both[0]["natural_image"] == both[1]["natural_image"]
+
+
 def test_a_targeted_attack_succeeds_when_the_target_is_predicted(client: TestClient) -> None:
     for result in attack(client, target=4, eps=0.5)["results"]:
         assert result["success"] == (result["adversarial"]["prediction"] == 4)
