@@ -56,6 +56,7 @@ from backend.schemas.laboratory import (
     WhatIfRequest,
     WhatIfResponse,
 )
+from backend.schemas.survey import SurveyRequest, SurveyResponse
 from cifs_client.transport import ClientSettings, Form, lines, parse, send
 
 T = TypeVar("T")
@@ -88,6 +89,10 @@ class Client:
 
     def samples(self, dataset: str, *, split: str, label: int | None, offset: int, limit: int) -> Samples:
         return self._get(f"/datasets/{dataset}/samples", Samples, split=split, label=label, offset=offset, limit=limit)
+
+    def pictures(self, dataset: str, *, split: str, index: list[int]) -> Samples:
+        """These images, in this order."""
+        return self._get(f"/datasets/{dataset}/samples", Samples, split=split, index=index)
 
     def attacks(self) -> list[Described]:
         return self._get("/attacks", list[Described])
@@ -162,6 +167,9 @@ class Client:
 
     def transfer(self, request: TransferRequest) -> TransferResponse:
         return self._post("/attack/transfer", request, TransferResponse)
+
+    def survey(self, request: SurveyRequest) -> SurveyResponse:
+        return self._post("/survey", request, SurveyResponse)
 
     # Work that lasts
 

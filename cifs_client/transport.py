@@ -5,6 +5,7 @@ BackendError
 ├── BackendSlow          no answer in time
 ├── BackendBusy          503, 429: the queue is full or the quota used, try again after `retry_after` seconds
 ├── BackendRefused       4xx: the request was wrong, or the key may not do this; the message says what is allowed
+│   └── BackendMissing   404: what it names is not there
 └── BackendBroken        5xx, or an answer that is not what the contract says
 """
 
@@ -46,6 +47,10 @@ class BackendBusy(BackendError):
 
 class BackendRefused(BackendError):
     title = "The backend refused this request"
+
+
+class BackendMissing(BackendRefused):
+    title = "The backend does not have this"
 
 
 class BackendBroken(BackendError):
@@ -146,6 +151,8 @@ def _raise_for_status(response: httpx.Response) -> None:
     if response.status_code in (429, 503):
         after = response.headers.get("Retry-After", "")
         raise BackendBusy(message, int(after) if after.isdigit() else None)
+    if response.status_code == 404:
+        raise BackendMissing(message)
     raise (BackendRefused if response.is_client_error else BackendBroken)(message)
 
 

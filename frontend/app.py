@@ -10,6 +10,7 @@ apply_style()
 pages = [
     st.Page("app_pages/channels.py", title="Channels", icon=":material/insights:", default=True),
     st.Page("app_pages/laboratory.py", title="Laboratory", icon=":material/biotech:"),
+    st.Page("app_pages/images.py", title="Images", icon=":material/photo_library:"),
     st.Page("app_pages/lesson.py", title="Lesson", icon=":material/school:"),
     st.Page("app_pages/classes.py", title="Classes", icon=":material/bar_chart:"),
     st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),

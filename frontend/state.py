@@ -100,9 +100,10 @@ def rerun() -> NoReturn:
     st.rerun()
 
 
-def link() -> dict[str, str]:
-    """What a link to another page carries."""
-    st.session_state[LINKED] = dict(st.session_state.get(CHOICES, {}))
+def link(**also: str) -> dict[str, str]:
+    """What a link to another page carries; `also` is chosen with it."""
+    st.session_state[CHOICES] = {**st.session_state.get(CHOICES, {}), **also}
+    st.session_state[LINKED] = dict(st.session_state[CHOICES])
     return st.session_state[LINKED]
 
 

@@ -82,11 +82,25 @@ def samples(
     label: Annotated[int | None, Query(ge=0, description="only images of this class")] = None,
     offset: Annotated[int, Query(ge=0, le=2**31, description="how many matching images to skip")] = 0,
     limit: Annotated[int, Query(ge=1, description="how many to return")] = 24,
+    index: Annotated[list[int] | None, Query(description="these images instead of a page, in this order")] = None,
 ) -> Samples:
     """A page of a data set's images, to choose from."""
     if limit > settings.max_page:
         raise invalid("limit", f"limit = {limit}; allowed: 1 to {settings.max_page}")
+    if index is not None:
+        return named(lab, name, split, index)
     return page(lab, name, split, label, offset, limit)
+
+
+def named(lab: Lab, name: str, split: Split, chosen: Sequence[int]) -> Samples:
+    """The chosen images of a split."""
+    images, classes = lab.images(name, split), lab.dataset(name).classes
+    if len(chosen) > lab.settings.max_page:
+        raise invalid("index", f"{len(chosen)} images; allowed: up to {lab.settings.max_page}")
+    if wrong := [i for i in chosen if not 0 <= i < len(images)]:
+        raise invalid("index", f"index = {wrong[0]}: the {split} split of {name!r} has images 0 to {len(images) - 1}")
+    samples = [_sample(i, images, classes) for i in chosen]
+    return Samples(dataset=name, split=split, total=len(chosen), offset=0, samples=samples)
 
 
 def page(lab: Lab, name: str, split: Split, label: int | None, offset: int, limit: int) -> Samples:

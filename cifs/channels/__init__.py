@@ -18,6 +18,7 @@ from cifs.channels.relevance import RELEVANCES, Relevance
 from cifs.channels.saliency import grad_cam, integrated_gradients
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
+from cifs.channels.survey import Survey, Surveyor
 from cifs.channels.transfer import TransferMatrix, transfer
 from cifs.channels.view import View, view, views
 from cifs.channels.what_if import Edits, Reselected, Scaled, attack_again, edited, masks_of, predict, shuffled
@@ -38,6 +39,8 @@ __all__ = [
     "Retelling",
     "Scaled",
     "Shift",
+    "Survey",
+    "Surveyor",
     "TransferMatrix",
     "View",
     "activation",

@@ -19,6 +19,7 @@ COMMANDS = (
     robustness.verify,
     channels.statistics,
     channels.exemplars,
+    channels.survey,
     zoo.card,
     channels.attack,
     channels.channels,

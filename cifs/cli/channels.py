@@ -8,7 +8,7 @@ from rich.table import Table
 from cifs.cli.console import console
 from cifs.cli.task import command
 from cifs.records import NORMS
-from cifs.tasks import AttackedImages, ChannelReadings, ExemplarsRecord, StatisticsRecord, Workspace
+from cifs.tasks import AttackedImages, ChannelReadings, ExemplarsRecord, StatisticsRecord, SurveyRecord, Workspace
 
 
 def print_statistics(result: StatisticsRecord, request: Mapping[str, Any], workspace: Workspace) -> None:
@@ -41,6 +41,17 @@ def print_exemplars(result: ExemplarsRecord, request: Mapping[str, Any], workspa
 
 
 exemplars = command("exemplars", print_exemplars)
+
+
+def print_survey(result: SurveyRecord, request: Mapping[str, Any], workspace: Workspace) -> None:
+    """How many images the attack flips, and the control."""
+    console.print(
+        f"Of {result.n} images {result.model} gets {result.right} right; {result.attack['name']} flips "
+        f"{result.flipped} of them, noise as large {result.flipped_by_noise}\nsaved {result.saved}"
+    )
+
+
+survey = command("survey", print_survey)
 
 
 def print_attacked(result: AttackedImages, request: Mapping[str, Any], workspace: Workspace) -> None:

@@ -8,6 +8,7 @@ from cifs.tasks.looking import AttackedImages, AttackImages, ChannelReadings, Re
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
+from cifs.tasks.surveying import SurveyImages, SurveyRecord, survey_of, survey_path
 from cifs.tasks.training import Train, TrainedModel
 from cifs.tasks.verdict import ReachVerdict, verified
 
@@ -29,6 +30,8 @@ __all__ = [
     "ReadChannels",
     "RunStudy",
     "StatisticsRecord",
+    "SurveyImages",
+    "SurveyRecord",
     "Task",
     "Train",
     "TrainedModel",
@@ -40,6 +43,8 @@ __all__ = [
     "run_task",
     "study_folder",
     "sum_up",
+    "survey_of",
+    "survey_path",
     "task_of",
     "verified",
 ]

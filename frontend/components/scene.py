@@ -29,11 +29,26 @@ class Scene(NamedTuple):
         return {"model": self.model.id, "layer": self.layer.name, "images": [self.image], "attack": self.attack}
 
 
+class Subject(NamedTuple):
+    """What a page about many images looks at."""
+
+    model: ModelInfo
+    layer: LayerInfo
+    attack: Choice
+
+
+def pick_subject(lab: Lab) -> Subject | None:
+    """None while the backend has no model to look at."""
+    if not (models := _models(lab)):
+        return None
+    with st.sidebar:
+        model, _ = pick_model(lab, models)
+        return Subject(model, _pick_layer(model), attack_form(lab.attacks(), model))
+
+
 def pick_scene(lab: Lab) -> Scene | None:
     """None while the backend has no model to look at."""
-    models = lab.models()
-    if not models:
-        st.info("The backend has no model yet. Train or import one, then come back.", icon=":material/inventory_2:")
+    if not (models := _models(lab)):
         return None
     with st.sidebar:
         model, first = pick_model(lab, models)
@@ -42,6 +57,13 @@ def pick_scene(lab: Lab) -> Scene | None:
         attack = attack_form(lab.attacks(), model)
     image = pick_image(lab, model, first)
     return Scene(model, layer, image, attack, target, relevance) if image else None
+
+
+def _models(lab: Lab) -> list[ModelInfo]:
+    models = lab.models()
+    if not models:
+        st.info("The backend has no model yet. Train or import one, then come back.", icon=":material/inventory_2:")
+    return models
 
 
 def pick_model(lab: Lab, models: list[ModelInfo]) -> tuple[ModelInfo, ModelInfo]:

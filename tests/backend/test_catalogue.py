@@ -249,3 +249,12 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CIFS_CORS_ORIGINS", '["https://a.example"]')
     assert Settings().max_images == 3
     assert Settings().cors_origins == ["https://a.example"]
+
+
+def test_samples_can_be_named_one_by_one(client: TestClient) -> None:
+    url = "/datasets/fashion_mnist_mini/samples"
+    page = client.get(f"{url}?index=34&index=3").json()
+    assert [sample["index"] for sample in page["samples"]] == [34, 3]
+    assert page["samples"][1] == client.get(f"{url}?offset=3&limit=1").json()["samples"][0]
+    assert "has images 0 to 1999" in client.get(f"{url}?index=2000").json()["detail"]
+    assert client.get(url, params={"index": [0] * 201}).status_code == 422

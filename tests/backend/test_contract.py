@@ -41,6 +41,7 @@ OPERATIONS = [
     "POST /channels/response",
     "POST /channels/faithfulness",
     "POST /attack/transfer",
+    "POST /survey",
     "GET /models/{id}/layers/{layer}/channels/{channel}",
     "GET /models/{id}/example",
 ]

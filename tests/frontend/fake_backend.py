@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from PIL import Image
 
@@ -242,8 +242,15 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
         ]
 
     @app.get("/datasets/{name}/samples")
-    def samples(name: str, label: int | None = None, offset: int = 0, limit: int = 20) -> schemas.Samples:
-        matching = [i for i in range(SIZE) if label is None or (9 - i) % 10 == label]
+    def samples(
+        name: str,
+        label: int | None = None,
+        offset: int = 0,
+        limit: int = 20,
+        index: Annotated[list[int] | None, Query()] = None,
+    ) -> schemas.Samples:
+        matching = index or [i for i in range(SIZE) if label is None or (9 - i) % 10 == label]
+        limit = len(matching) if index else limit
         page = [
             schemas.Sample(index=i, label=(9 - i) % 10, class_name=CLASSES[(9 - i) % 10], png=png(pixels(i)))
             for i in matching[offset : offset + limit]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from backend.schemas import DatasetImage, ImageRef, Prediction
 from backend.schemas import laboratory as lab
+from backend.schemas import survey as many
 
 CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -220,4 +221,38 @@ def faithfulness(request: lab.FaithfulnessRequest) -> lab.FaithfulnessResponse:
     return lab.FaithfulnessResponse(
         model=request.model, layer=request.layer, attack=None, n=n, shares=[0.0, 0.5, 1.0], notions=notions,
         correlations=[[1.0] * 3] * 3, seconds=0.4,
+    )  # fmt: skip
+
+
+MANY = 40  # images from which on a survey is a job's
+
+
+@laboratory.post("/survey", response_model=many.SurveyResponse)
+def survey(request: many.SurveyRequest) -> many.SurveyResponse | JSONResponse:
+    """Of every three images one stands, one is flipped, one was wrong before; noise flips none."""
+    if request.first and request.first.n > MANY:
+        problem = {"title": "Not Found", "status": 404, "detail": "a job of kind 'survey' does it"}
+        return JSONResponse(problem, 404)
+    refs = request.images or [DatasetImage(dataset=request.first.dataset, index=i) for i in range(request.first.n)]  # type: ignore[union-attr]
+    n, labels = len(refs), [label_of(image) for image in refs]
+    natural = [k if i % 3 < 2 else (k + 1) % 10 for i, k in enumerate(labels)]
+    adversarial = [k if i % 3 == 0 else (k + RIVAL) % 10 for i, k in enumerate(labels)]
+    margins = [(-3.0 - i, -1.0 if i % 3 == 0 else 0.5 * i) for i in range(n)]
+    counts = [labels.count(k) for k in range(10)]
+    matrices = {}
+    for name, found in (("natural", natural), ("adversarial", adversarial), ("noise", natural)):
+        pairs = list(zip(labels, found, strict=True))
+        matrices[name] = [[pairs.count((a, b)) for b in range(10)] for a in range(10)]
+    channels = {
+        name: [numbers(CHANNELS[request.layer], 10 * j + k) if counts[k] else None for k in range(10)]
+        for j, name in enumerate(("relevance", "natural", "adversarial", "noise"))
+    }
+    return many.SurveyResponse(
+        model=request.model, layer=request.layer, attack=attack_of(request), n=n, kept=False,
+        index=[ref.index if isinstance(ref, DatasetImage) else i for i, ref in enumerate(refs)], label=labels,
+        prediction=many.OfInputs(natural=natural, adversarial=adversarial, noise=natural),
+        margin=many.OfInputs(
+            natural=[m for m, _ in margins], adversarial=[m for _, m in margins], noise=[m for m, _ in margins]
+        ),
+        confusion=many.OfInputs(**matrices), channels=many.ChangeByClass(counts=counts, **channels), seconds=0.3,
     )  # fmt: skip

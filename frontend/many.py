@@ -1,0 +1,91 @@
+"""Many images of one survey: rows, and what is chosen of them. No Streamlit."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from backend.schemas.survey import SurveyResponse
+
+
+class Row(NamedTuple):
+    """One image. A margin above 0: the label is lost."""
+
+    place: int  # in the survey
+    image: int  # its number in the data set
+    label: int
+    natural: int  # predictions
+    adversarial: int
+    noise: int
+    natural_margin: float
+    adversarial_margin: float
+
+    @property
+    def fate(self) -> str:
+        if self.natural != self.label:
+            return WRONG
+        return STOOD if self.adversarial == self.label else FLIPPED
+
+
+FLIPPED, STOOD, WRONG = "flipped", "stood", "wrong before"
+ORDERS: Mapping[str, Callable[[Row], float]] = {
+    "margin under attack, the furthest gone first": lambda row: -row.adversarial_margin,
+    "margin under attack, the safest first": lambda row: row.adversarial_margin,
+    "natural margin, the surest first": lambda row: row.natural_margin,
+    "natural margin, the least sure first": lambda row: -row.natural_margin,
+    "what the attack moved it by, the most first": lambda row: row.natural_margin - row.adversarial_margin,
+    "number": lambda row: row.image,
+}
+
+
+def rows_of(survey: SurveyResponse) -> list[Row]:
+    columns = (
+        range(survey.n), survey.index, survey.label, survey.prediction.natural, survey.prediction.adversarial,
+        survey.prediction.noise, survey.margin.natural, survey.margin.adversarial,
+    )  # fmt: skip
+    return [Row(*values) for values in zip(*columns, strict=True)]
+
+
+class Filter(NamedTuple):
+    """None: any."""
+
+    fate: str | None = None
+    label: int | None = None
+    taken_for: int | None = None  # under attack
+
+    def takes(self, row: Row) -> bool:
+        wanted = ((self.fate, row.fate), (self.label, row.label), (self.taken_for, row.adversarial))
+        return all(asked is None or asked == value for asked, value in wanted)
+
+
+def chosen(rows: Sequence[Row], which: Filter, order: str) -> list[Row]:
+    """Those the filter takes, in one of ORDERS."""
+    return sorted(filter(which.takes, rows), key=ORDERS[order])
+
+
+class Tally(NamedTuple):
+    n: int
+    right: int  # before any attack
+    flipped: int  # of those
+    flipped_by_noise: int  # of those, by the control
+
+
+def tally(rows: Sequence[Row]) -> Tally:
+    right = [row for row in rows if row.natural == row.label]
+    flipped, by_noise = (sum(getattr(row, inputs) != row.label for row in right) for inputs in ("adversarial", "noise"))
+    return Tally(len(rows), len(right), flipped, by_noise)
+
+
+def to_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["image", "label", "natural prediction", "attacked prediction", "prediction under noise", "natural margin",
+         "attacked margin", "fate"]
+    )  # fmt: skip
+    for row in rows:
+        names = [classes[k] for k in (row.label, row.natural, row.adversarial, row.noise)]
+        writer.writerow(
+            [row.image, *names, f"{row.natural_margin:.6g}", f"{row.adversarial_margin:.6g}", row.fate]
+        )  # fmt: skip
+    return file.getvalue()
