@@ -73,8 +73,8 @@ from cifs.channels import (
     predict,
     random_orders,
     share_of_random_sets,
+    shown_to_all,
     shuffled,
-    transfer,
 )
 from cifs.models import CNN
 from cifs.progress import Progress, Report
@@ -500,8 +500,9 @@ async def transfer_(body: TransferRequest, lab: LabDep, run: RunDep) -> Transfer
         for model in models[1:]:
             resolve.inputs(body.images, model, lab, report)  # the images have to fit every model
         x, y = resolve.inputs(body.images, models[0], lab, report)
-        found = transfer({model.id: lab.model(model.id) for model in models}, x, y, attack, report=report)
-        return _matrix(found, y, models[0].classes, attack)
+        networks = {model.id: lab.model(model.id) for model in models}
+        attacked = [images_against(network, x, y, attack, report) for network in networks.values()]
+        return _matrix(shown_to_all(networks, x, attacked), y, models[0].classes, attack)
 
     return await run(work, gflops=resolve.gflops_of(attack, count * len(models), costliest))
 

@@ -19,7 +19,7 @@ from cifs.channels.saliency import grad_cam, integrated_gradients
 from cifs.channels.shift import Estimate, Shift
 from cifs.channels.statistics import ChannelStatistics, ClassMeans, channel_statistics
 from cifs.channels.survey import Survey, Surveyor
-from cifs.channels.transfer import TransferMatrix, transfer
+from cifs.channels.transfer import TransferMatrix, shown_to_all, transfer
 from cifs.channels.view import View, view, views
 from cifs.channels.what_if import Edits, Reselected, Scaled, attack_again, edited, masks_of, predict, shuffled
 
@@ -67,6 +67,7 @@ __all__ = [
     "random_orders",
     "retell",
     "share_of_random_sets",
+    "shown_to_all",
     "shuffled",
     "strongest_rivals",
     "telling",

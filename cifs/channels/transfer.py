@@ -1,6 +1,6 @@
 """Transfer: what one model's adversarial images do to the others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,13 +29,18 @@ def transfer(
     models: Mapping[str, nn.Module], x: Tensor, labels: Tensor, attack: Attack, *, report: Report = unreported
 ) -> TransferMatrix:
     """x (N, C, H, W) and labels (N,) suit every model."""
-    natural, adversarial = [], []
+    attacked = []
     for done, model in enumerate(models.values()):
         report(Progress("attacking each model in turn", done, len(models)))
-        natural.append(_logits(model, x))
-        x_adv = perturb(model, x, labels, attack, record=lambda step: report(Progress("attacking", step.step)))
-        adversarial.append(torch.stack([_logits(shown, x_adv) for shown in models.values()]))
-    return TransferMatrix(tuple(models), torch.stack(natural), torch.stack(adversarial))
+        attacked.append(perturb(model, x, labels, attack, record=lambda step: report(Progress("attacking", step.step))))
+    return shown_to_all(models, x, attacked)
+
+
+def shown_to_all(models: Mapping[str, nn.Module], x: Tensor, attacked: Sequence[Tensor]) -> TransferMatrix:
+    """attacked: of each model in turn what an attack on it made of x (N, C, H, W)."""
+    natural = torch.stack([_logits(model, x) for model in models.values()])
+    rows = [torch.stack([_logits(shown, x_adv) for shown in models.values()]) for x_adv in attacked]
+    return TransferMatrix(tuple(models), natural, torch.stack(rows))
 
 
 @torch.no_grad()

@@ -70,8 +70,15 @@ def _for_half(moved: np.ndarray) -> int:
     return int(np.searchsorted(np.cumsum(raised), raised.sum() / 2) + 1) if raised.size else 0
 
 
-def waterfall_figure(info: WaterfallInfo, *, height: int = 430) -> go.Figure:
-    """Bars from level to level; above 0 the rival is ahead of the label."""
+def common_span(infos: Sequence[WaterfallInfo]) -> tuple[float, float]:
+    """Of the margin's axis, so that waterfalls of one comparison have the same."""
+    levels = [level for info in infos for bar in info.bars for level in (bar.start, bar.end)]
+    edge = 0.05 * ((max(levels) - min(levels)) or 1.0)
+    return min(levels) - edge, max(levels) + edge
+
+
+def waterfall_figure(info: WaterfallInfo, *, span: tuple[float, float] | None = None, height: int = 430) -> go.Figure:
+    """Bars from level to level; above 0 the rival is ahead of the label. span: of the axis, by default its own."""
     figure = go.Figure()
     names = [bar.name for bar in info.bars]
     for kind, colour in COLOURS.items():
@@ -85,6 +92,6 @@ def waterfall_figure(info: WaterfallInfo, *, height: int = 430) -> go.Figure:
             )  # fmt: skip
     figure.add_hline(y=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
     figure.update_xaxes(categoryorder="array", categoryarray=names, tickangle=-45)
-    figure.update_yaxes(title_text="margin: rival − label", zeroline=False)
+    figure.update_yaxes(title_text="margin: rival − label", zeroline=False, range=span)
     figure.update_layout(barmode="overlay", bargap=0.25)
     return compact(figure, height=height)

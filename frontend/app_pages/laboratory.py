@@ -10,8 +10,8 @@ from frontend.components.laboratory.circuit import show_circuit
 from frontend.components.laboratory.faithfulness import show_faithfulness
 from frontend.components.laboratory.film import show_film
 from frontend.components.laboratory.margin import show_margin
+from frontend.components.laboratory.models import show_models
 from frontend.components.laboratory.saliency import show_saliency
-from frontend.components.laboratory.transfer import show_transfer
 from frontend.components.predictions import show_twins
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
@@ -24,7 +24,7 @@ VIEWS = {
     "a channel": show_channel_page,
     "relevance": show_faithfulness,
     "saliency": show_saliency,
-    "transfer": show_transfer,
+    "models": show_models,
 }
 
 

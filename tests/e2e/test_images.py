@@ -37,3 +37,20 @@ def test_an_image_of_many_opens_in_the_laboratory_and_back_goes_back(
     expect(page.get_by_text("of NR channels (by")).to_be_visible()
     assert overflow(page) <= 0
     assert_healthy(page)
+
+
+def test_models_stand_side_by_side(dashboard: str, page: Page, screenshots: Path) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto(f"{dashboard}/laboratory?index=34&ask=models&models={MODEL},fmnist-resnet10-w16-vanilla")
+    chart = ".st-key-channels-of-{} .js-plotly-plot"
+    ranges = []
+    for model in (MODEL, "fmnist-resnet10-w16-vanilla"):
+        page.wait_for_selector(chart.format(model), timeout=90_000)
+        ranges.append(page.evaluate(f"document.querySelector('{chart.format(model)}').layout.yaxis.range"))
+    assert ranges[0] == ranges[1]
+    settle(page)
+    page.screenshot(path=screenshots / "models.png")
+    page.get_by_role("radio", name="transfer").click()
+    expect(page.get_by_text("fools 0 of 1 other models")).to_be_visible()
+    assert "compare=transfer" in page.url
+    assert_healthy(page)

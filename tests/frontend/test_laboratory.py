@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.frontend.fake_backend import FakeBackend
-from tests.frontend.test_pages import charts, fine, open_page, texts
+from tests.frontend.test_pages import address, charts, fine, open_page, texts
 
 VIEWS = (
-    "who carried it", "circuit", "by hand", "film", "a channel", "relevance", "saliency", "transfer",
+    "who carried it", "circuit", "by hand", "film", "a channel", "relevance", "saliency", "models",
 )  # fmt: skip
 ALL = ["stem", "layer1.0", "layer2.0", "layer3.0", "layer4.0"]
 
@@ -111,11 +111,28 @@ def test_the_film_says_when_the_label_falls_and_plays_without_asking_again() -> 
 
 
 def test_the_transfer_matrix_compares_models_of_one_network(backend: FakeBackend) -> None:
-    page = fine(open_page("laboratory", ask="transfer"))
+    page = fine(open_page("laboratory", ask="models", compare="transfer"))
     assert asked(backend, "/attack/transfer")["models"] == [
         f"fmnist-resnet10-w16-{method}" for method in ("natural", "vanilla", "cas", "cifs")
     ]
     assert "fools **0 of 3** other models" in texts(page)
+
+
+def test_models_stand_side_by_side_on_the_same_axes(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="models", models="fmnist-resnet10-w16-cifs,fmnist-resnet10-w16-natural"))
+    of = [body["model"] for where, body in backend.asked if where == "/channels"]
+    assert of == ["fmnist-resnet10-w16-cifs", "fmnist-resnet10-w16-natural"]
+    ranges = [figure["layout"]["yaxis"]["range"] for figure in charts(page).values()]
+    assert len(ranges) == 2
+    assert ranges[0] == ranges[1]
+    assert texts(page).count("All channels, the control:") == 2
+    page.segmented_control(key="compare").select("margin").run()
+    spans = [figure["layout"]["yaxis"]["range"] for figure in charts(fine(page)).values()]
+    assert len(spans) == 2
+    assert spans[0] == spans[1]
+    page.multiselect[0].set_value(["fmnist-resnet10-w16-cas"]).run()
+    assert "Choose at least two models." in texts(fine(page))
+    assert address(page, "models") == "fmnist-resnet10-w16-cas"
 
 
 def test_a_view_that_fails_offers_a_retry_and_leaves_the_rest(backend: FakeBackend) -> None:
@@ -169,4 +186,4 @@ def test_what_a_view_asked_can_be_copied_and_asked_again(view: str, backend: Fak
     names: dict[str, Any] = {}
     exec(python, names)
     assert backend.asked[-1] == (path, body)
-    assert names["answer"]["attack" if view == "transfer" else "model"]
+    assert names["answer"]["model"]

@@ -7,7 +7,7 @@ from cifs.plot.circuit import PatchInfo, patch_figure
 from cifs.plot.faithfulness import NotionCurves, faithfulness_figure
 from cifs.plot.film import FilmInfo, PathInfo, film_figure, paths_figure
 from cifs.plot.saliency import saliency_figure, saliency_info
-from cifs.plot.waterfall import waterfall_figure, waterfall_info
+from cifs.plot.waterfall import common_span, waterfall_figure, waterfall_info
 
 
 def test_a_waterfall_leads_from_the_natural_to_the_attacked_margin() -> None:
@@ -40,6 +40,16 @@ def test_a_waterfalls_bars_stand_on_their_levels() -> None:
     assert by_name["NR channel"].y == (3.0,)
     assert by_name["PR channel"].base == (1.0,)
     assert figure.layout.xaxis.categoryarray == ("natural", "channel 1", "channel 0", "attacked")
+
+
+def test_waterfalls_of_one_comparison_have_one_axis_that_holds_all_bars() -> None:
+    infos = [
+        waterfall_info((-2.0, 2.0), [1.0, 3.0], [0.1, -0.3]),
+        waterfall_info((-9.0, -8.0), [3.0, -2.0], [1.0, -1.0]),
+    ]
+    low, high = common_span(infos)
+    assert low < -9.0 < 2.0 < high
+    assert {waterfall_figure(info, span=(low, high)).layout.yaxis.range for info in infos} == {(low, high)}
 
 
 def test_the_curves_of_a_circuit_share_their_counts() -> None:
