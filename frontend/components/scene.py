@@ -72,8 +72,10 @@ def pick_model(lab: Lab, models: list[ModelInfo]) -> tuple[ModelInfo, ModelInfo]
     asked = state.recall("model").text
     of_asked = next((name for name, members in families.items() if asked in [m.id for m in members]), None)
     if len(families) > 1:
+        if state.recall("family").text is None:  # a model that was asked for brings its own, into the address too
+            state.keep("family", of_asked)
         family = state.choose(
-            st.selectbox, "Data set and network", "family", list(families), default=of_asked or next(iter(families))
+            st.selectbox, "Data set and network", "family", list(families), default=next(iter(families))
         )
     else:
         (family,) = families
