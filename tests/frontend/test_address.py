@@ -6,6 +6,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from backend.schemas import ModelInfo
 from frontend import state
 from tests.frontend.dashboard import address, attack_button, field, fine, open_app, open_page, texts
 from tests.frontend.fake_backend import FakeBackend, pixels, png
@@ -118,3 +119,20 @@ def test_an_old_link_to_the_class_means_leads_to_their_page() -> None:
     page.switch_page("app_pages/robustness.py")
     page.query_params["show"] = "channels by class"
     assert fine(page.run()).title[0].value == "What does an attack do to a whole class?"
+
+
+def test_a_model_asked_for_brings_its_data_set_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    natural, vanilla, cas, cifs = (f"fmnist-resnet10-w16-{m}" for m in ("natural", "vanilla", "cas", "cifs"))
+
+    def two(lab: object, models: list[ModelInfo]) -> dict[str, list[ModelInfo]]:
+        by_id = {model.id: model for model in models}
+        return {"first": [by_id[cas]], "second": [by_id[natural], by_id[vanilla], by_id[cifs]]}
+
+    monkeypatch.setattr("frontend.components.scene._families", two)
+    page = open_page("channels", model=natural)
+    page.selectbox(key="layer").select("layer2.0").run()
+    assert page.selectbox(key="model").value == natural
+    assert address(page, "family") == "second"
+    page.selectbox(key="family").select("first").run()
+    assert page.selectbox(key="model").value == cas
+    assert address(fine(page), "family") is None
