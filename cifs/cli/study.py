@@ -10,7 +10,8 @@ from rich.table import Table
 from cifs.cli.console import Device, Json, console, print_json, reporting
 from cifs.files import replacing
 from cifs.records import StudyRecord
-from cifs.studies import filled, load_study, markdown, study_names, verdicts
+from cifs.studies import costs, filled, load_study, markdown, study_names, throughput, verdicts
+from cifs.studies.cost import CellCost
 from cifs.tasks import Workspace, prepared_study, study_folder, sum_up
 
 Name = Annotated[str, typer.Argument(help="a name under `cifs study list`, or a .toml file")]
@@ -59,6 +60,44 @@ def show(name: Name, runs: Runs = DEFAULT, into: Into = None, json: Json = False
     _tell(record, json)
 
 
+def estimate(
+    name: Name,
+    tflops: Annotated[
+        float | None, typer.Option(min=1e-6, help="sustained throughput in 10¹² FLOP/s; none: measured here")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="of an hour of the device; none: no cost is given")] = None,
+    standing: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="share of images that attacks go on with, for fooled ones are dropped"),
+    ] = 1.0,
+    device: Device = "cpu",
+) -> None:
+    """What a study costs: FLOPs by closed form, hours at a throughput that is stated, or measured on this machine."""
+    study = load_study(name)
+    rate = tflops * 1e12 if tflops is not None else throughput(study.recipe_of(next(study.cells())), device=device)
+    table = Table("regime", "arm", "trainings", "PFLOP each", "of it training", "hours each", "hours", "cost")
+    known: dict[tuple[str, str], list[CellCost]] = {}
+    for cell, cost in zip(study.cells(), costs(study, standing=standing), strict=True):
+        known.setdefault((cell.regime, cell.arm), []).append(cost)
+    rows = [(*key, len(alike), alike[0].total, alike[0].training) for key, alike in known.items()]
+    for regime, arm, trainings, total, training in rows:
+        hours = total / rate / 3600
+        table.add_row(
+            regime, arm, str(trainings), f"{total / 1e15:,.3g}", f"{training / total:.0%}", f"{hours:,.2f}",
+            f"{trainings * hours:,.1f}", _cost(trainings * hours, price),
+        )  # fmt: skip
+    hours = sum(trainings * total for _, _, trainings, total, _ in rows) / rate / 3600
+    table.add_row("", "all", str(sum(row[2] for row in rows)), "", "", "", f"{hours:,.1f}", _cost(hours, price))
+    console.print(table)
+    how = "stated" if tflops is not None else f"measured on {device} just now"
+    dropped = "as if no image were dropped" if standing == 1 else f"for {standing:.0%} of the images"
+    console.print(f"At {rate / 1e12:,.3g} TFLOP/s ({how}); attacks of validation and measuring counted {dropped}.")
+
+
+def _cost(hours: float, price: float | None) -> str:
+    return "–" if price is None else f"{hours * price:,.2f}"
+
+
 def _tell(record: StudyRecord, json: bool) -> None:
     if json:
         print_json(record)
@@ -66,4 +105,4 @@ def _tell(record: StudyRecord, json: bool) -> None:
         console.print(Markdown(markdown(record)))
 
 
-COMMANDS = (list_studies, run, show)
+COMMANDS = (list_studies, run, show, estimate)

@@ -1,6 +1,7 @@
 """Experiments as data: studies."""
 
 from cifs.studies.conduct import conduct, result_of
+from cifs.studies.cost import costs, throughput
 from cifs.studies.plan import Study, load_study, study_names
 from cifs.studies.report import filled, markdown
 from cifs.studies.result import summary
@@ -10,6 +11,7 @@ from cifs.studies.watch import record_of, watch
 __all__ = [
     "Study",
     "conduct",
+    "costs",
     "filled",
     "load_study",
     "markdown",
@@ -17,6 +19,7 @@ __all__ = [
     "result_of",
     "study_names",
     "summary",
+    "throughput",
     "verdicts",
     "watch",
 ]

@@ -27,6 +27,7 @@ class Arm:
     """A method under study: what its trainings do differently from the common recipe."""
 
     title: str
+    extends: str | None = Field(default=None, description="a recipe in the place of the study's")
     recipe: dict[str, Any] = Field(default_factory=dict, description="values over those of the regime")
 
 
@@ -133,7 +134,7 @@ class Study:
         """Raises UnknownName or InvalidParameter."""
         regime, arm = self.regimes[cell.regime], self.arms[cell.arm]
         names = {"title": f"{arm.title}, {regime.title}, seed {cell.seed}", "seed": cell.seed}
-        return recipe_with(self.recipe, self.common, regime.recipe, arm.recipe, names)
+        return recipe_with(arm.extends or self.recipe, self.common, regime.recipe, arm.recipe, names)
 
 
 class Cell:
