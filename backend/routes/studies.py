@@ -18,8 +18,10 @@ router = APIRouter(route_class=StrictRoute, tags=["studies"])
 
 @router.get("/studies", responses=responses(500))
 def studies(settings: SettingsDep) -> list[StudyInfo]:
-    """The studies there are."""
-    return [StudyInfo.model_validate(_view(name, settings.runs).model_dump()) for name in study_names()]
+    """The studies there are, those with most to show first."""
+    views = [_view(name, settings.runs) for name in study_names()]
+    views.sort(key=lambda view: 0 if view.record is None else -view.record.measured)
+    return [StudyInfo.model_validate(view.model_dump()) for view in views]
 
 
 @router.get("/studies/{name}", responses=responses(404, 422, 500))

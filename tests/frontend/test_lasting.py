@@ -16,7 +16,7 @@ from backend.jobs.ledger import Ledger
 from backend.settings import Settings
 from cifs.files import locked, write_json
 from cifs.records import StudyRecord
-from cifs.studies import load_study
+from cifs.studies import load_study, verdicts
 from tests.backend.conftest import save_models
 from tests.frontend.dashboard import address, charts, fine, open_page, texts
 
@@ -82,8 +82,11 @@ def test_a_study_shows_the_verdict_of_what_was_published_and_can_be_run_here() -
     page = fine(open_page("studies"))
     said = texts(page)
     assert "Does CIFS delay robust overfitting" in said
-    assert said.count("undecided]") == 3
-    assert "9 of 36 trainings" in said
+    record = StudyRecord.model_validate_json(PUBLISHED.read_bytes())
+    for outcome in ("confirmed", "refuted", "undecided"):
+        stated = [v for v in verdicts(load_study("overfitting"), record) if v.outcome == outcome]
+        assert said.count(f"{outcome}]") == len(stated)
+    assert f"{record.measured} of {record.planned} trainings" in said
     page.button(key="study-start").click().run()
     assert "waiting" in texts(fine(page))
     assert not [button for button in page.button if button.key == "study-start"]
@@ -119,7 +122,12 @@ def test_robustness_shows_curves_by_epoch_of_studies_and_trainings(server: Serve
     server.training("mine", "finished")
     page = fine(open_page("robustness", show="by epoch"))
     assert len(charts(page)) == 3
-    assert "Vanilla AT 16.8 % at its best (epoch 10), 7.1 % at the last" in texts(page)
+    record = StudyRecord.model_validate_json(PUBLISHED.read_bytes())
+    points = [p for p in record.curves if (p.regime, p.arm) == ("overfitting", "vanilla")]
+    by_epoch = {point.epoch: 100 * sum(point.adaptive) / len(point.adaptive) for point in points}
+    best = max(by_epoch, key=by_epoch.__getitem__)
+    said = f"Vanilla AT {by_epoch[best]:.1f} % at its best (epoch {best}), {by_epoch[32]:.1f} % at the last"
+    assert said in texts(page)
     page.selectbox(key="curves").select("trainings of this server").run()
     assert "mine 50.0 % at its best (epoch 1), 50.0 % at the last" in texts(fine(page))
     assert address(page, "curves") == "trainings of this server"
