@@ -79,6 +79,7 @@ def test_the_paper_s_studies_have_every_defence_on_three_seeds_at_its_width(name
         assert len(recipe.further_checking_attacks) == 2
     assert {"vanilla", "cifs-softmax", "probes", "permuted", "cas", "fsr"} <= seeds.keys()
     assert all(len(own) >= 3 for own in seeds.values())
+    assert all(cost.total > 1e17 for cost in costs(plan))  # and every network can be built
 
 
 def test_the_command_divides_by_the_throughput_that_is_stated(tmp_path: Path) -> None:
