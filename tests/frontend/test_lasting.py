@@ -110,7 +110,7 @@ def test_a_study_at_work_says_at_what_and_its_own_record_goes_first(server: Serv
     run.mkdir(parents=True)
     (run / "metrics.jsonl").write_text(json.dumps({"epoch": 5, "validation_adaptive": 0.16}) + "\n")
     with locked(run / "claim"):
-        page = fine(open_page("studies", show="progress"))
+        page = fine(open_page("studies", study="overfitting", show="progress"))
     progress = page.get("progress")[0].proto.text
     assert progress == f"1 of 36 trainings are measured on this server: {second.id}, epoch 5 of 32"
     assert "came with the project" not in texts(page)
