@@ -39,6 +39,8 @@ BARS = {
     "laboratory/film": Bar("≤", 2.5),
     "laboratory/response": Bar("≤", 2.5),
     "laboratory/faithfulness": Bar("≤", 2.5),
+    "laboratory/survey": Bar("≤", 5),
+    "laboratory/models": Bar("≤", 2.5),
     "laboratory/exemplars": Bar("≤", 300),
     "laboratory/restored": Bar("≥", 90),  # %
 }

@@ -11,7 +11,18 @@ from benchmarks.claim import Claim
 from benchmarks.subjects import CHECKPOINTS
 from benchmarks.turns import Scale, shown
 from cifs.attacks import PGD, perturb
-from cifs.channels import Edits, Patching, Scaled, attack_again, circuits, film, margin_split, masks_of
+from cifs.channels import (
+    Edits,
+    Patching,
+    Scaled,
+    Surveyor,
+    attack_again,
+    circuits,
+    film,
+    margin_split,
+    masks_of,
+    transfer,
+)
 from cifs.channels.exemplars import exemplars
 from cifs.channels.faithfulness import faithfulness
 from cifs.channels.response import response
@@ -20,6 +31,7 @@ from cifs.models import CNN, build
 from cifs.zoo import Zoo
 
 MODEL, DATA, INDEX = "fmnist-resnet10-w16-natural", "fashion_mnist_mini", 34
+OTHER, SURVEYED = "fmnist-resnet10-w16-vanilla", 32
 STREAMED, IN_ALL = 1_000, 10_000  # images looked through here, and of the claim
 
 
@@ -60,6 +72,15 @@ def questions(model: CNN, x: Tensor, y: Tensor, attack: PGD) -> Iterator[Questio
     yield Question("edited", "edited network, attacked again", edited_and_attacked)
     yield Question("film", "film of PGD-20", lambda: film(model, x, y, attack))
     yield Question("response", "response along 9 ε", along_eps)
+
+    def many() -> object:
+        surveyor, (images, labels) = Surveyor(model), load_images(DATA, "test").batch(slice(SURVEYED))
+        surveyor.add(images, perturb(model, images, labels, attack), labels)
+        return surveyor.survey()
+
+    others = {"one": model, "another": Zoo(CHECKPOINTS).entry(OTHER).load()}
+    yield Question("survey", f"survey of {SURVEYED} images", many)
+    yield Question("models", "two models, what fools which", lambda: transfer(others, x, y, attack))
     yield Question("faithfulness", "notions of relevance on one image", lambda: faithfulness(model, inner, x, y))
 
 

@@ -47,7 +47,8 @@ def show_view(lab: Lab, asked: Asked) -> None:
     )  # fmt: skip
     with readable_errors(f"look-{name}"):
         VIEWS[name](lab, asked)
-    show_request(lab, "/survey", asked.request)
+    if asked.request.images is None:  # files would be part of it, whole
+        show_request(lab, "/survey", asked.request)
 
 
 with state.address(), readable_errors("page"):

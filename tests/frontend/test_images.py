@@ -1,5 +1,6 @@
 """Many images at once against the fake backend: rows and filters by hand, and the page made of them."""
 
+import base64
 import csv
 import io
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, tally, to_csv
 from tests.frontend.dashboard import address, charts, fine, open_app, open_page, texts
-from tests.frontend.fake_backend import FakeBackend
+from tests.frontend.fake_backend import FakeBackend, pixels, png
 
 pytestmark = pytest.mark.usefixtures("backend")
 ROWS = [
@@ -89,3 +90,20 @@ def test_the_other_views_say_what_they_show_beside_the_control(look: str, backen
 def test_more_than_is_attacked_at_once_is_a_job_or_a_command() -> None:
     page = fine(open_page("images", **{"n-images": "60"}))
     assert "`cifs survey fmnist-resnet10-w16-natural --attack pgd --data fashion_mnist_mini --n 60" in texts(page)
+
+
+def test_files_are_attacked_at_once_and_one_opens_in_the_laboratory(backend: FakeBackend) -> None:
+    page = open_app()
+    page.session_state["files brought"] = [
+        ("a.png", base64.b64decode(png(pixels(1)))), ("b.txt.png", b"x"), ("c.png", base64.b64decode(png(pixels(2)))),
+    ]  # fmt: skip
+    page.switch_page("app_pages/images.py").run()
+    page.selectbox(key="images-of").select("files").run()
+    request = next(body for where, body in reversed(backend.asked) if where == "/survey")
+    assert [image["png"] for image in request["images"]] == [png(pixels(1)), png(pixels(2))]
+    assert page.warning[0].value == "b.txt.png: no PNG or JPEG that can be read (UnidentifiedImageError)."
+    assert sorted(order(fine(page))) == ["0", "1"]
+    next(b for b in page.button if b.proto.id.endswith("open-1")).click().run()
+    assert fine(page).title[0].value == "Which channels carried this failure?"
+    assert backend.asked[-1][1]["images"] == [{"png": png(pixels(2))}]
+    assert "Shown: c.png" in texts(page)

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from backend.schemas import DatasetInfo, Job, ModelInfo
+from backend.schemas import DatasetInfo, ImageRef, Job, ModelInfo, UploadedImage
 from backend.schemas.survey import FirstImages, SurveyRequest, SurveyResponse
 from cifs_client import BackendError, BackendMissing
 from frontend import state
+from frontend.batch import Picture, read
 from frontend.captions import attack_title
 from frontend.components.gallery import fitting_datasets
 from frontend.components.job_view import ACTIVE, show_job
@@ -17,55 +18,75 @@ from frontend.desk import Desk
 
 FEW = (16, 32, 64)  # attacked at once
 USUAL = 32
+FILES = "files"
+BROUGHT = "files brought"  # of the session
+MOST_PROBLEMS = 5  # told one by one
+
+
+Source = FirstImages | list[Picture]
 
 
 class Asked(NamedTuple):
     """A survey, and of what."""
 
     subject: Subject
-    first: FirstImages
+    source: Source
     request: SurveyRequest
     survey: SurveyResponse
 
 
-def pick_source(lab: Lab, model: ModelInfo) -> FirstImages | None:
-    """Which images; None where there are none."""
+def pick_source(lab: Lab, model: ModelInfo) -> Source | None:
+    """Which images; None where there are none yet."""
     datasets = {data.name: data for data in fitting_datasets(lab.datasets(), model)}
-    if not datasets:
-        st.info(
-            f"The images of {model.dataset} are not on this server. Put {model.dataset}.npz into the backend's "
-            "$CIFS_DATA.", icon=":material/no_photography:",
-        )  # fmt: skip
-        return None
     name = _pick(datasets)
+    if name == FILES:
+        return _bring(model) or None
     return FirstImages(dataset=name, n=_pick_number(datasets[name].sizes["test"]))
 
 
-def ask(lab: Lab, subject: Subject, first: FirstImages) -> Asked | None:
+def _bring(model: ModelInfo) -> list[Picture]:
+    """Files of this session; they stay on a page switch, and are not part of the address."""
+    with st.popover("Files", icon=":material/upload_file:", key=state.widget("bring")):
+        files = st.file_uploader(
+            "PNG, JPEG, .npy (rounded to 8 bits), or a zip of them with a folder for each class",
+            type=["png", "jpg", "jpeg", "npy", "zip"], accept_multiple_files=True, key="many-files",
+        )  # fmt: skip
+    if files:
+        st.session_state[BROUGHT] = [(file.name, file.getvalue()) for file in files]
+    batch = read(st.session_state.get(BROUGHT, ()), model.classes)
+    for problem in batch.problems[:MOST_PROBLEMS]:
+        st.warning(problem, icon=":material/broken_image:")
+    if len(batch.problems) > MOST_PROBLEMS:
+        st.caption(f"… and {len(batch.problems) - MOST_PROBLEMS} more files were left out.")
+    if not batch.pictures:
+        st.info("Bring files, and they are attacked at once.", icon=":material/upload_file:")
+    return batch.pictures
+
+
+def ask(lab: Lab, subject: Subject, source: Source) -> Asked | None:
     """None where there is nothing to show yet; what can be done about it is said on the page."""
-    request = SurveyRequest(model=subject.model.id, layer=subject.layer.name, attack=subject.attack, first=first)
+    place: dict[str, Any] = {"model": subject.model.id, "layer": subject.layer.name, "attack": subject.attack}
+    if isinstance(source, FirstImages):
+        request, n = SurveyRequest(**place, first=source), source.n
+    else:
+        images: list[ImageRef] = [UploadedImage(png=picture.png, label=picture.label) for picture in source]
+        request, n = SurveyRequest(**place, images=images), len(images)
     try:
-        with st.spinner(f"Attacking {first.n} images with {attack_title(subject.attack)} …", show_time=True):
-            return Asked(subject, first, request, lab.survey(request))
+        with st.spinner(f"Attacking {n} images with {attack_title(subject.attack)} …", show_time=True):
+            return Asked(subject, source, request, lab.survey(request))
     except BackendMissing:
-        _offer_job(lab, subject, first)
+        if not isinstance(source, FirstImages):
+            raise
+        _offer_job(lab, subject, source)
         return None
 
 
 def _pick(datasets: dict[str, DatasetInfo]) -> str:
-    names = list(datasets)
-    if len(names) == 1:
-        return names[0]
+    titles = {name: data.title for name, data in datasets.items()} | {FILES: "files of mine"}
     name: str = state.choose(
-        st.selectbox,
-        "Images of",
-        "images-of",
-        names,
-        default=names[0],
-        format_func=lambda n: datasets[n].title,
-        label_visibility="collapsed",
-        width=240,
-    )
+        st.selectbox, "Images of", "images-of", list(titles), default=next(iter(titles)),
+        format_func=titles.__getitem__, label_visibility="collapsed", width=220,
+    )  # fmt: skip
     return name
 
 

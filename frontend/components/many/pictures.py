@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from backend.schemas.survey import FirstImages
 from frontend import state
+from frontend.components.gallery import MINE, UPLOAD, Upload
 from frontend.components.images import data_uri
 from frontend.components.lab import Lab
-from frontend.components.many.asked import Asked
+from frontend.components.many.asked import Asked, Source
 from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, rows_of, to_csv
 
 PAGE = 24
@@ -56,12 +58,18 @@ def _pick_page(n: int) -> int:
 
 
 def _tiles(lab: Lab, asked: Asked, shown: Sequence[Row]) -> None:
-    samples = lab.pictures(asked.first.dataset, split="test", index=[row.image for row in shown]).samples
     classes = asked.subject.model.classes
     with st.container(key="tiles", horizontal=True, gap="small"):
-        for row, sample in zip(shown, samples, strict=True):
-            if st.button(tile(row, sample.png, classes), key=f"open-{row.image}", help=words(row, classes)):
-                open_in_laboratory(dataset=asked.first.dataset, index=str(row.image))
+        for row, png in zip(shown, _pngs(lab, asked.source, shown), strict=True):
+            if st.button(tile(row, png, classes), key=f"open-{row.image}", help=words(row, classes)):
+                open_in_laboratory(asked.source, row)
+
+
+def _pngs(lab: Lab, source: Source, shown: Sequence[Row]) -> list[str]:
+    if not isinstance(source, FirstImages):
+        return [source[row.place].png for row in shown]
+    samples = lab.pictures(source.dataset, split="test", index=[row.image for row in shown]).samples
+    return [sample.png for sample in samples]
 
 
 def tile(row: Row, png: str, classes: Sequence[str]) -> str:
@@ -78,6 +86,11 @@ def words(row: Row, classes: Sequence[str]) -> str:
     )
 
 
-def open_in_laboratory(**image: str) -> None:
-    """The other choices come along."""
-    st.switch_page(LABORATORY, query_params=state.link(**image))
+def open_in_laboratory(source: Source, row: Row) -> None:
+    """The other choices come along; a file is the upload of this session then."""
+    if isinstance(source, FirstImages):
+        chosen = {"dataset": source.dataset, "index": str(row.image)}
+    else:
+        chosen = {"dataset": UPLOAD}
+        st.session_state[MINE] = Upload(*source[row.place])
+    st.switch_page(LABORATORY, query_params=state.link(**chosen))
