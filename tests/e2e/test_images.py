@@ -41,7 +41,7 @@ def test_an_image_of_many_opens_in_the_laboratory_and_back_goes_back(
 
 def test_models_stand_side_by_side(dashboard: str, page: Page, screenshots: Path) -> None:
     page.set_viewport_size(WIDE)
-    page.goto(f"{dashboard}/laboratory?index=34&ask=models&models={MODEL},fmnist-resnet10-w16-vanilla")
+    page.goto(f"{dashboard}/laboratory?model={MODEL}&index=34&ask=models&models={MODEL},fmnist-resnet10-w16-vanilla")
     chart = ".st-key-channels-of-{} .js-plotly-plot"
     ranges = []
     for model in (MODEL, "fmnist-resnet10-w16-vanilla"):
