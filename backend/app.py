@@ -27,6 +27,7 @@ from backend.keys import Keyed
 from backend.lab import Lab
 from backend.requests import BodyLimit
 from backend.routes import (
+    analysis,
     attack,
     catalogue,
     channel_pages,
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     quota = None if settings.key_seconds_per_hour is None else Quota(settings.key_seconds_per_hour)
     app.state.inference = Inference(settings.queue_length, settings.max_seconds, quota)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
-    models = (catalogue, attack, channels, channel_pages, example, laboratory, robustness, survey)
+    models = (catalogue, attack, channels, channel_pages, example, laboratory, analysis, robustness, survey)
     for module in (*models, jobs, recipes, studies, uploads):
         app.include_router(module.router)
     errors.install(app)

@@ -15,6 +15,7 @@ from torch import Tensor
 from backend.errors import Refusal, invalid
 from backend.schemas import EncodedImage, Perturbation
 from backend.settings import Settings
+from cifs.data import png
 
 # By their first bytes, and opened by their own class: PIL.Image.open would try every format it knows.
 FORMATS: dict[bytes, type[PngImageFile] | type[JpegImageFile]] = {
@@ -122,15 +123,6 @@ def from_picture(picture: Image.Image) -> Tensor:
 def eight_bits(x: Tensor) -> Tensor:
     """What a PNG of x holds: the nearest of the 256 values."""
     return (x.clamp(0, 1) * 255).round() / 255
-
-
-def png(x: Tensor) -> str:
-    """(C, H, W) in [0, 1] → base64 PNG."""
-    pixels = (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()  # (H, W, C)
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def npy(x: Tensor) -> str:

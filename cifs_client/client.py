@@ -47,6 +47,7 @@ from backend.schemas.laboratory import (
     FilmResponse,
     MarginRequest,
     MarginResponse,
+    ReportRequest,
     ResponseRequest,
     ResponseResponse,
     SaliencyRequest,
@@ -216,6 +217,11 @@ class Client:
 
     def card(self, model: str) -> str:
         return self.exchange("GET", f"/models/{model}/card", None).decode(errors="replace")
+
+    def report(self, request: ReportRequest) -> str:
+        """HTML: one image's whole analysis as one page."""
+        body = request.model_dump_json(exclude_none=True)
+        return self.exchange("POST", "/channels/report", body).decode(errors="replace")
 
     def bring_model(self, form: Form) -> ModelInfo:
         return parse(send(self.settings, "POST", "/models", None, form=form), ModelInfo)

@@ -67,11 +67,11 @@ from cifs.channels import (
     grad_cam,
     integrated_gradients,
     margin_curve,
+    margin_curves,
     margin_split,
     masks_of,
     most_moved,
     predict,
-    random_orders,
     share_of_random_sets,
     shown_to_all,
     shuffled,
@@ -86,8 +86,6 @@ ERRORS = responses(400, 404, 413, 422, 500, 503, 504)
 MAX_PATCHES = 16_384  # images × channels of one request for circuits
 MAX_POINTS = 16_384  # images × points of the integral
 MAX_FRAMES = 512  # of all films of one request
-CURVE_POINTS = 33  # of a curve against channels patched
-RANDOM_ORDERS = 5
 true_relevance = RELEVANCES["true"]()
 
 
@@ -243,24 +241,15 @@ def _channels(patching: Patching, image: int, found: Circuit, relevance: Tensor)
 
 
 def _curves(patching: Patching, image: int, found: Circuit, relevance: Tensor) -> PatchCurves:
-    counts = _counts(len(patching), len(found.channels))
-    by_relevance = relevance.abs().argsort(descending=True, stable=True)
-    orders = random_orders(len(patching), RANDOM_ORDERS).to(by_relevance.device)
-    random = torch.stack([margin_curve(patching, image, order, counts) for order in orders])
+    curves = margin_curves(patching, image, found, relevance)
     return PatchCurves(
-        counts=counts,
-        circuit=margin_curve(patching, image, found.order, counts).tolist(),
-        relevance=margin_curve(patching, image, by_relevance, counts).tolist(),
-        random=random.mean(dim=0).tolist(),
-        random_low=random.amin(dim=0).tolist(),
-        random_high=random.amax(dim=0).tolist(),
+        counts=curves.counts,
+        circuit=curves.circuit.tolist(),
+        relevance=curves.relevance.tolist(),
+        random=curves.random.mean(dim=0).tolist(),
+        random_low=curves.random.amin(dim=0).tolist(),
+        random_high=curves.random.amax(dim=0).tolist(),
     )
-
-
-def _counts(channels: int, size: int) -> list[int]:
-    """Where the curve is taken: every count up to the circuit's size or so, then spread to all channels."""
-    spread = torch.linspace(0, channels, CURVE_POINTS).round().int().tolist()
-    return sorted({*spread, *range(0, min(size + 1, CURVE_POINTS)), size})
 
 
 # ---- what if --------------------------------------------------------------------------------------------------------

@@ -69,6 +69,16 @@ class MarginResponse(BaseModel):
     results: list[MarginResult]
 
 
+# ---- everything about one image, as a page --------------------------------------------------------------------------
+
+
+class ReportRequest(AttackedImages):
+    model_config = examples({"layer": "layer4.0"})
+
+    images: list[ImageRef] = Field(min_length=1, max_length=1, examples=[[IMAGE]])
+    layer: str = Field(examples=["layer4.0"])
+
+
 # ---- the circuit of a failure ---------------------------------------------------------------------------------------
 
 Direction = Literal["restore", "break"]

@@ -4,10 +4,12 @@ from cifs.channels.activation import activation, active
 from cifs.channels.capture import capture, editing, intervene, layer_names
 from cifs.channels.circuit import (
     Circuit,
+    MarginCurves,
     Patching,
     circuits,
     first_of,
     margin_curve,
+    margin_curves,
     random_orders,
     share_of_random_sets,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "Estimate",
     "Film",
     "LayerFilm",
+    "MarginCurves",
     "MarginSplit",
     "Patching",
     "Relevance",
@@ -59,6 +62,7 @@ __all__ = [
     "layer_names",
     "margin",
     "margin_curve",
+    "margin_curves",
     "margin_split",
     "masks_of",
     "most_moved",

@@ -24,6 +24,8 @@ from cifs.selection import attached_importance
 
 CANDIDATES = 8  # channels of the best estimate, of which a step takes the one that is best indeed
 AT_ONCE = 256  # images in one pass
+CURVE_POINTS = 33  # of a curve against channels patched
+RANDOM_ORDERS = 5
 
 
 class Circuit(NamedTuple):
@@ -194,6 +196,30 @@ def margin_curve(patching: Patching, image: int, order: Tensor, counts: Sequence
     """The margin max_{i≠y} f_i − f_y of one image when the first k channels of `order` are patched, k in counts."""
     images = torch.full((len(counts),), image, device=order.device)
     return patching.sign * patching.margins(images, first_of(order, counts, len(patching)))
+
+
+class MarginCurves(NamedTuple):
+    """The margin max_{i≠y} f_i − f_y of one image against the number of channels patched, in several orders."""
+
+    counts: list[int]  # (Q,) every one up to the circuit's size or so, then spread to all
+    circuit: Tensor  # (Q,) the circuit first
+    relevance: Tensor  # (Q,) by |relevance|
+    random: Tensor  # (R, Q) random orders, the control
+
+
+def margin_curves(patching: Patching, image: int, found: Circuit, relevance: Tensor) -> MarginCurves:
+    """relevance (P,) of the channels, numbered as the circuit's."""
+    size, channels = len(found.channels), len(patching)
+    spread = torch.linspace(0, channels, CURVE_POINTS).round().int().tolist()
+    counts = sorted({*spread, *range(0, min(size + 1, CURVE_POINTS)), size})
+    by_relevance = relevance.abs().argsort(descending=True, stable=True)
+    orders = random_orders(channels, RANDOM_ORDERS).to(by_relevance.device)
+    return MarginCurves(
+        counts,
+        margin_curve(patching, image, found.order, counts),
+        margin_curve(patching, image, by_relevance, counts),
+        torch.stack([margin_curve(patching, image, order, counts) for order in orders]),
+    )
 
 
 def random_orders(channels: int, n: int, seed: int = 0) -> Tensor:

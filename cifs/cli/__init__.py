@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cifs import __version__
-from cifs.cli import channels, demo, robustness, serve, study, train, worker, zoo
+from cifs.cli import channels, demo, report, robustness, serve, study, train, worker, zoo
 from cifs.cli.console import console, one_line_errors
 
 COMMANDS = (
@@ -23,6 +23,7 @@ COMMANDS = (
     zoo.card,
     channels.attack,
     channels.channels,
+    report.report,
     serve.serve,
     worker.worker,
     demo.demo,

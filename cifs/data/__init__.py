@@ -10,7 +10,7 @@ from cifs.data.datasets import (
     dataset_names,
     load_images,
 )
-from cifs.data.images import SPLITS, Images, Split, from_arrays
+from cifs.data.images import SPLITS, Images, Split, from_arrays, png
 
 __all__ = [
     "DATASETS",
@@ -24,6 +24,7 @@ __all__ = [
     "dataset_names",
     "from_arrays",
     "load_images",
+    "png",
     "random_crop",
     "random_flip",
 ]

@@ -1,5 +1,7 @@
 """Labelled images, and how many bytes of them are held at once."""
 
+import base64
+import io
 from collections.abc import Hashable
 from dataclasses import dataclass
 from threading import Lock
@@ -8,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from cifs.errors import DataError
@@ -40,6 +43,15 @@ def from_arrays(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Image
     """uint8 (N, H, W) or (N, H, W, C) → Images."""
     nhwc = torch.from_numpy(np.array(images, order="C")).reshape(*images.shape[:3], -1)
     return Images(nhwc.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64).reshape(-1)))
+
+
+def png(x: Tensor) -> str:
+    """(C, H, W) in [0, 1] → base64 PNG."""
+    pixels = (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()  # (H, W, C)
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def check_size(what: str, shape: tuple[int, ...], remedy: str) -> None:

@@ -25,6 +25,11 @@ def card(entry: Entry) -> str:
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
+def excerpt(entry: Entry) -> str:
+    """What the model is, what was measured of it and where that ends, Markdown."""
+    return "\n\n".join([_head(entry).rpartition("---\n\n")[2], _evaluation(entry), _limits(entry)]) + "\n"
+
+
 def _head(entry: Entry) -> str:
     info, config = entry.info, entry.config
     spec = dataset(info.dataset)

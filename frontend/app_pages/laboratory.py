@@ -2,11 +2,14 @@
 
 import streamlit as st
 
+from backend.schemas.laboratory import ReportRequest
 from frontend import state
+from frontend.components.charts import file_name
 from frontend.components.lab import Lab, connect
 from frontend.components.laboratory.by_hand import show_by_hand
 from frontend.components.laboratory.channel_page import show_channel_page
 from frontend.components.laboratory.circuit import show_circuit
+from frontend.components.laboratory.common import about
 from frontend.components.laboratory.faithfulness import show_faithfulness
 from frontend.components.laboratory.film import show_film
 from frontend.components.laboratory.margin import show_margin
@@ -37,8 +40,19 @@ def page(lab: Lab) -> None:
     twins, view = st.columns([2, 7], gap="medium")
     with twins, readable_errors("twins"):
         show_twins(lab, scene)
+        offer_report(lab, scene)
     with view:
         show_view(lab, scene)
+
+
+def offer_report(lab: Lab, scene: Scene) -> None:
+    """Computed when it is asked for."""
+    request = ReportRequest(**about(scene), layer=scene.layer.name)
+    st.download_button(
+        "All of it as one page", lambda: lab.report(request), f"{file_name(f'analysis {scene.model.id}')}.html",
+        "text/html", key="report", icon=":material/description:", type="tertiary", on_click="ignore",
+        help="Predictions, attack, channels, margin, circuit, card and digests: an HTML file that needs no network",
+    )  # fmt: skip
 
 
 @st.fragment

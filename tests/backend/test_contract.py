@@ -34,6 +34,7 @@ OPERATIONS = [
     "POST /channels/maps",
     "POST /channels/intervene",
     "POST /channels/margin",
+    "POST /channels/report",
     "POST /channels/circuit",
     "POST /channels/what-if",
     "POST /channels/film",
@@ -203,12 +204,13 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any], operat
         assert "Retry-After" in responses["503"]["headers"]
 
 
-TEXT = ("GET /metrics", "GET /models/{id}/card", "GET /robustness/export")
+TEXT = ("GET /metrics", "GET /models/{id}/card", "GET /robustness/export", "POST /channels/report")
 
 
 @pytest.mark.parametrize("operation", TEXT[1:])
 def test_every_text_has_an_example(document: dict[str, Any], operation: str) -> None:
-    assert operations(document)[operation]["responses"]["200"]["content"]["text/plain"]["example"]
+    (content,) = operations(document)[operation]["responses"]["200"]["content"].values()
+    assert content["example"]
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o not in TEXT])

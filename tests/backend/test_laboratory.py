@@ -1,8 +1,12 @@
 """The laboratory's endpoints against sums, hooks of the test's own, and the other endpoints."""
 
+import base64
+import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
@@ -231,3 +235,25 @@ def test_what_cannot_be_asked_is_refused_with_what_is_allowed(
     client: TestClient, path: str, body: dict[str, Any], said: str
 ) -> None:
     assert said in refused(client, path, **body)
+
+
+# ---- the page of one image ------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_of_the_images_that_the_attack_gives(client: TestClient) -> None:
+    about = ABOUT | {"images": IMAGES[:1]}
+    (result,) = client.post("/attack", json=about).json()["results"]
+    page = client.post("/channels/report", json=about | {"layer": "layer4.0"})
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-disposition"].startswith("attachment")
+    for image in ("natural_image", "image"):
+        exact = np.load(io.BytesIO(base64.b64decode(result[image]["npy"])))
+        assert hashlib.sha256(exact.tobytes()).hexdigest() in page.text
+    assert "--set eps=0.1 --set steps=3" in page.text
+    assert "curl http://testserver/channels/report" in page.text
+
+
+def test_a_page_is_of_one_image_and_a_layer_there_is(client: TestClient) -> None:
+    assert "images" in refused(client, "/channels/report", layer="layer4.0")
+    assert "no layer 'x'" in refused(client, "/channels/report", images=IMAGES[:1], layer="x")

@@ -99,6 +99,18 @@ def test_attack_shows_every_image_before_and_after(model: str, name: str, cifs: 
     assert all(float(row.split("│")[5]) <= 0.0314 for row in rows)
 
 
+def test_report_writes_one_page_or_says_what_is_wrong(cifs: Cifs, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    about = ("report", "tiny-cifs", "--data", "tiny", "--set", "eps=8/255", "--set", "steps=2")
+    result = cifs(*about, "--index", 1, "--out", page)
+    assert result.exit_code == 0, result.output
+    assert "image 1 of tiny (test)" in page.read_text()
+    assert "images 0 to" in cifs(*about, "--index", 10_000).output
+    assert "a page's name ends in .html" in cifs(*about, "--out", tmp_path / "page.txt").output
+    assert "unknown layer 'x'" in cifs(*about, "--layer", "x").output
+    assert [path.name for path in tmp_path.glob("*page*")] == ["page.html"]
+
+
 def test_channels_orders_by_the_weight_row_of_the_label(cifs: Cifs, zoo: Zoo) -> None:
     result = cifs("channels", "tiny-plain", "--data", "tiny", "--index", 1, "--most", 3)
     order = zoo.load("tiny-plain").fc.weight[1].argsort(descending=True).tolist()

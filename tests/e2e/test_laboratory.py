@@ -31,6 +31,32 @@ def test_the_circuit_of_a_real_failure_brings_the_label_back(dashboard: str, pag
     page.screenshot(path=screenshots / "circuit.png")
 
 
+def test_the_whole_analysis_is_one_page_that_opens_without_a_network(dashboard: str, page: Page) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto(f"{dashboard}/laboratory?index=34")
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All of it as one page").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(download.value.path().as_uri())
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Bag (")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 5")
+    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+    page.set_viewport_size(NARROW)
+    assert overflow(page) <= 0
+
+
+def test_a_cifar_model_opens_with_a_drawing_that_is_flipped(dashboard: str, page: Page, screenshots: Path) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto(f"{dashboard}/?model=cifar10-resnet18-w16-cifs-softmax&dataset=cifar10_drawn")
+    expect(page.get_by_text("Fooled.", exact=True)).to_be_visible()
+    expect(page.get_by_text("a drawing, no test image")).to_be_visible()
+    settle(page)
+    assert_healthy(page)
+    page.screenshot(path=screenshots / "drawn.png")
+
+
 def test_a_film_plays_without_the_server(dashboard: str, page: Page) -> None:
     page.set_viewport_size(WIDE)
     page.goto(f"{dashboard}/laboratory?index=34&ask=film")

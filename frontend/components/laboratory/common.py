@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 from pydantic import BaseModel
 
+from cifs.report.as_code import as_curl, as_python
 from frontend import state
-from frontend.as_code import as_curl, as_python
 from frontend.components.lab import Lab
 from frontend.components.scene import Scene
 
@@ -44,6 +44,8 @@ def listed(names: Sequence[str]) -> str:
 
 def show_request(lab: Lab, path: str, request: BaseModel) -> None:
     """What was asked, to be asked from elsewhere; an upload is part of it, whole."""
+    where = (lab.settings.base_url, path, request.model_dump(mode="json", exclude_none=True))
+    keyed = lab.settings.api_key is not None
     with st.expander("This request, to copy"):
-        st.code(as_curl(lab.settings.base_url, path, request), language="bash", wrap_lines=True)
-        st.code(as_python(lab.settings.base_url, path, request), language="python")
+        st.code(as_curl(*where, keyed=keyed), language="bash", wrap_lines=True)
+        st.code(as_python(*where, keyed=keyed), language="python")
