@@ -19,7 +19,7 @@ class BuildWithModels(build_py):
         if self.editable_mode:  # runs from the repository, which has them all
             return
         for model in sorted((ROOT / "checkpoints").glob(EMBEDDED)):
-            partial = shutil.ignore_patterns("*.partial.json", ".*")
+            partial = shutil.ignore_patterns("*.partial.json", ".*", "notes")
             shutil.copytree(model, Path(self.build_lib) / "cifs" / "checkpoints" / model.name, ignore=partial)
         for record in sorted((ROOT / "docs" / "studies").glob("*/record.json")):
             place = Path(self.build_lib) / "cifs" / "studies" / "published" / record.parent.name

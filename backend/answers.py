@@ -20,6 +20,7 @@ PGD = {
 BAG = {"prediction": 8, "class_name": "Bag", "probabilities": [0.0003487, 6.845e-07]}
 TOP = {"prediction": 0, "class_name": "T-shirt/top", "probabilities": [0.9992, 2.872e-07]}
 
+NOTE = {"layer": "layer3.0", "channel": 10, "text": "Fires on handles.", "written": "2026-11-26T19:00:00+00:00"}
 LABORATORY: dict[str, Any] = {
     "POST /channels/margin": {
         "model": "fmnist-resnet10-w16-natural",
@@ -440,3 +441,24 @@ STUDIES: dict[str, Any] = {
 STUDIES["GET /studies"] = [
     {key: STUDIES["GET /studies/{name}"][key] for key in ("name", "title", "question", "recipe", "planned", "measured")}
 ]
+LABORATORY |= {
+    "POST /channels/visualise": {
+        "model": "fmnist-resnet10-w16-natural",
+        "layer": "layer3.0",
+        "channel": 10,
+        "steps": 16,
+        "seed": 0,
+        "robust": True,
+        "png": "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBI…",
+        "start": 0.2905,
+        "reached": 0.5383,
+        "climb": [0.2905, 0.3417, 0.3746],
+        "control_png": "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBI…",
+        "control": 0.2187,
+        "exemplar": 0.3352,
+        "seconds": 0.35,
+    },
+    "GET /models/{id}/notes": [NOTE],
+    "PUT /models/{id}/layers/{layer}/channels/{channel}/note": NOTE,
+    "DELETE /models/{id}/layers/{layer}/channels/{channel}/note": NOTE,
+}

@@ -35,6 +35,7 @@ from backend.routes import (
     example,
     jobs,
     laboratory,
+    notes,
     recipes,
     robustness,
     studies,
@@ -62,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     quota = None if settings.key_seconds_per_hour is None else Quota(settings.key_seconds_per_hour)
     app.state.inference = Inference(settings.queue_length, settings.max_seconds, quota)
     app.state.jobs = None if settings.jobs == "off" else Jobs(settings)
-    models = (catalogue, attack, channels, channel_pages, example, laboratory, analysis, robustness, survey)
+    models = (catalogue, attack, channels, channel_pages, example, laboratory, analysis, notes, robustness, survey)
     for module in (*models, jobs, recipes, studies, uploads):
         app.include_router(module.router)
     errors.install(app)

@@ -38,6 +38,7 @@ from backend.schemas import (
     StudyView,
 )
 from backend.schemas.laboratory import (
+    ChannelNote,
     ChannelProfile,
     CircuitRequest,
     CircuitResponse,
@@ -47,6 +48,7 @@ from backend.schemas.laboratory import (
     FilmResponse,
     MarginRequest,
     MarginResponse,
+    NoteText,
     ReportRequest,
     ResponseRequest,
     ResponseResponse,
@@ -54,6 +56,8 @@ from backend.schemas.laboratory import (
     SaliencyResponse,
     TransferRequest,
     TransferResponse,
+    VisualiseRequest,
+    VisualiseResponse,
     WhatIfRequest,
     WhatIfResponse,
 )
@@ -218,6 +222,19 @@ class Client:
     def card(self, model: str) -> str:
         return self.exchange("GET", f"/models/{model}/card", None).decode(errors="replace")
 
+    def visualise(self, request: VisualiseRequest) -> VisualiseResponse:
+        return self._post("/channels/visualise", request, VisualiseResponse)
+
+    def notes(self, model: str) -> list[ChannelNote]:
+        return parse(send(self.settings, "GET", f"/models/{model}/notes", None), list[ChannelNote])
+
+    def write_note(self, model: str, layer: str, channel: int, text: str) -> ChannelNote:
+        body = NoteText(text=text).model_dump_json()
+        return parse(send(self.settings, "PUT", _note(model, layer, channel), body), ChannelNote)
+
+    def delete_note(self, model: str, layer: str, channel: int) -> ChannelNote:
+        return parse(send(self.settings, "DELETE", _note(model, layer, channel), None), ChannelNote)
+
     def report(self, request: ReportRequest) -> str:
         """HTML: one image's whole analysis as one page."""
         body = request.model_dump_json(exclude_none=True)
@@ -242,3 +259,7 @@ class Client:
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         """The one place where bytes travel; a subclass can put a cache here."""
         return send(self.settings, method, path, body)
+
+
+def _note(model: str, layer: str, channel: int) -> str:
+    return f"/models/{model}/layers/{layer}/channels/{channel}/note"

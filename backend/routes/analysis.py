@@ -15,7 +15,7 @@ from backend.schemas.laboratory import ReportRequest
 from cifs.attacks import Attack
 from cifs.progress import Report
 from cifs.report.analysis import analysis_page
-from cifs.report.as_code import as_curl, as_python
+from cifs.report.as_code import as_curl
 from cifs.tasks.analysing import Subject, about, analyse
 
 router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
@@ -63,7 +63,6 @@ def commands_of(body: ReportRequest, attack: Attack, base_url: str, *, keyed: bo
     request = body.model_dump(mode="json", exclude_none=True)
     commands = {
         "curl": f"{as_curl(base_url, '/channels/report', request, keyed=keyed)} -o analysis.html",
-        "Python": as_python(base_url, "/channels/report", request, keyed=keyed),
     }
     if image.split == "test":
         chosen = {key: value for key, value in attack.resolved().items() if key in body.attack.parameters}

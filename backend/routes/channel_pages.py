@@ -32,6 +32,8 @@ from backend.schemas.laboratory import (
     ResponseResponse,
     ResponseResult,
     SeenField,
+    VisualiseRequest,
+    VisualiseResponse,
 )
 from cifs.attacks import Attack, perturb
 from cifs.channels import Estimate
@@ -39,6 +41,7 @@ from cifs.channels.exemplars import RANKINGS, ChannelPage, Exemplars
 from cifs.channels.faithfulness import NOTIONS, Faithfulness, faithfulness
 from cifs.channels.receptive_field import receptive_field
 from cifs.channels.response import response
+from cifs.channels.visualisation import COPIES, channel_direction, optimise, random_direction
 from cifs.data import Images
 from cifs.models import CNN
 from cifs.progress import Report
@@ -113,6 +116,52 @@ def _exemplars(place: Place, page: ChannelPage, ranking: str, images: Images, cn
 
 def _finite(values: Sequence[float] | Any) -> list[float | None]:
     return [float(value) if isfinite(value) else None for value in values]
+
+
+@router.post("/channels/visualise", responses=ERRORS)
+async def visualise(body: VisualiseRequest, lab: LabDep, run: RunDep) -> VisualiseResponse:
+    """An image optimised for a channel, beside what the best test image reaches, and a control.
+
+    The control is optimised alike for a random direction of the layer: a channel as active on it is not what the image
+    is of. An optimised image shows what drives the channel, not what it met in the data.
+    """
+    model = await resolve.model(body.model, lab)
+    layer = resolve.layer(model, body.layer)
+    resolve.channels([body.channel], layer)
+    gflops = 2 * body.steps * (3 * COPIES + 1) * 2 * model.multiply_adds / 1e9
+    if gflops > (limit := lab.settings.max_request_gflops):
+        raise invalid("steps", f"steps = {body.steps} on {model.id} cost {gflops:.0f} GFLOP; allowed: up to {limit}")
+    found = exemplars_of(lab.zoo.entry(model.id))
+    known = found is not None and layer.name in found.layers
+    best = found.page(layer.name, body.channel).values["activation"][0] if found is not None and known else None
+    place = Place(model, layer, body.channel)
+    response: VisualiseResponse = await run(lambda report: _visualised(place, body, best, lab, report), gflops=gflops)
+    return response
+
+
+def _visualised(
+    place: Place, body: VisualiseRequest, best: float | None, lab: Lab, report: Report
+) -> VisualiseResponse:
+    start, cnn = time.perf_counter(), lab.model(place.model.id)
+    count, channel = place.layer.channels, place.channel
+    own, control = (
+        optimise(
+            cnn, place.layer.name, direction.to(lab.device), cnn.image_shape, steps=body.steps, seed=body.seed,
+            robust=body.robust, report=report,
+        )
+        for direction in (channel_direction(count, channel), random_direction(count, channel, seed=body.seed))
+    )  # fmt: skip
+    return VisualiseResponse(
+        **body.model_dump(),
+        png=png(own.image[0]),
+        start=own.start,
+        reached=own.reached,
+        climb=own.climb,
+        control_png=png(control.image[0]),
+        control=float(control.activation[channel]),
+        exemplar=best,
+        seconds=time.perf_counter() - start,
+    )
 
 
 @router.post("/channels/response", responses=ERRORS)

@@ -369,6 +369,57 @@ class ChannelProfile(BaseModel):
     nearest: list[NearChannel]
 
 
+class NoteText(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"text": "Fires on handles of bags."}]}
+    )
+
+    text: str = Field(min_length=1, max_length=4000, description="plain text")
+
+
+class ChannelNote(BaseModel):
+    """What somebody wrote about a channel."""
+
+    layer: str
+    channel: int
+    text: str
+    written: str = Field(description="when, ISO 8601 in UTC")
+
+
+class VisualiseRequest(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"model": MODEL, "layer": "layer3.0", "channel": 10, "steps": 16}]},
+    )
+
+    model: str = Field(examples=[MODEL])
+    layer: str = Field(examples=["layer3.0"])
+    channel: int = Field(examples=[10])
+    steps: int = Field(96, ge=1, le=512, description="of Adam")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the noise it starts from, and of the control's direction")
+    robust: bool = Field(True, description="whether each step sees the image shifted, scaled and turned a little")
+
+
+class VisualiseResponse(BaseModel):
+    """An image optimised for a channel. Activations are those of that channel, on the images as they stand."""
+
+    model: str
+    layer: str
+    channel: int
+    steps: int
+    seed: int
+    robust: bool
+    png: str = Field(description="base64 PNG")
+    start: float = Field(description="activation on the noise it began with")
+    reached: float = Field(description="activation on the image")
+    climb: list[float] = Field(description="activation after each step")
+    control_png: str = Field(description="optimised as long for a random direction of the layer without this channel")
+    control: float = Field(description="activation on the control's image")
+    exemplar: float | None = Field(description="the largest activation on a test image; null where none was looked for")
+    seconds: float
+
+
 class ResponseRequest(AttackedImages):
     model_config = examples(
         {"layer": "layer4.0", "channels": [10, 3]}, {"layer": "layer3.0", "channels": [0], "points": 3}

@@ -11,16 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cifs.channels.capture import capture, editing, intervene
+from cifs.channels.capture import capture, intervene
 from cifs.channels.circuit import first_of
+from cifs.channels.gradient import gradient_at
 from cifs.channels.relevance import RELEVANCES
 from cifs.channels.shift import Estimate, bootstrap
 from cifs.errors import InvalidParameter
-from cifs.modes import eval_mode, frozen
+from cifs.modes import eval_mode
 from cifs.precision import generator
 from cifs.progress import Progress, Report, unreported
 from cifs.registry import Registry, configure
-from cifs.selection import attached_importance
 
 AT_ONCE = 256  # images in one pass
 FEW = 4  # images between two reports
@@ -46,7 +46,7 @@ def assessed_relevance(model: nn.Module, layer: str, x: Tensor, classes: Tensor)
 @NOTIONS.register("gradient_x_activation")
 def gradient_x_activation(model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
     """Gradient × activation: Σ_j ∇_z f_c · z, what the channel carries of the score to first order."""
-    z, gradient = _gradient(model, layer, x, classes)
+    z, gradient = gradient_at(model, layer, x, classes)
     return (z * gradient).sum(dim=(2, 3))
 
 
@@ -56,7 +56,7 @@ def conductance(model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Ten
     total = torch.zeros(())
     before = _features(model, layer, torch.zeros_like(x))
     for k in range(CONDUCTANCE_STEPS):
-        _, gradient = _gradient(model, layer, x * (k + 0.5) / CONDUCTANCE_STEPS, classes)
+        _, gradient = gradient_at(model, layer, x * (k + 0.5) / CONDUCTANCE_STEPS, classes)
         after = _features(model, layer, x * (k + 1) / CONDUCTANCE_STEPS)
         total = total + (gradient * (after - before)).sum(dim=(2, 3))
         before = after
@@ -72,20 +72,6 @@ def ablation(model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor
     with eval_mode(model):
         whole = model(x).gather(1, classes[:, None])
     return torch.stack([whole[i] - _scores(model, layer, x[i], classes[i], without) for i in range(len(x))])
-
-
-def _gradient(model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """z and ∇_z f_c, each (N, C, H, W)."""
-    leaf: list[Tensor] = []
-
-    def cut(z: Tensor) -> Tensor:  # the graph starts here
-        leaf.append(z.detach().requires_grad_())
-        return leaf[-1].clone()  # a layer above may work in place, as ReLU(inplace=True)
-
-    with eval_mode(model), frozen(model), attached_importance(model), editing(model, layer, cut), torch.enable_grad():
-        score = model(x).gather(1, classes[:, None]).sum()
-        (gradient,) = torch.autograd.grad(score, leaf[-1])
-    return leaf[-1].detach(), gradient
 
 
 @torch.no_grad()

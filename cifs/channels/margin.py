@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cifs.channels.gradient import gauss_legendre
 from cifs.channels.selected import HandedOn, editing_selected, handed_on, holding_importance
 from cifs.errors import InvalidParameter
 from cifs.models import CNN
@@ -163,7 +163,7 @@ def _walk(
     labels, rivals = classes
     slope = torch.zeros_like(way.start)
     above = {name: torch.zeros_like(labels, dtype=slope.dtype) for name in way.maps}
-    points, weights = _gauss_legendre(steps)
+    points, weights = gauss_legendre(steps)
     per_pass = max(1, AT_ONCE // len(x))
     for t, weight in zip(points.to(slope).split(per_pass), weights.to(slope).split(per_pass), strict=True):
         report(Progress("integrating", total=steps))
@@ -191,9 +191,3 @@ def _between(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     """Points t (T,) of the way from start to end (N, …), a leaf (T·N, …)."""
     t = t.view(-1, *[1] * start.ndim)
     return (start + t * (end - start)).flatten(0, 1).requires_grad_()
-
-
-def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
-    """Points and weights on [0, 1], each (n,)."""
-    points, weights = np.polynomial.legendre.leggauss(n)
-    return torch.from_numpy((points + 1) / 2), torch.from_numpy(weights / 2)

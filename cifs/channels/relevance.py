@@ -6,12 +6,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from cifs.channels.capture import capture, editing
+from cifs.channels.capture import capture
+from cifs.channels.gradient import gradient_at
 from cifs.errors import InvalidParameter
-from cifs.models import CNN, trace, unwrap
-from cifs.modes import eval_mode, frozen
+from cifs.models import CNN, unwrap
+from cifs.modes import eval_mode
 from cifs.registry import Registry, settings
-from cifs.selection import CIFS, attached_importance, top_k
+from cifs.selection import CIFS, top_k
 
 
 class Relevance(Protocol):
@@ -31,18 +32,8 @@ class True_:
 
     def __call__(self, model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor:
         """x (N, C₀, H₀, W₀), classes (N,) → g (N, C)."""
-        model = unwrap(model)
-        leaf: list[Tensor] = []
-
-        def cut(z: Tensor) -> Tensor:  # the graph starts here: nothing below is differentiated
-            leaf.append(z.detach().requires_grad_())
-            return leaf[-1].clone()  # a layer above may work in place, as ReLU(inplace=True)
-
-        # The importance maps above are a part of f, so they are attached.
-        with eval_mode(model), frozen(model), attached_importance(model), editing(model, layer, cut):
-            with torch.enable_grad():
-                score = trace(model, x).logits.gather(1, classes[:, None]).sum()
-            return torch.autograd.grad(score, leaf[-1])[0].sum(dim=(2, 3))  # of the last pass, as `capture`
+        _, gradient = gradient_at(model, layer, x, classes)
+        return gradient.sum(dim=(2, 3))
 
 
 @RELEVANCES.register("assessed")

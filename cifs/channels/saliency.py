@@ -1,10 +1,9 @@
 """Saliency where people expect it: Grad-CAM at a layer, Integrated Gradients at the image."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cifs.channels.capture import editing
+from cifs.channels.gradient import gauss_legendre, gradient_at
 from cifs.modes import eval_mode, frozen
 from cifs.progress import Progress, Report, unreported
 from cifs.selection import attached_importance
@@ -15,17 +14,8 @@ def grad_cam(model: nn.Module, layer: str, x: Tensor, classes: Tensor) -> Tensor
 
     x (N, C₀, H₀, W₀), classes (N,) → (N, H, W), of the layer's size. Raises UnknownName.
     """
-    leaf: list[Tensor] = []
-
-    def cut(z: Tensor) -> Tensor:  # the graph starts here
-        leaf.append(z.detach().requires_grad_())
-        return leaf[-1].clone()  # a layer above may work in place, as ReLU(inplace=True)
-
-    with eval_mode(model), frozen(model), attached_importance(model), editing(model, layer, cut), torch.enable_grad():
-        score = model(x).gather(1, classes[:, None]).sum()
-        (gradient,) = torch.autograd.grad(score, leaf[-1])
-    with torch.no_grad():
-        return (gradient.mean(dim=(2, 3), keepdim=True) * leaf[-1]).sum(dim=1).relu()
+    z, gradient = gradient_at(model, layer, x, classes)
+    return (gradient.mean(dim=(2, 3), keepdim=True) * z).sum(dim=1).relu()
 
 
 def integrated_gradients(
@@ -35,10 +25,10 @@ def integrated_gradients(
 
     x (N, C₀, H₀, W₀), classes (N,); steps: Gauss-Legendre points.
     """
-    points, weights = np.polynomial.legendre.leggauss(steps)
+    points, weights = (values.tolist() for values in gauss_legendre(steps))
     total = torch.zeros_like(x)
     with eval_mode(model), frozen(model), attached_importance(model), torch.enable_grad():
-        for done, (point, weight) in enumerate(zip((points + 1) / 2, weights / 2, strict=True)):
+        for done, (point, weight) in enumerate(zip(points, weights, strict=True)):
             report(Progress("integrating", done, steps))
             leaf = (point * x).detach().requires_grad_()
             score = model(leaf).gather(1, classes[:, None]).sum()

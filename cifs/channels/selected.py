@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cifs.channels.capture import capture, editing
+from cifs.errors import InvalidParameter
 from cifs.models import CNN, trace
 from cifs.modes import eval_mode
 from cifs.selection import Selection
@@ -34,6 +35,7 @@ def handed_on(model: nn.Module, layer: str, x: Tensor) -> HandedOn:
     return HandedOn(logits, z, importances.get(layer), selected, importances)
 
 
+@torch.no_grad()
 def _multiplies(selection: Selection) -> bool:
     """Whether what is selected is m ⊙ z: other methods may mask by position, or add something."""
     product = selection.importance[:, :, None, None] * selection.features
@@ -53,9 +55,14 @@ def editing_selected(model: nn.Module, layer: str, edit: Callable[[Tensor], Tens
 
 @contextmanager
 def holding_importance(model: CNN, layer: str, m: Tensor) -> Iterator[None]:
-    """Within the block the importance of a modified layer is m (N, C), whatever its features are."""
+    """Within the block the importance of a modified layer is m (N, C), whatever its features are.
+
+    A pass raises InvalidParameter where what the layer selects is not m ⊙ z, as with a mask by position.
+    """
 
     def hold(selection: Selection) -> Selection:
+        if not _multiplies(selection):
+            raise InvalidParameter(f"layer {layer!r} multiplies its channels by no importance that could be held")
         return selection._replace(importance=m, selected=m[:, :, None, None] * selection.features)
 
     with _editing_selection(model, layer, hold):

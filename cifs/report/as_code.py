@@ -19,7 +19,7 @@ def as_python(base_url: str, path: str, body: Mapping[str, Any], *, keyed: bool 
         "import httpx\n",
         f"request = {pformat(dict(body), width=100, sort_dicts=False)}",
         *(['key = {"Authorization": f"Bearer {os.environ[\'CIFS_API_KEY\']}"}'] if keyed else []),
-        f"answer = httpx.post({base_url + path!r}, json=request, timeout=120{', headers=key' if keyed else ''})",
-        "print(answer.raise_for_status().text[:1000])",
+        f"reply = httpx.post({base_url + path!r}, json=request, timeout=120{', headers=key' if keyed else ''})",
+        "answer = reply.raise_for_status().json()",
     ]
     return "\n".join(lines) + "\n"

@@ -118,3 +118,45 @@ def test_what_cannot_be_asked_is_refused(client: TestClient, path: str, body: di
     response = client.post(path, json={"model": "tiny-cifs", "layer": "layer3.0", "images": IMAGES} | body)
     assert response.status_code == 422
     assert said in response.json()["detail"]
+
+
+def test_an_optimised_image_drives_the_channel_as_far_as_it_says(client: TestClient) -> None:
+    asked = {"model": "tiny-cifs", "layer": "layer3.0", "channel": 3, "steps": 12}
+    found = client.post("/channels/visualise", json=asked).json()
+    assert len(found["climb"]) == 13
+    assert found["reached"] == max(found["climb"]) >= found["start"] == found["climb"][0]
+    best = client.get(PAGE).json()["by_activation"][0]["value"]
+    assert found["exemplar"] == pytest.approx(best)
+    image = {"png": found["png"]}
+    view = client.post("/channels", json={"model": "tiny-cifs", "layer": "layer3.0", "images": [image]}).json()
+    rounded = view["results"][0]["natural"]["activation"][3]
+    assert rounded == pytest.approx(found["reached"], rel=0.05, abs=1e-3)  # a PNG has 8 bits
+    refusal = client.post("/channels/visualise", json=asked | {"channel": 99})
+    assert refusal.status_code == 422
+    assert "channel 99: layer 'layer3.0' has channels 0 to 15" in refusal.json()["detail"]
+
+
+def test_notes_are_kept_listed_and_deleted(client: TestClient, folder: Path) -> None:
+    text = "<script>alert('ε')</script>\nsecond line"
+    written = client.put(f"{PAGE}/note", json={"text": text})
+    assert written.status_code == 200, written.text
+    assert client.put(f"{PAGE}/note", json={"text": text + "!"}).json()["text"] == text + "!"
+    again = TestClient(create_app(Settings(checkpoints=folder, device="cpu", jobs="off")))  # another server, later
+    (note,) = again.get("/models/tiny-cifs/notes").json()
+    assert (note["layer"], note["channel"], note["text"]) == ("layer3.0", 3, text + "!")
+    assert client.get("/models/tiny-natural/notes").json() == []
+    assert client.delete(f"{PAGE}/note").json()["text"] == text + "!"
+    assert client.get("/models/tiny-cifs/notes").json() == []
+    assert client.delete(f"{PAGE}/note").status_code == 404
+
+
+@pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "x" * 4001}, {"text": 3}, {"text": "x", "more": 1}])
+def test_what_is_no_note_is_refused_and_nothing_is_kept(client: TestClient, body: dict[str, Any]) -> None:
+    assert client.put(f"{PAGE}/note", json=body).status_code == 422
+    assert client.get("/models/tiny-cifs/notes").json() == []
+
+
+def test_a_note_belongs_to_a_channel_there_is(client: TestClient) -> None:
+    for path in ("layers/layer3.0/channels/16", "layers/..%2Fx/channels/0", "layers/layer9/channels/0"):
+        assert client.put(f"/models/tiny-cifs/{path}/note", json={"text": "x"}).status_code in (404, 422)
+    assert client.get("/models/tiny-cifs/notes").json() == []

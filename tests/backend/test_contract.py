@@ -41,12 +41,16 @@ OPERATIONS = [
     "POST /channels/saliency",
     "POST /channels/response",
     "POST /channels/faithfulness",
+    "POST /channels/visualise",
+    "GET /models/{id}/notes",
     "POST /attack/transfer",
     "POST /survey",
     "GET /models/{id}/layers/{layer}/channels/{channel}",
     "GET /models/{id}/example",
 ]
 LASTING = [  # jobs, and what people bring
+    "PUT /models/{id}/layers/{layer}/channels/{channel}/note",
+    "DELETE /models/{id}/layers/{layer}/channels/{channel}/note",
     "GET /jobs",
     "GET /jobs/kinds",
     "GET /jobs/{id}",

@@ -256,3 +256,16 @@ def survey(request: many.SurveyRequest) -> many.SurveyResponse | JSONResponse:
         ),
         confusion=many.OfInputs(**matrices), channels=many.ChangeByClass(counts=counts, **channels), seconds=0.3,
     )  # fmt: skip
+
+
+@laboratory.post("/channels/visualise", response_model=lab.VisualiseResponse)
+def visualise(request: lab.VisualiseRequest) -> lab.VisualiseResponse:
+    return lab.VisualiseResponse(
+        **request.model_dump(), png=grey(), control_png=grey(), start=0.1, reached=3.0, climb=[0.1, 3.0], control=0.5,
+        exemplar=2.0, seconds=0.1,
+    )  # fmt: skip
+
+
+@laboratory.get("/models/{id}/notes", response_model=list[lab.ChannelNote])
+def notes(id: str) -> list[lab.ChannelNote]:
+    return [lab.ChannelNote(layer="layer4.0", channel=0, text="mine", written="2026-01-01T00:00:00+00:00")]

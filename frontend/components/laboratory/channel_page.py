@@ -12,7 +12,9 @@ from frontend import state
 from frontend.components.charts import draw
 from frontend.components.images import data_uri, size_of
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, kind
+from frontend.components.laboratory.common import about, kind, show_request
+from frontend.components.laboratory.note import show_note
+from frontend.components.laboratory.optimised import show_optimised
 from frontend.components.scene import Scene
 
 SHOWN = 6  # images a ranking
@@ -32,19 +34,28 @@ def show_channel_page(lab: Lab, scene: Scene) -> None:
         st.number_input, f"Channel of {scene.layer.name} (0 to {last})", "page-channel", default=0, min_value=0,
         max_value=last, step=1,
     )  # fmt: skip
-    try:
-        with st.spinner("Opening the channel's page …", show_time=True):
-            profile = lab.channel_page(scene.model.id, scene.layer.name, channel)
-    except BackendRefused as error:
-        st.info(str(error), icon=":material/inventory_2:")
-        return
-    st.markdown(sentence(profile))
-    _exemplars(profile)
+    profile = _found(lab, scene, channel)
+    if profile is not None:
+        st.markdown(sentence(profile))
+        _exemplars(profile)
+    show_optimised(lab, scene, channel)
     left, right = st.columns(2, gap="medium")
     with left:
-        _profile(profile)
+        if profile is not None:
+            _profile(profile)
+        show_note(lab, scene, channel)
     with right:
         _response(lab, scene, channel)
+
+
+def _found(lab: Lab, scene: Scene, channel: int) -> ChannelProfile | None:
+    """What a test set showed of it; None, with the reason on the page, where nothing was looked through."""
+    try:
+        with st.spinner("Opening the channel's page …", show_time=True):
+            return lab.channel_page(scene.model.id, scene.layer.name, channel)
+    except BackendRefused as error:
+        st.info(str(error), icon=":material/inventory_2:")
+        return None
 
 
 def sentence(profile: ChannelProfile) -> str:
@@ -117,6 +128,7 @@ def _response(lab: Lab, scene: Scene, channel: int) -> None:
         f"{info.activation[-1]:.3g} at twice that; it is **{kind(info.relevance[0])}** there."
     )
     draw(response_figure(info), key="response", alt=f"channel {channel} against ε")
+    show_request(lab, "/channels/response", request)
 
 
 def response_of(response: ResponseResponse) -> ResponseInfo:

@@ -166,3 +166,12 @@ def test_an_unknown_layer_and_an_integral_without_points_are_refused() -> None:
         margin_split(tiny(), "layer7", x, x_adv, y)
     with pytest.raises(InvalidParameter, match="steps = 0"):
         margin_split(tiny(), "layer1.0", x, x_adv, y, steps=0)
+
+
+def test_importance_that_multiplies_no_channel_cannot_be_held() -> None:
+    """FSR masks by position and gives something back, so no m (N, C) says what it does."""
+    model, (x, _) = tiny("fsr"), images(2)
+    m = handed_on(model, "layer4.0", x).features.mean(dim=(2, 3))
+    refused = pytest.raises(InvalidParameter, match="'layer4.0' multiplies its channels by no importance")
+    with refused, holding_importance(model, "layer4.0", m):
+        model(x)
