@@ -10,7 +10,7 @@ from backend import resolve
 from backend.dependencies import LabDep, RunDep
 from backend.requests import StrictRoute
 from backend.routes.laboratory import ERRORS, asked
-from backend.schemas import DatasetImage, UploadedImage
+from backend.schemas import DatasetImage, ImageRef
 from backend.schemas.laboratory import ReportRequest
 from cifs.attacks import Attack
 from cifs.progress import Report
@@ -49,16 +49,16 @@ async def report(body: ReportRequest, lab: LabDep, run: RunDep, request: Request
     return HTMLResponse(page, headers=ATTACHED)
 
 
-def named(image: DatasetImage | UploadedImage) -> str:
-    if isinstance(image, UploadedImage):
-        return "an uploaded image" + ("" if image.label is not None else ", whose label is the network's own guess")
-    return f"image {image.index} of {image.dataset} ({image.split})"
+def named(image: ImageRef) -> str:
+    if isinstance(image, DatasetImage):
+        return f"image {image.index} of {image.dataset} ({image.split})"
+    return "an uploaded image" + ("" if image.label is not None else ", whose label is the network's own guess")
 
 
 def commands_of(body: ReportRequest, attack: Attack, base_url: str, *, keyed: bool) -> dict[str, str]:
     """That compute the page again. An upload is on nobody's disk but the reader's, and no part of a command."""
     image = body.images[0]
-    if isinstance(image, UploadedImage):
+    if not isinstance(image, DatasetImage):
         return {}
     request = body.model_dump(mode="json", exclude_none=True)
     commands = {

@@ -121,7 +121,7 @@ def _image(coefficients: Tensor, shape: tuple[int, int, int]) -> Tensor:
     waves = ((rows**2 + columns**2).sqrt() * max(height, width)).clamp_min(1).to(coefficients.device)
     spectrum = torch.view_as_complex(coefficients) / waves**DECAY
     grey = 0.5 + torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")[None]
-    cut: Tensor = Cut.apply(grey)  # type: ignore[no-untyped-call]
+    cut: Tensor = Cut.apply(grey)
     return cut
 
 
@@ -129,12 +129,12 @@ class Cut(torch.autograd.Function):
     """To [0, 1]. Where it is cut the gradient passes only if a descent along it leads back, so no pixel is stuck."""
 
     @staticmethod
-    def forward(ctx: Any, grey: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, grey: Tensor) -> Tensor:
         ctx.save_for_backward(grey)
         return grey.clamp(0, 1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (grey,) = ctx.saved_tensors
         outward = ((grey > 1) & (gradient < 0)) | ((grey < 0) & (gradient > 0))
         return gradient.masked_fill(outward, 0)
