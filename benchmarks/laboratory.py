@@ -26,8 +26,10 @@ from cifs.channels import (
 from cifs.channels.exemplars import exemplars
 from cifs.channels.faithfulness import faithfulness
 from cifs.channels.response import response
+from cifs.channels.visualisation import channel_direction, optimise
 from cifs.data import Images, dataset, load_images
 from cifs.models import CNN, build
+from cifs.tasks.analysing import Subject, analyse
 from cifs.zoo import Zoo
 
 MODEL, DATA, INDEX = "fmnist-resnet10-w16-natural", "fashion_mnist_mini", 34
@@ -78,6 +80,14 @@ def questions(model: CNN, x: Tensor, y: Tensor, attack: PGD) -> Iterator[Questio
         surveyor.add(images, perturb(model, images, labels, attack), labels)
         return surveyor.survey()
 
+    def page() -> object:
+        return analyse(Subject(model, last, x, y, attack))
+
+    def optimised() -> object:
+        return optimise(model, inner, channel_direction(model.shapes[inner][0], 10, x.device), model.image_shape)
+
+    yield Question("page", "all findings of one image's page", page)
+    yield Question("optimised", f"an image optimised for a channel of {inner}", optimised)
     others = {"one": model, "another": Zoo(CHECKPOINTS).entry(OTHER).load()}
     yield Question("survey", f"survey of {SURVEYED} images", many)
     yield Question("models", "two models, what fools which", lambda: transfer(others, x, y, attack))
