@@ -1,7 +1,7 @@
 """One method an endpoint: requests and answers are the models of `backend.schemas`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -181,7 +181,8 @@ class Client:
     def kinds(self) -> list[Described]:
         return self._get("/jobs/kinds", list[Described])
 
-    def jobs(self, *, kind: str | None = None, state: str | None = None, limit: int = 50) -> JobPage:
+    def jobs(self, *, kind: str | None = None, state: Sequence[str] = (), limit: int = 50) -> JobPage:
+        """state: any of these; none: whatever state."""
         return self._get("/jobs", JobPage, kind=kind, state=state, limit=limit)
 
     def job(self, job_id: str) -> Job:

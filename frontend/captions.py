@@ -1,5 +1,6 @@
 """Sentences about what is shown, made of its numbers: the theory is told elsewhere."""
 
+import re
 from collections.abc import Sequence
 
 from backend.schemas import Choice
@@ -81,3 +82,11 @@ def attack_title(attack: Choice, classes: Sequence[str] = ()) -> str:
     parts += [f"{steps} steps"] if steps != 1 else []
     parts += [f"towards {classes[target] if target < len(classes) else target}"] if target is not None else []
     return ", ".join(parts)
+
+
+def card_body(card: str) -> str:
+    """A card without its front matter, which is for the Hub, its headings one level below the page's."""
+    text = card.partition("\n---\n")[2] if card.startswith("---\n") else card
+    blocks = text.split("```")  # every other one is code, where # begins a comment
+    blocks[::2] = [re.sub(r"^(#+ )", r"#\1", block, flags=re.MULTILINE) for block in blocks[::2]]
+    return "```".join(blocks)

@@ -42,6 +42,24 @@ def of_method(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": method, **METHOD_NEEDS.get(method, {})}
 
 
+def of_choice(
+    prefix: str, own: Mapping[str, Any], name: str, values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[str]:
+    """["attack.steps=3", …]: what makes of the recipe's `own` {name, parameters} this one.
+
+    Another name drops the recipe's parameters, so that what differs from the defaults has to be said.
+    """
+    same = own.get("name") == name
+    before = {**defaults, **own} if same else defaults
+    changed = {key: value for key, value in values.items() if value is not None and value != before.get(key)}
+    named = {} if same else {"name": name}
+    return [f"{prefix}.{key}={_toml(value)}" for key, value in (named | changed).items()]
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value).replace("Infinity", "inf")
+
+
 def lines(text: str) -> list[str]:
     """Overrides written by hand, one a line."""
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,56 +1,99 @@
-"""A training as it goes: the loss, and accuracy on the validation images, against the share of the run."""
+"""A training as it goes: the loss of its steps, accuracies on validation images, and on those it trains on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL
 from cifs.plot.layout import compact
+from cifs.plot.study import ARMS
 
-DASHES = ("solid", "dot", "dash", "dashdot", "longdash")  # tell runs apart; colours tell what is measured
-VALIDATED = {"validation_natural": ("natural images", NATURAL), "validation_robust": ("attacked images", ADVERSARIAL)}
+VALIDATED = {
+    "validation_natural": ("natural", NATURAL),
+    "validation_robust": ("attacked", ADVERSARIAL),
+    "validation_adaptive": ("attacked adaptively", "#8A2F02"),
+}
+PROBE = "probe "  # what the accuracies of probes begin with
+LOSS, VALIDATION, TRAINING = "Loss of a step", "Accuracy on validation images", "Accuracy on training images, attacked"
+NATURALLY, ATTACKED = "Natural validation images", "Attacked validation images"
+
+Line = list[tuple[int, float]]  # (step, value)
 
 
 class TrainingInfo(NamedTuple):
-    """One run. `accuracies` by metric, each a list of (step, share of the validation images)."""
+    """One run. `validated`: by metric; `trained`: of the output ("accuracy") and of every probe, means of an epoch."""
 
     name: str
-    steps: list[int]
-    losses: list[float]
-    accuracies: dict[str, list[tuple[int, float]]]
+    losses: Line
+    validated: dict[str, Line]
+    trained: dict[str, Line]
 
 
 def training_info(name: str, reported: Sequence[Mapping[str, Any]]) -> TrainingInfo:
     """Of progress {doing, done, metrics} in its order; one made twice, after a kill, counts the second time."""
     by_step = {int(progress["done"]): progress["metrics"] for progress in reported if progress["doing"] == "training"}
-    lines = {
-        key: [(step, metrics[key]) for step, metrics in sorted(by_step.items()) if metrics.get(key) is not None]
-        for key in ("loss", *VALIDATED)
+    steps = sorted(by_step.items())
+    known = dict.fromkeys(key for _, metrics in steps for key in metrics)
+    lines = {key: [(step, m[key]) for step, m in steps if m.get(key) is not None] for key in known}
+    epochs = [(step, int(m["epoch"])) for step, m in steps if m.get("epoch") is not None]
+    return TrainingInfo(
+        name,
+        lines.get("loss", []),
+        {key: lines[key] for key in VALIDATED if lines.get(key)},
+        {key: _by_epoch(lines[key], dict(epochs)) for key in lines if key == "accuracy" or key.startswith(PROBE)},
+    )
+
+
+def _by_epoch(line: Line, epochs: Mapping[int, int]) -> Line:
+    """Means over the steps of an epoch, at its last step: those of single batches hide each other."""
+    found: dict[int, Line] = {}
+    for step, value in line:
+        found.setdefault(epochs.get(step, 0), []).append((step, value))
+    return [(steps[-1][0], sum(value for _, value in steps) / len(steps)) for steps in found.values()]
+
+
+def training_figures(runs: Sequence[TrainingInfo]) -> dict[str, go.Figure]:
+    """By title: of one run all it reports, in the colours of what is measured; several over each other."""
+    figures = _of_one(runs[0]) if len(runs) == 1 else _compared(runs)
+    return {title: figure for title, figure in figures.items() if figure.data}
+
+
+def _of_one(run: TrainingInfo) -> dict[str, go.Figure]:
+    validated = [(*VALIDATED[key], line) for key, line in run.validated.items()]
+    names = {key: key if key.startswith(PROBE) else "the network" for key in run.trained}
+    trained = [(names[key], ARMS[number % len(ARMS)], line) for number, (key, line) in enumerate(run.trained.items())]
+    return {
+        LOSS: _figure([("loss", NEUTRAL, run.losses)], share=False),
+        VALIDATION: _figure(validated),
+        TRAINING: _figure(trained),
     }
-    losses = lines.pop("loss")
-    accuracies = {key: line for key, line in lines.items() if line}
-    return TrainingInfo(name, [step for step, _ in losses], [loss for _, loss in losses], accuracies)
 
 
-def training_figure(runs: Sequence[TrainingInfo]) -> go.Figure:
-    """Loss on the left, accuracies on the right; several runs by their dashes."""
-    figure = make_subplots(cols=2, horizontal_spacing=0.1, subplot_titles=("loss of a step", "accuracy on validation"))
-    for number, run in enumerate(runs):
-        dash = DASHES[number % len(DASHES)]
-        prefix = f"{run.name}: " if len(runs) > 1 else ""
-        figure.add_scatter(
-            x=run.steps, y=run.losses, name=f"{prefix}loss", mode="lines", line={"color": NEUTRAL, "dash": dash},
-            row=1, col=1,
-        )  # fmt: skip
-        for key, line in run.accuracies.items():
-            title, colour = VALIDATED[key]
+def _compared(runs: Sequence[TrainingInfo]) -> dict[str, go.Figure]:
+    colours = [ARMS[number % len(ARMS)] for number in range(len(runs))]
+
+    def lines(metric: str) -> list[tuple[str, str, Line]]:
+        return [(run.name, colour, run.validated.get(metric, [])) for run, colour in zip(runs, colours, strict=True)]
+
+    losses = [(run.name, colour, run.losses) for run, colour in zip(runs, colours, strict=True)]
+    return {
+        LOSS: _figure(losses, share=False),
+        NATURALLY: _figure(lines("validation_natural")),
+        ATTACKED: _figure(lines("validation_robust")),
+    }
+
+
+def _figure(lines: Sequence[tuple[str, str, Line]], *, share: bool = True) -> go.Figure:
+    figure = go.Figure()
+    for name, colour, line in lines:
+        if line:
             figure.add_scatter(
-                x=[step for step, _ in line], y=[share for _, share in line], name=f"{prefix}{title}",
-                mode="lines+markers", line={"color": colour, "dash": dash}, row=1, col=2,
+                x=[step for step, _ in line], y=[value for _, value in line], name=name,
+                mode="lines+markers" if share else "lines", line={"color": colour},
             )  # fmt: skip
     figure.update_xaxes(title_text="step", rangemode="tozero")
-    figure.update_yaxes(rangemode="tozero", col=1)
-    figure.update_yaxes(range=[0, 1], tickformat=".0%", col=2)
-    return compact(figure, height=340).update_layout(margin={"t": 70}, legend={"y": 1.12})
+    figure.update_yaxes(rangemode="tozero")
+    if share:
+        figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    return compact(figure, height=300, legend=len(figure.data) > 1)

@@ -158,9 +158,9 @@ class Run:
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model, self.step)
-        loss, accuracy = loss.detach(), (traced.logits.argmax(dim=1) == y).float().mean()
-        self.ranks.average([loss, accuracy])
-        return {"lr": lr, "loss": loss.item(), "accuracy": accuracy.item()}
+        told = {"loss": loss.detach(), **_accuracies(traced, y)}
+        self.ranks.average([*told.values()])
+        return {"lr": lr, **{name: value.item() for name, value in told.items()}}
 
     def _trace(self, x: Tensor, y: Tensor) -> Trace:
         """In training mode. Layers that draw random numbers draw those of this step and process."""
@@ -253,6 +253,13 @@ class Run:
             self.average.model.load_state_dict(state["average"])
         if self.ranks.first:
             self.log.forget_steps_after(self.step - (self._unlogged is not None))
+
+
+def _accuracies(traced: Trace, y: Tensor) -> dict[str, Tensor]:
+    """Of the network, and of every probe as "probe <layer>"."""
+    probes = {f"probe {name}": selection.raw_prediction for name, selection in traced.layers.items()}
+    logits = {"accuracy": traced.logits, **probes}
+    return {name: (p.detach().argmax(dim=1) == y).float().mean() for name, p in logits.items()}
 
 
 def _same(written: dict[str, Any], recipe: Recipe) -> bool:

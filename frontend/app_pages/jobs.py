@@ -1,27 +1,33 @@
 """Jobs: what runs, waits and has ended."""
 
 import json
-from datetime import datetime
 
 import streamlit as st
 
 from backend.schemas import Job
 from frontend import state
-from frontend.components.job_view import ACTIVE, BADGES, pick_job, show_job, title
+from frontend.components.job_view import ACTIVE, asked_for, pick_job, show_job, title
 from frontend.components.lab import connect
 from frontend.components.problems import readable_errors
 from frontend.desk import Desk
 
-ALL = "all"
+STATES: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "at work": ACTIVE,
+    "finished": ("finished",),
+    "failed": ("failed",),
+    "cancelled": ("cancelled",),
+}
 
 
 def page(desk: Desk) -> None:
-    st.title("Jobs")
+    st.title("Jobs", anchor=False)
     st.markdown("Work that lasts goes on when this page is closed. Its address shows the same job to anybody.")
     chosen = state.choose(
-        st.segmented_control, "State", "state", [ALL, *BADGES], default=ALL, required=True, label_visibility="collapsed"
-    )
-    jobs = desk.jobs(state=None if chosen == ALL else chosen).jobs
+        st.segmented_control, "State", "state", list(STATES), default="all", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    jobs = desk.jobs(state=STATES[chosen]).jobs
     asked = state.recall("job").text
     if asked and asked not in [job.id for job in jobs]:
         jobs = [*jobs, *(job for job in [find(desk, asked)] if job is not None)]  # by its address, of whatever state
@@ -61,7 +67,7 @@ def row(job: Job) -> dict[str, object]:
         "state": job.state,
         "done": 1.0 if job.state == "finished" else share,
         "doing": progress.doing if progress and job.state in ACTIVE else "",
-        "asked for": datetime.fromtimestamp(job.created).strftime("%d %b %H:%M:%S"),
+        "asked for": asked_for(job),
         "attempt": job.attempt,
         "id": job.id,
     }

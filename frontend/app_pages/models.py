@@ -8,16 +8,19 @@ from backend.schemas import ModelInfo
 from cifs.records import network_text
 from cifs_client import BackendRefused, Form
 from frontend import state
+from frontend.captions import card_body
 from frontend.components.lab import Lab, connect, forget
 from frontend.components.problems import readable_errors
 from frontend.desk import Desk
 
 
 def page(lab: Lab, desk: Desk) -> None:
-    st.title("Models")
+    st.title("Models", anchor=False)
     models = {model.id: model for model in desk.models()}
     views = ["look at one", "bring a model", "bring a data set"]
-    view = state.choose(st.segmented_control, "Do", "do", views, default=views[0], required=True)
+    view = state.choose(
+        st.segmented_control, "Do", "do", views, default=views[0], required=True, label_visibility="collapsed"
+    )
     with readable_errors(f"models-{view}"):
         if view == "look at one":
             show_models(desk, models)
@@ -45,14 +48,11 @@ def show_models(desk: Desk, models: dict[str, ModelInfo]) -> None:
         st.dataframe(layers, hide_index=True, key="layers")
         if any(layer.modified for layer in model.layers):
             st.caption("\\* features are selected here")
+        for page, label in (("channels", "Look at its channels"), ("laboratory", "To the laboratory")):
+            st.page_link(f"app_pages/{page}.py", label=label, query_params={"model": picked})
         offer_removal(desk, picked)
     with right, st.container(border=True):
-        st.markdown(body(desk.card(picked)))
-
-
-def body(card: str) -> str:
-    """A card without its front matter, which is for the Hub."""
-    return card.partition("\n---\n")[2] if card.startswith("---\n") else card
+        st.markdown(card_body(desk.card(picked)))
 
 
 def offer_removal(desk: Desk, model: str) -> None:

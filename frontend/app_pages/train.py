@@ -5,7 +5,7 @@ import streamlit as st
 from backend.schemas import Job, PlanRequest
 from cifs_client import BackendRefused
 from frontend import state
-from frontend.components.job_view import pick_job, show_job, show_training
+from frontend.components.job_view import asked_for, pick_job, show_job
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
 from frontend.components.training_form import Order, order_form, pick_recipe
@@ -15,23 +15,37 @@ from frontend.overrides import duration
 ESTIMATES = "estimates"  # in the session's memory
 
 
+NEW, RUNS = "train one", "runs"
+
+
 def page(lab: Lab, desk: Desk) -> None:
-    st.title("Train a network")
+    st.title("Train a network", anchor=False)
+    jobs = desk.jobs(kind="train").jobs
+    views = [NEW, RUNS]
+    asked = RUNS if state.recall("job").text in [job.id for job in jobs] else NEW  # an address that names a run
+    view = state.choose(
+        st.segmented_control, "Do", "train", views, default=asked, required=True, label_visibility="collapsed"
+    )
+    state.keep("train", view)
+    if view == RUNS:
+        show_runs(desk, jobs)
+    else:
+        show_new(lab, desk, {*(job.model or "" for job in jobs), *(model.id for model in lab.models())})
+
+
+def show_new(lab: Lab, desk: Desk, taken: set[str]) -> None:
     st.markdown(
         "Adversarial training shows the network, at every step, images that were attacked just now. "
         "The lessons take a minute or two on this machine; their networks open on the *Channels* page."
     )
-    jobs = desk.jobs(kind="train").jobs
     left, right = st.columns([3, 2], gap="large")
     book = desk.recipes()
     with left:
         recipe = pick_recipe(book)
-        order = None if recipe is None else order_form(recipe, book, lab.datasets(), lab.imgfs())
+        order = None if recipe is None else order_form(recipe, book, lab)
     with right, readable_errors("plan"):
         if order is not None:
-            show_plan(desk, order, {*(job.model or "" for job in jobs), *(model.id for model in lab.models())})
-    st.divider()
-    show_runs(desk, jobs)
+            show_plan(desk, order, taken)
 
 
 def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
@@ -84,24 +98,32 @@ def start(desk: Desk, order: Order, name: str) -> None:
     except BackendRefused as error:
         st.error(str(error), icon=":material/error:")
         return
-    state.keep("job", job.id)
-    st.session_state.pop("job", None)  # the list below has it from the next run on
+    for key, value in (("job", job.id), ("train", RUNS)):
+        state.keep(key, value)
+        st.session_state.pop(key, None)  # the widget that shows it takes it from there
     state.rerun()
 
 
 def show_runs(desk: Desk, jobs: list[Job]) -> None:
-    st.subheader("Runs")
     picked = pick_job(jobs, "Run")
     if picked is None:
         st.info("Nothing has been trained here yet. The lessons are a good start.", icon=":material/school:")
         return
-    show_job(desk, picked)
-    by_id = {job.id: job for job in jobs if job.id != picked}
-    others = st.multiselect(
-        "Compare with", list(by_id), key="compare", format_func=lambda key: f"{by_id[key].model} ({key})"
-    )
-    if others:
-        show_training(desk, [next(job for job in jobs if job.id == picked), *map(by_id.__getitem__, others)])
+    show_job(desk, picked, beside=pick_others([job for job in jobs if job.id != picked]))
+
+
+def pick_others(jobs: list[Job]) -> list[str]:
+    """Runs to compare with, by the address; those that have something to show."""
+    names = {job.id: f"{job.model}, {asked_for(job)}" for job in jobs if job.progress is not None}
+    if not names:
+        return []
+    chosen = [job for job in (state.recall("compare").text or "").split(",") if job in names]
+    picked: list[str] = st.multiselect(
+        "Compare with", list(names), default=chosen, key=state.widget("compared"), format_func=names.__getitem__,
+        placeholder="Other runs, drawn over this one",
+    )  # fmt: skip
+    state.keep("compare", ",".join(picked) or None)
+    return picked
 
 
 with state.address(), readable_errors("page"):

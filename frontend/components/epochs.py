@@ -77,7 +77,7 @@ def show_by_epoch(desk: Desk) -> None:
 
 def finished_trainings(desk: Desk) -> dict[str, Job]:
     try:
-        jobs = desk.jobs(kind="train", state="finished").jobs
+        jobs = desk.jobs(kind="train", state=["finished"]).jobs
     except BackendRefused:  # a server without jobs
         return {}
     return {job.model or job.id: job for job in reversed(jobs)}

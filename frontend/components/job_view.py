@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import streamlit as st
 
 from backend.schemas import Job, JobEvent
-from cifs.plot.training import TrainingInfo, training_figure, training_info
+from cifs.plot.training import TrainingInfo, training_figures, training_info
 from frontend import state
+from frontend.components.charts import draw
 from frontend.components.lab import forget
 from frontend.components.problems import readable_errors
 from frontend.desk import Desk
@@ -35,6 +37,10 @@ def title(job: Job) -> str:
     return f"{job.kind} {job.model or ''}".strip()
 
 
+def asked_for(job: Job) -> str:
+    return datetime.fromtimestamp(job.created).strftime("%d %b %H:%M:%S")
+
+
 def events_of(desk: Desk, job: Job) -> list[JobEvent]:
     """All of them; the backend is asked for the new ones alone."""
     events: list[JobEvent] = st.session_state.setdefault(EVENTS, {}).setdefault(job.id, [])
@@ -43,8 +49,8 @@ def events_of(desk: Desk, job: Job) -> list[JobEvent]:
     return events
 
 
-def show_job(desk: Desk, job_id: str, *, with_chart: bool = True) -> None:
-    """By itself up to date while the job is at work."""
+def show_job(desk: Desk, job_id: str, *, beside: Sequence[str] = ()) -> None:
+    """By itself up to date while the job is at work. `beside`: trainings whose curves are drawn over its own."""
     job = desk.job(job_id)
 
     every = LOOK if job.state in ACTIVE else SELDOM if job.resumable else None
@@ -53,7 +59,7 @@ def show_job(desk: Desk, job_id: str, *, with_chart: bool = True) -> None:
     def live() -> None:
         with readable_errors(f"job-{job_id}"):
             now = desk.job(job_id)
-            _show(desk, now, with_chart)
+            _show(desk, now, beside)
             if now.state != job.state:
                 forget()  # a finished job may have made a model
                 state.rerun()
@@ -61,7 +67,7 @@ def show_job(desk: Desk, job_id: str, *, with_chart: bool = True) -> None:
     live()
 
 
-def _show(desk: Desk, job: Job, with_chart: bool) -> None:
+def _show(desk: Desk, job: Job, beside: Sequence[str]) -> None:
     head, buttons = st.columns([3, 1], vertical_alignment="center")
     with head, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title(job)}**")
@@ -74,13 +80,13 @@ def _show(desk: Desk, job: Job, with_chart: bool) -> None:
     if job.error:
         st.error(job.error, icon=":material/error:")
     _progress(job)
-    if with_chart and job.kind == "train":
-        show_training(desk, [job])
     if job.state == "finished" and job.kind == "train":
         st.page_link(
             "app_pages/channels.py", label=f"Look at the channels of {job.model}", icon=":material/insights:",
             query_params={"model": job.model or ""},
         )  # fmt: skip
+    if job.kind == "train":
+        show_training(desk, [job, *map(desk.job, beside)])
 
 
 def _buttons(desk: Desk, job: Job) -> None:
@@ -124,11 +130,31 @@ def _left(job: Job) -> str:
 
 
 def show_training(desk: Desk, jobs: Sequence[Job]) -> None:
-    """Loss and accuracies of one run, or of several for comparison."""
-    runs = [run for job in jobs if (run := _run(desk, job)).steps]
-    if runs:
-        key = f"training-{'-'.join(job.id for job in jobs)}"
-        st.plotly_chart(training_figure(runs), key=key, alt="loss and accuracies by step")
+    """Loss and accuracies of one run, or of several over each other, with what they come to."""
+    runs = [run for job in jobs if (run := _run(desk, job)).losses]
+    figures = training_figures(runs) if runs else {}
+    columns = st.columns(max(len(figures), 1))
+    for column, (title, figure) in zip(columns, figures.items(), strict=False):
+        with column:
+            st.markdown(f"**{title}**")
+            draw(figure, key=f"{title}-{'-'.join(job.id for job in jobs)}", alt=f"{title} by step")
+    if len(runs) > 1:
+        st.table([_outcome(run) for run in runs], hide_index=True)
+
+
+def _outcome(run: TrainingInfo) -> dict[str, str]:
+    """The best by attacked images, where there are any, and the last."""
+    natural, attacked = (dict(run.validated.get(key, [])) for key in ("validation_natural", "validation_robust"))
+    scores = attacked or natural
+    if not scores:
+        return {"run": run.name, "best": "–", "last": "–"}
+    steps = {"best": max(scores, key=scores.__getitem__), "last": max(scores)}
+
+    def said(step: int) -> str:
+        under = f", {100 * attacked[step]:.1f} % attacked" if step in attacked else ""
+        return f"{100 * natural[step]:.1f} % natural{under} (step {step:,})"
+
+    return {"run": run.name, **{name: said(step) for name, step in steps.items()}}
 
 
 def _run(desk: Desk, job: Job) -> TrainingInfo:
@@ -137,12 +163,11 @@ def _run(desk: Desk, job: Job) -> TrainingInfo:
 
 
 def pick_job(jobs: Sequence[Job], label: str) -> str | None:
-    """By the address, else the newest."""
+    """By the address, else the newest that is at work, else the newest."""
     if not jobs:
         return None
-    names = {job.id: f"{title(job)} ({job.id})" for job in jobs}
-    picked: str = state.choose(
-        st.selectbox, label, "job", list(names), default=next(iter(names)), format_func=names.__getitem__
-    )
+    names = {job.id: f"{title(job)}, {job.state}, {asked_for(job)}" for job in jobs}
+    first = next((job.id for job in jobs if job.state in ("running", "cancelling")), jobs[0].id)
+    picked: str = state.choose(st.selectbox, label, "job", list(names), default=first, format_func=names.__getitem__)
     state.keep("job", picked)  # the default too: the newest is another soon
     return picked

@@ -1,13 +1,16 @@
 """What to train: a recipe, and a form of what is changed most often."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import streamlit as st
 
 from backend.schemas import DatasetInfo, Described, RecipeBook, RecipeInfo
 from frontend import state
-from frontend.overrides import lines, of_method, overrides, value_at
+from frontend.components.lab import Lab
+from frontend.components.schema_form import field
+from frontend.overrides import lines, of_choice, of_method, overrides, value_at
+from frontend.parameters import check_all, read_schema
 
 USUAL = "cpu/fmnist-mini-vanilla-lesson"
 
@@ -36,26 +39,24 @@ def _lessons_first(name: str) -> tuple[bool, str]:
     return not name.endswith("-lesson"), name
 
 
-def order_form(
-    recipe: RecipeInfo, book: RecipeBook, datasets: Sequence[DatasetInfo], imgfs: Sequence[Described]
-) -> Order:
+def order_form(recipe: RecipeInfo, book: RecipeBook, lab: Lab) -> Order:
     """The recipe with what the reader changed of it."""
     chosen: dict[str, Any] = {}
     left, right = st.columns(2)
     with left:
-        chosen |= _what(recipe, book, datasets, imgfs)
+        chosen |= _what(recipe, book, lab.datasets())
+        changed = _imgf(recipe, chosen, lab.imgfs())
     with right:
-        chosen |= _how_long(recipe) | _attack(recipe)
+        chosen |= _how_long(recipe)
+        changed += _attack(recipe, lab.attacks())
     with st.expander("More overrides"):
         by_hand = st.text_area(
             "One a line, as `cifs train --set` takes them", key=f"more-{recipe.name}", placeholder="lr=0.1"
         )
-    return Order(recipe, [*overrides(recipe.values, chosen), *lines(by_hand)])
+    return Order(recipe, [*overrides(recipe.values, chosen), *changed, *lines(by_hand)])
 
 
-def _what(
-    recipe: RecipeInfo, book: RecipeBook, datasets: Sequence[DatasetInfo], imgfs: Sequence[Described]
-) -> dict[str, Any]:
+def _what(recipe: RecipeInfo, book: RecipeBook, datasets: Sequence[DatasetInfo]) -> dict[str, Any]:
     values = recipe.values
     chosen: dict[str, Any] = {
         "dataset": _select(recipe, "Data set", "dataset", [d.name for d in datasets if d.available])
@@ -63,15 +64,57 @@ def _what(
     chosen["model.arch"] = _select(recipe, "Network", "model.arch", book.archs)
     chosen["model.width"] = _integer(recipe, "Width", "model.width", 1, 512)
     methods = [m for m in book.methods if (m == "natural") == (values["method"] == "natural")]
-    method = _select(recipe, "Method", "method", methods)
-    chosen |= of_method(method, values)
-    if method == "cifs":
-        own = value_at(values, "model.imgf.name") or "softmax"
-        names = [imgf.name for imgf in imgfs]
-        imgf = st.selectbox("IMGF", names, index=names.index(own), key=f"imgf-{recipe.name}")
-        if imgf != own:
-            chosen = {k: v for k, v in chosen.items() if not k.startswith("model.imgf.")} | {"model.imgf.name": imgf}
-    return chosen
+    return chosen | of_method(_select(recipe, "Method", "method", methods), values)
+
+
+def _imgf(recipe: RecipeInfo, chosen: dict[str, Any], imgfs: Sequence[Described]) -> list[str]:
+    """A form of the IMGF's own parameters, where the method has one. What of_method says of it is said here."""
+    if chosen.get("method", recipe.values["method"]) != "cifs":
+        return []
+    said = {key.rpartition(".")[2]: chosen.pop(key) for key in [*chosen] if key.startswith("model.imgf.")}
+    own = value_at(recipe.values, "model.imgf") or {}
+    return _choice(recipe, "IMGF", "model.imgf", imgfs, own, start=own | said)
+
+
+def _attack(recipe: RecipeInfo, attacks: Sequence[Described]) -> list[str]:
+    """A form of the training attack's own parameters."""
+    own = recipe.values["attack"]
+    if own is None:
+        return []
+    steps = [attack for attack in attacks if "random_start" in attack.parameters.get("properties", {})]
+    return _choice(recipe, "Attack in training", "attack", steps, own, start=own, first=("eps", "steps"))
+
+
+def _choice(
+    recipe: RecipeInfo,
+    label: str,
+    prefix: str,
+    options: Sequence[Described],
+    own: Mapping[str, Any],
+    *,
+    start: Mapping[str, Any],
+    first: tuple[str, ...] = (),
+) -> list[str]:
+    """One of what is registered with a form of its parameters, as overrides. start: what the form begins with."""
+    by_name = {option.name: option for option in options}
+    began = start.get("name")
+    if began not in by_name:  # a plug-in's that this form knows nothing of stays as it is
+        return []
+    name = st.selectbox(label, list(by_name), index=list(by_name).index(began), key=f"{prefix}-{recipe.name}")
+    parameters = [p for p in read_schema(by_name[name].parameters) if len(p.choices) != 1 and p.name != "target"]
+    kept = start if name == began else {key: start[key] for key in first if key in start}
+    parameters = sorted(parameters, key=lambda p: p.name not in first)
+    raw: dict[str, Any] = {}
+    rest = next((number for number, p in enumerate(parameters) if p.name not in first), len(parameters))
+    for shown, place in ((parameters[:rest], st.container()), (parameters[rest:], st.expander("All settings"))):
+        for parameter in shown:
+            value, key = kept.get(parameter.name, parameter.default), f"{prefix}.{parameter.name}-{name}-{recipe.name}"
+            with place:
+                raw[parameter.name] = field(parameter, value, key=key)
+    values, complaints = check_all(parameters, raw)
+    for complaint in complaints:
+        st.error(complaint)
+    return of_choice(prefix, own, name, values, {p.name: p.default for p in parameters})
 
 
 def _how_long(recipe: RecipeInfo) -> dict[str, Any]:
@@ -80,26 +123,6 @@ def _how_long(recipe: RecipeInfo) -> dict[str, Any]:
         "batch_size": _integer(recipe, "Batch size", "batch_size", 2, 4096),
         "seed": _integer(recipe, "Seed", "seed", 0, 2**31 - 1),
     }
-
-
-def _attack(recipe: RecipeInfo) -> dict[str, Any]:
-    if recipe.values["attack"] is None:
-        return {}
-    chosen: dict[str, Any] = {}
-    if (steps := value_at(recipe.values, "attack.steps")) is not None:
-        chosen["attack.steps"] = _integer(recipe, "Steps of the attack in training", "attack.steps", 1, max(100, steps))
-    eps = value_at(recipe.values, "attack.eps")
-    text = st.text_input("ε of that attack", str(eps), key=f"attack.eps-{recipe.name}")
-    chosen["attack.eps"] = None if text == str(eps) else text if "/" in text else _number(text)
-    return chosen
-
-
-def _number(text: str) -> float | str:
-    """What is no number is left to the backend, which says what is allowed."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _select(recipe: RecipeInfo, label: str, key: str, options: Sequence[str]) -> str:

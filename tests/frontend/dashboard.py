@@ -13,12 +13,19 @@ def open_app(**address: str) -> AppTest:
     return _open(FRONTEND / "app.py", address)
 
 
+def open_among_pages(name: str, **address: str) -> AppTest:
+    """With the other pages around it, which it has links to; they do not run."""
+    return _open(FRONTEND / "app.py", address, f"app_pages/{name}.py")
+
+
 def open_page(name: str, **address: str) -> AppTest:
     return _open(FRONTEND / "app_pages" / f"{name}.py", address)
 
 
-def _open(path: Path, address: dict[str, str]) -> AppTest:
-    page = AppTest.from_file(str(path), default_timeout=30)
+def _open(path: Path, address: dict[str, str], shown: str | None = None) -> AppTest:
+    page = AppTest.from_file(str(path), default_timeout=90)
+    if shown is not None:
+        page.switch_page(shown)
     for key, value in address.items():
         page.query_params[key] = value
     return page.run()
