@@ -5,7 +5,9 @@ from typing import Any
 from backend.jobs.ledger import Ledger
 
 
-def put(ledger: Ledger, kind: str, model: str | None, request: dict[str, Any], state: str, *steps: dict[str, Any]) -> str:
+def put(
+    ledger: Ledger, kind: str, model: str | None, request: dict[str, Any], state: str, *steps: dict[str, Any]
+) -> str:
     """Its id. steps: the metrics of each."""
     job, _ = ledger.submit(kind, model, request)
     if state != "waiting":

@@ -1,4 +1,4 @@
-"""Every page by axe-core in both themes, wide and narrow: contrast, names, headings, alternatives; nothing overflows."""
+"""Every page by axe-core, in both themes, wide and narrow: contrast, names, headings, alternatives; no overflow."""
 
 from collections.abc import Iterator
 

@@ -21,8 +21,8 @@ from cifs.records import StudyRecord
 from cifs.studies import load_study, verdicts
 from frontend.captions import card_body
 from tests.backend.conftest import save_models
-from tests.jobs import put, put_training
 from tests.frontend.dashboard import address, charts, fine, open_among_pages, open_page, texts
+from tests.jobs import put, put_training
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "studies" / "overfitting" / "record.json"
