@@ -1,4 +1,4 @@
-"""Every page by axe-core, in both themes, wide and narrow: contrast, names, headings, alternatives; no overflow."""
+"""Pages by axe-core, in both themes, wide and narrow: contrast, names, headings, alternatives; no overflow."""
 
 from collections.abc import Iterator
 
@@ -6,29 +6,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from backend.jobs.service import Jobs
-from backend.settings import Settings
 from tests.e2e.test_dashboard import PATIENCE, QUIET, assert_healthy, browser_path, settle
-from tests.jobs import put_training
 from tests.servers import backend, free_port, serving
 
 pytestmark = pytest.mark.e2e
 
-ADDRESSES = [
-    "",
-    "laboratory",
-    "lesson",
-    "classes",
-    "imgf",
-    "robustness",
-    "robustness?show=by epoch",
-    "studies",
-    "studies?show=progress",
-    "train?train=train one",
-    "train?train=runs",
-    "jobs",
-    "models",
-]
+ADDRESSES = ["", "laboratory", "lesson", "classes", "imgf"]
 RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
     "rules": {"heading-order": {"enabled": True}},
@@ -39,19 +22,12 @@ OVERFLOW = "document.querySelector('[data-testid=stMain]').scrollWidth - window.
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """On a server with a training that is over and one that waits."""
     folder = tmp_path_factory.mktemp("accessible")
-    settings = Settings(runs=folder, jobs="external")
-    jobs = Jobs(settings)
-    jobs.open()
-    put_training(jobs.ledger, "lesson", "finished")
-    put_training(jobs.ledger, "another", "waiting")
-    jobs.close()
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
     with (
-        backend(folder / "backend.log", CIFS_JOBS="external", CIFS_RUNS=str(folder)) as (api, _),
+        backend(folder / "backend.log") as (api, _),
         serving(folder / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
     ):
         yield url

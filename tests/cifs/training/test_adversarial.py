@@ -123,7 +123,7 @@ def test_every_step_is_reported_with_how_far_it_is_and_what_it_measured(recipe: 
     assert [(progress.done, progress.total) for progress in steps] == [(i, STEPS) for i in range(1, STEPS + 1)]
     assert [progress.metrics["epoch"] for progress in steps] == [1] * 5 + [2] * 5
     assert {"validation_natural", "validation_robust"} < set(steps[-1].metrics)
-    assert {"lr", "loss", "accuracy", "epoch"} == set(steps[0].metrics)
+    assert {"lr", "loss", "accuracy", "probe layer3.0", "probe layer4.0", "epoch"} == set(steps[0].metrics)
 
 
 def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_from_its_last_save(
