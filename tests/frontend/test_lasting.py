@@ -97,7 +97,7 @@ def test_a_study_at_work_says_at_what_and_its_own_record_goes_first(server: Serv
     with locked(run / "claim"):
         page = fine(open_page("studies", study="overfitting", show="progress"))
     progress = page.get("progress")[0].proto.text
-    assert progress == f"1 of 36 trainings are measured on this server: {second.id}, epoch 5 of 32"
+    assert progress == f"1 of {record.planned} trainings are measured on this server: {second.id}, epoch 5 of 32"
     assert "came with the project" not in texts(page)
     seeds = page.table[0].value["seed 1"]
     assert list(seeds)[:3] == ["measured", "running, epoch 5 of 32, 16 % robust", "–"]
