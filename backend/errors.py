@@ -32,14 +32,8 @@ SHOWN = 100  # characters of a refused value that are repeated in the message
 UNREADABLE = "a file this request needs is corrupt or incomplete on the server; its log says which"
 LONGEST = 2000  # characters of a message: cifs repeats refused values in full
 MOST = 20  # errors listed
-UNION_MEMBERS = {
-    "DatasetImage",
-    "UploadedImage",
-    "ExactImage",
-    "Choice",
-    "int",
-    "str",
-}  # which pydantic puts into locations
+# which pydantic puts into locations
+UNION_MEMBERS = {"DatasetImage", "UploadedImage", "ExactImage", "Choice", "int", "str"}
 
 
 class Refusal(HTTPException):

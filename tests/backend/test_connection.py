@@ -5,14 +5,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
+from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from backend.app import create_app
 from backend.connection import MAX_HEADERS, Patient
+from backend.dependencies import get_lab
+from backend.settings import Settings
 
 SECONDS = 0.5  # what the server's patience is in these tests
 HEAD = b"POST / HTTP/1.1\r\nHost: here\r\n"
@@ -30,9 +36,14 @@ async def length(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    server = uvicorn.Server(
-        uvicorn.Config(length, http=Impatient, lifespan="off", log_level="error", timeout_keep_alive=2 * SECONDS)  # type: ignore[arg-type]
-    )
+    with serving(length, Impatient) as port:
+        yield port
+
+
+@contextmanager
+def serving(app: ASGIApp, protocol: type[Patient]) -> Iterator[int]:
+    """The port of a server in this process."""
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol, lifespan="off", log_level="critical"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -105,3 +116,20 @@ def test_a_kept_connection_serves_one_request_after_the_other(port: int) -> None
             connection.sendall(HEAD + b"Content-Length: 4\r\n\r\nbody")
             assert connection.recv(65536).endswith(b"4")
             time.sleep(SECONDS / 2)
+
+
+def test_after_a_500_the_connection_serves_on(checkpoints: Path) -> None:
+    """Once it broke, for whoever had kept it."""
+    app = create_app(Settings(checkpoints=checkpoints, device="cpu"))
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    app.dependency_overrides[get_lab] = broken
+    with serving(app, Patient) as port, connected(port) as connection:
+        for path, status in (("/models", 500), ("/imgfs", 200), ("/models", 500), ("/relevances", 200)):
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            with HTTPResponse(connection) as answer:
+                answer.begin()
+                assert answer.status == status
+                answer.read()
