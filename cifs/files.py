@@ -69,12 +69,15 @@ def remove_stale(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The folder is this process's alone until the block, or the process, ends. Raises InUse, at once, with the pid."""
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """The folder is this process's alone until the block, or the process, ends. Raises InUse, at once, with the pid.
+
+    shared: its and that of others who say so too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise InUse(f"{folder} is in use by {file.read().strip() or 'another process'}") from None

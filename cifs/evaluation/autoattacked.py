@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cifs.attacks import MAXIMISING, STAGES, AutoAttack, autoattack, check_stages
@@ -54,20 +55,22 @@ def _left(result: dict[str, Any]) -> Tensor:
 
 def _stage(bench: Bench, standing: Measurement, stage: str, through_mask: bool) -> dict[str, Any]:
     """What one stage leaves, with its settings and the reference's remarks."""
-    settings: dict[str, Any] = {}  # stay empty if none stands
-    remarks: dict[str, None] = {}
-
-    def attack(x: Tensor, y: Tensor) -> Tensor:
-        how = AutoAttack(eps=bench.eps, stages=(stage,), through_mask=through_mask, batch_size=bench.batch_size)
-        result = autoattack(bench.model, x, y, how, report=bench.pulse)
-        settings.update(result.settings)
-        remarks.update(dict.fromkeys(result.remarks))
-        return result.robust
-
     doing = f"AutoAttack's {stage}{' through the mask' * through_mask}"
+    key = f"{doing} of {json.dumps(standing.robust)}"
+    how = AutoAttack(eps=bench.eps, stages=(stage,), through_mask=through_mask, batch_size=bench.batch_size)
+
+    def attack(x: Tensor, y: Tensor) -> dict[str, Any]:
+        result = autoattack(bench.model, x, y, how, report=bench.pulse)
+        return {"robust": result.robust.tolist(), "settings": result.settings, "remarks": [*result.remarks]}
 
     def measure() -> dict[str, Any]:
-        left = bench.counted(bench.values(doing, attack, n=standing.n, among=standing_of(standing)))
-        return {"cell": left.as_json(), "settings": settings, "remarks": [*remarks]}
+        left = torch.zeros(standing.n, dtype=torch.bool)
+        settings: dict[str, Any] = {}  # stay empty if none stands
+        remarks: dict[str, None] = {}
+        for index, batch in bench.measured(key, doing, attack, n=standing.n, among=standing_of(standing)):
+            left[index] = torch.tensor(batch["robust"])
+            settings |= batch["settings"]
+            remarks |= dict.fromkeys(batch["remarks"])
+        return {"cell": bench.counted(left).as_json(), "settings": settings, "remarks": [*remarks]}
 
-    return bench.once(f"{doing} of {json.dumps(standing.robust)}", measure)
+    return bench.once(key, measure)

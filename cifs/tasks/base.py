@@ -34,6 +34,7 @@ class Workspace:
     checkpoints: Path = Path("checkpoints")
     runs: Path = Path("runs")
     device: str = "cpu"
+    shards: Path | None = None  # a folder where other processes that do the same task meet this one, to divide it
     files: bool = False  # whether a request may name files of this machine: on its own command line, never over HTTP
 
     @property
@@ -58,15 +59,19 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()  # what to know before it starts, for people
     resumes: bool = False  # whether the same task goes on from where a stop left it
     saves: Path | None = None  # where the result will be
+    divides: bool = False  # whether several processes can do it together
 
 
 def exclusively(workspace: Workspace, prepared: Prepared, *names: str) -> Prepared:
-    """The same, but what is saved is done by one process at a time. Raises InUse, from `run`, where another does it."""
+    """The same, but what is saved is done by one process at a time, or by those who divide it.
+
+    Raises InUse, from `run`, where others do it.
+    """
     if not prepared.resumes:
         return prepared
 
     def run(report: Report) -> BaseModel:
-        with locked(workspace.runs.joinpath("measuring", *names)):
+        with locked(workspace.runs.joinpath("measuring", *names), shared=workspace.shards is not None):
             return prepared.run(report)
 
     return prepared._replace(run=run)

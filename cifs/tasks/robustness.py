@@ -79,7 +79,7 @@ class Evaluate:
         destiny, note = self._destiny(case)
         saves = None if destiny is None else case.entry.evaluation_path
         run = partial(self._run, workspace, case, model, destiny)
-        prepared = Prepared(run, (note,) if note else (), destiny is not None, saves)
+        prepared = Prepared(run, (note,) if note else (), destiny is not None, saves, divides=True)
         return exclusively(workspace, prepared, self.model, destiny or "")
 
     def _network(self, workspace: Workspace, case: "_Case") -> CNN:
@@ -111,23 +111,23 @@ class Evaluate:
 
     def _run(self, workspace: Workspace, case: "_Case", model: CNN, destiny: Destiny, report: Report) -> Evaluation:
         before = case.entry.evaluation()
-        partial_file = case.partial("table1" if destiny == "table" else "more") if destiny else None
-        bench = case.bench(model, self.precision, partial_file, report)
+        what = "more" if destiny == "more" else "table1"
+        bench = case.bench(what, model, self.precision, report, saved=destiny is not None)
         result = robustness_table(bench, self.column or TABLE, sweep=self.sweep).with_(of=case.of)
         if destiny == "more":
             assert before is not None
-            _save(case.entry, merge_columns(evaluated(case.entry), before, result), partial_file)
+            _save(case.entry, merge_columns(evaluated(case.entry), before, result), case.partial(what))
         if destiny == "table":
             if case.entry.last_path.exists():
                 result = result.with_(last=self._last(workspace, case, report))
             result = merge_table(case.entry.evaluation(), result)
-            _save(case.entry, result, partial_file, case.partial("last"))
+            _save(case.entry, result, case.partial(what), case.partial("last"))
         return result
 
     def _last(self, workspace: Workspace, case: "_Case", report: Report) -> LastMeasurements:
         """What the table says beside the best checkpoint: where its training ended."""
         model = workspace.load(case.entry, case.data, last=True)
-        bench = case.bench(model, self.precision, case.partial("last"), report)
+        bench = case.bench("last", model, self.precision, report)
         cells = robustness_table(bench, ("natural", "pgd20"), sweep=self.sweep).cells
         return LastMeasurements(epoch=(case.entry.info.training or {})["recipe"]["epochs"], cells=cells)
 
@@ -148,14 +148,13 @@ class AccuracyCurves:
         return exclusively(workspace, prepared, self.model, "curves")
 
     def _run(self, case: "_Case", table: Evaluation, model: CNN, saved: bool, report: Report) -> Evaluation:
-        partial_file = case.partial("curves") if saved else None
         strongest = dict(table.cells["pgd20"].settings or {})
         attack = configure(ATTACKS, strongest.pop("name"), strongest)
         assert isinstance(attack, GradientAttack)  # as every column's is
-        curves = accuracy_curves(case.bench(model, self.precision, partial_file, report), attack)
+        curves = accuracy_curves(case.bench("curves", model, self.precision, report, saved=saved), attack)
         result = merge_curves(evaluated(case.entry), table, curves)
         if saved:
-            _save(case.entry, result, partial_file)
+            _save(case.entry, result, case.partial("curves"))
         return result
 
 
@@ -176,12 +175,11 @@ class AutoAttackLeft:
         return exclusively(workspace, prepared, self.model, "autoattack")
 
     def _run(self, case: "_Case", table: Evaluation, model: CNN, saved: bool, report: Report) -> Evaluation:
-        partial_file = case.partial("autoattack") if saved else None
-        bench = case.bench(model, "float32", partial_file, report)
+        bench = case.bench("autoattack", model, "float32", report, saved=saved)
         standing = bench.counted(standing_of(table.cells["worst"], case.n))
         result = merge_cell(evaluated(case.entry), table, "autoattack", autoattack_cell(bench, standing, self.stage))
         if saved:
-            _save(case.entry, result, partial_file)
+            _save(case.entry, result, case.partial("autoattack"))
         return result
 
 
@@ -199,6 +197,7 @@ class _Case:
     of: int  # images the split has
     eps: float
     digests: Mapping[str, str]
+    shards: Path | None  # where processes that divide it meet
 
     @property
     def n(self) -> int:
@@ -221,10 +220,14 @@ class _Case:
         """Where unfinished results are, by what is measured and on how many images."""
         return self.entry.folder / f"evaluation.{what}-{self.n}.partial.json"
 
-    def bench(self, model: CNN, precision: Precision, partial_file: Path | None, report: Report) -> Bench:
+    def bench(self, what: str, model: CNN, precision: Precision, report: Report, *, saved: bool = True) -> Bench:
+        """That keeps what is finished: beside the model, if it is to be saved there, or where processes divide it."""
+        partial_file = self.partial(what) if saved and self.shards is None else None
+        shards = None if self.shards is None else self.shards / what
         return Bench(
-            model, self.images, self.eps, self.subject, partial=partial_file, precision=precision, report=report
-        )
+            model, self.images, self.eps, self.subject,
+            partial=partial_file, shards=shards, precision=precision, report=report,
+        )  # fmt: skip
 
 
 def _case(task: Evaluate, workspace: Workspace) -> _Case:
@@ -235,7 +238,8 @@ def _case(task: Evaluate, workspace: Workspace) -> _Case:
     eps = budget_of(task.eps, data)
     split = SPLITS[SPLITS.index(task.split)]
     images = first_images(data, split, task.n)
-    return _Case(entry, data, split, images, len(load_images(data, split)), eps, entry.digests())
+    of = len(load_images(data, split))
+    return _Case(entry, data, split, images, of, eps, entry.digests(), workspace.shards)
 
 
 def _on_top(task: AccuracyCurves | AutoAttackLeft, workspace: Workspace) -> tuple[_Case, Evaluation]:
@@ -244,7 +248,8 @@ def _on_top(task: AccuracyCurves | AutoAttackLeft, workspace: Workspace) -> tupl
     table = evaluated(entry)
     images = load_images(entry.info.dataset, "test")[: task.n or FIRST]
     of = len(load_images(entry.info.dataset, "test"))
-    case = _Case(entry, entry.info.dataset, "test", images, of, dataset(entry.info.dataset).eps, entry.digests())
+    eps = dataset(entry.info.dataset).eps
+    case = _Case(entry, entry.info.dataset, "test", images, of, eps, entry.digests(), workspace.shards)
     if not case.is_subject_of(table) or case.n > table.n:
         raise InvalidParameter(
             f"{entry.evaluation_path} is of other weights, ε or images, or of fewer; evaluate the table first"
@@ -256,13 +261,14 @@ def _addition(case: _Case, table: Evaluation, key: str, stages: tuple[str, ...],
     """A measurement that adds to a table, saved unless something better is there."""
     there = obstacle(table, key, case.n, stages)
     notes = (f"{case.entry.evaluation_path} has {there}; what is measured now is not saved",) if there else ()
-    return Prepared(partial(run, there is None), notes, there is None, None if there else case.entry.evaluation_path)
+    saves = None if there else case.entry.evaluation_path
+    return Prepared(partial(run, there is None), notes, there is None, saves, divides=True)
 
 
-def _save(entry: Entry, evaluation: Evaluation, *partial_files: Path | None) -> None:
+def _save(entry: Entry, evaluation: Evaluation, *partial_files: Path) -> None:
     write_json(entry.evaluation_path, evaluation.as_json())
     write_card(entry)
-    for path in filter(None, partial_files):
+    for path in partial_files:
         path.unlink(missing_ok=True)
 
 

@@ -46,7 +46,7 @@ class ReachVerdict:
             notes.append(f"{entry.evaluation_path} has {there}; what is measured now is not saved there")
         run = partial(self._run, workspace, entry, table, model, images, there is None)
         saves = None if there else entry.evaluation_path
-        return exclusively(workspace, Prepared(run, tuple(notes), True, saves), self.model, "verdict")
+        return exclusively(workspace, Prepared(run, tuple(notes), True, saves, divides=True), self.model, "verdict")
 
     def _run(
         self,
@@ -59,8 +59,11 @@ class ReachVerdict:
         report: Report,
     ) -> Evaluation:
         proof = proof_path(workspace, entry, len(images))
-        folder, about = proof.with_suffix(".batches"), subject_of(entry)
-        hearing = Hearing(model, images, table.eps, folder, about, precision=self.precision, report=report)
+        shared, about = workspace.shards is not None, subject_of(entry)
+        folder = workspace.shards / "verdict" if workspace.shards else proof.with_suffix(".batches")
+        hearing = Hearing(
+            model, images, table.eps, folder, about, precision=self.precision, report=report, shared=shared
+        )
         cell = hearing.run().measurement(model.num_classes)
         result = merge_verdict(evaluated(entry), table, cell)
         if saved:

@@ -21,6 +21,7 @@ from cifs.files import UNREADABLE_NPZ, replacing, write_json
 from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
 from cifs.records import Measurement, StageLeft
+from cifs.shards import done_together
 from cifs.verdict.indicators import INDICATORS, Count, count_all, judged
 from cifs.verdict.proof import arrays_of, write_proof
 from cifs.verdict.stages import STAGES, Stage, stages_for
@@ -124,7 +125,8 @@ class Hearing:
     """A model on a data set: what is to be decided, and the folder where decided batches are kept.
 
     about: what it is of (model, data set, split, digests of weights and configuration), JSON-safe. folder: where
-    batches are kept until all are there; a folder of anything else is emptied. Raises InvalidParameter without images.
+    batches are kept until all are there; a folder of anything else is emptied. shared: by others too, who decide the
+    same and take some of the batches; the folder is then theirs alone. Raises InvalidParameter without images.
     """
 
     model: nn.Module
@@ -138,6 +140,7 @@ class Hearing:
     seed: int = 0
     batch_size: int = 1000
     report: Report = unreported
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.images):
@@ -145,14 +148,16 @@ class Hearing:
 
     def run(self) -> Verdict:
         """Every batch that is not decided yet, and the verdict of all. Raises CIFSError, and what `report` raises."""
-        self._claim_folder()
-        starts = range(0, len(self.images), self.batch_size)
-        return self._joined([self._batch(number, first) for number, first in enumerate(starts)])
+        if not self.shared:
+            self._claim_folder()
+            return self._joined([_read(file) or self._decide(number) for number, file in enumerate(self._files)])
+        return self._joined(done_together(self._files, _read, self._decide, self._wait))
 
     def prove(self, path: Path) -> None:
         """Writes the proof of a hearing that has run; the folder goes."""
-        write_proof(path, self.identity(), sorted(self.folder.glob("batch-*.npz")))
-        shutil.rmtree(self.folder)
+        write_proof(path, self.identity(), self._files)
+        if not self.shared:
+            shutil.rmtree(self.folder)
 
     def identity(self) -> dict[str, Any]:
         """What decided batches, and the proof, are of."""
@@ -180,16 +185,20 @@ class Hearing:
         shutil.rmtree(self.folder, ignore_errors=True)
         write_json(path, identity)
 
-    def _batch(self, number: int, first: int) -> dict[str, Any]:
-        """What is known of a decided batch but its images."""
-        path = self.folder / f"batch-{number:05d}.npz"
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {**json.loads(str(arrays["notes"])), "fell": torch.from_numpy(arrays["fell"].astype(np.int64))}
-        except UNREADABLE_NPZ:
-            pass
+    @property
+    def _files(self) -> list[Path]:
+        """Of the batches."""
+        return [self.folder / f"batch-{number:05d}.npz" for number in range(-(-len(self.images) // self.batch_size))]
+
+    def _wait(self) -> None:
+        """For those who are at all that is left."""
+        decided = sum(self.batch_size for file in self._files if file.exists())
+        self.report(Progress("verdict", min(decided, len(self.images)), len(self.images)))
+
+    def _decide(self, number: int) -> dict[str, Any]:
+        """Attacks a batch: what is known of it but its images."""
         began = time.monotonic()
-        trial = self._attacked(first)
+        trial = self._attacked(number * self.batch_size)
         notes = {
             "counts": {name: [*count] for name, count in count_all(trial, self.indicators).items()},
             "passes": trial.passes,
@@ -197,7 +206,7 @@ class Hearing:
         }
         arrays = arrays_of(trial)
         notes["seconds"] = time.monotonic() - began
-        with replacing(path) as temporary:
+        with replacing(self._files[number]) as temporary:
             np.savez_compressed(temporary, **{"notes": np.array(json.dumps(notes)), **arrays})  # type: ignore[arg-type]
         return {**notes, "fell": trial.fell.cpu()}
 
@@ -233,6 +242,15 @@ class Hearing:
             seconds=sum(batch["seconds"] for batch in batches),
             labels=self.images.labels,
         )
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """A decided batch; None where there is none, or a damaged one."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return {**json.loads(str(arrays["notes"])), "fell": torch.from_numpy(arrays["fell"].astype(np.int64))}
+    except UNREADABLE_NPZ:
+        return None
 
 
 def digest_of(images: Images) -> str:
