@@ -188,8 +188,8 @@ class Client:
     def job(self, job_id: str) -> Job:
         return self._get(f"/jobs/{job_id}", Job)
 
-    def submit(self, kind: str, request: dict[str, object]) -> Job:
-        return self._post("/jobs", JobRequest(kind=kind, request=request), Job)
+    def submit(self, kind: str, request: dict[str, object], *, shards: int = 1, processes: int = 1) -> Job:
+        return self._post("/jobs", JobRequest(kind=kind, request=request, shards=shards, processes=processes), Job)
 
     def cancel(self, job_id: str) -> Job:
         return parse(self.exchange("DELETE", f"/jobs/{job_id}", None), Job)

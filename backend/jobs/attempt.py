@@ -184,7 +184,13 @@ def command(settings: Settings, folder: Path) -> list[str]:
 
 
 def order(job: Row, settings: Settings) -> dict[str, Any]:
-    return {"kind": job.kind, "request": job.request, "workspace": settings.workspace}
+    place = settings.workspace | ({"shards": str(shards_of(settings, job.parent))} if job.parent else {})
+    return {"kind": job.kind, "request": job.request, "workspace": {**place, "processes": job.processes}}
+
+
+def shards_of(settings: Settings, job_id: str) -> Path:
+    """Where the shards of a job leave what they measured, until it is finished."""
+    return folder_of(settings, job_id) / "shards"
 
 
 def persist(write: Callable[[], bool], *, patience: Callable[[], bool] = lambda: True) -> bool:

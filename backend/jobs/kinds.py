@@ -15,7 +15,7 @@ from backend.schemas import Described
 from cifs.progress import Report
 from cifs.registry import Registry, configure, described, json_schema
 
-Place = Mapping[str, str]  # checkpoints, runs (folders) and device
+Place = Mapping[str, Any]  # checkpoints, runs (folders) and device; shards (a folder) of a job in shards; processes
 
 
 class Checked(NamedTuple):
@@ -24,25 +24,31 @@ class Checked(NamedTuple):
     request: dict[str, Any]  # with every default, JSON-safe
     model: str | None  # that it makes or measures
     notes: list[str]  # what to know before it starts, for people
+    divides: bool  # whether it can be done in shards
+    distributes: bool  # whether several processes of one host can do it, started by torchrun
 
 
 class Kinds:
-    def __init__(self, tasks: Registry[Any], workspace: Callable[[Path, Path, str], Any]) -> None:
+    def __init__(self, tasks: Registry[Any], workspace: Callable[..., Any]) -> None:
         self.tasks, self.workspace = tasks, workspace
 
     def check(self, kind: str, request: Mapping[str, Any], place: Place) -> Checked:
         """Raises the CIFSError that the command line would: UnknownName, InvalidParameter, CheckpointError, …"""
         task = configure(self.tasks, kind, request)
-        notes = task.prepare(self._workspace(place)).notes
+        prepared = task.prepare(self._workspace(place))
         asked = TypeAdapter(type(task)).dump_python(task, mode="json")
-        return Checked(asked, model_of(task), [without_folders(note, place) for note in notes])
+        notes = [without_folders(note, place) for note in prepared.notes]
+        divides, distributes = getattr(prepared, "divides", False), getattr(prepared, "distributes", False)
+        return Checked(asked, model_of(task), notes, divides, distributes)
 
     def run(self, kind: str, request: Mapping[str, Any], place: Place, report: Report) -> Any:
         """The task's record."""
         return configure(self.tasks, kind, request).prepare(self._workspace(place)).run(report)
 
     def _workspace(self, place: Place) -> Any:
-        return self.workspace(Path(place["checkpoints"]), Path(place["runs"]), place["device"])
+        more = {"processes": place["processes"]} if place.get("processes", 1) > 1 else {}
+        more |= {"shards": Path(place["shards"])} if place.get("shards") else {}
+        return self.workspace(Path(place["checkpoints"]), Path(place["runs"]), place["device"], **more)
 
     def described(self) -> list[Described]:
         return [_described(kind, task) for kind, task in self.tasks.items()]

@@ -4,6 +4,10 @@ Every change is one transaction that names the states it may start from, and the
 late (a worker that was taken for dead, a second click) changes nothing and is told so. An event is written in the
 transaction of the change it tells of. The job's row counts its events, which also puts them in an order.
 
+A job in shards has a row for each of them, queued and taken like any job's, by as many workers as are free. Each shard
+alone could do the job; together they divide it (`cifs.shards`). The job's own row is never queued: its state follows
+from theirs, in the transaction of every change of one. It is finished with the first of them that finishes.
+
 LedgerError
 ├── LedgerUnreadable   no database of ours, or one of a newer release
 └── LedgerAway         the database does not answer
@@ -11,7 +15,7 @@ LedgerError
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
@@ -19,16 +23,16 @@ from typing import Any, Literal, NamedTuple, get_args
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
+from backend.jobs.migrations import FromTheFuture, migrate
+
 State = Literal["waiting", "running", "cancelling", "finished", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
 ACTIVE: tuple[State, ...] = ("waiting", "running", "cancelling")
 RESUMABLE: tuple[State, ...] = ("failed", "cancelled")
-SCHEMA = 1  # the version of the tables below
 NEW = {"state": "waiting", "attempt": 1, "taken": 0, "events": 0}
 Enqueue = Callable[[sa.Connection, str, int], None]  # within the transaction: (…, job id, attempt)
 
-metadata = sa.MetaData()
-version_table = sa.Table("cifs_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
+metadata = sa.MetaData()  # a change here needs a file in migrations/versions
 jobs = sa.Table(
     "cifs_jobs",
     metadata,
@@ -48,6 +52,9 @@ jobs = sa.Table(
     sa.Column("progress", sa.JSON(none_as_null=True)),
     sa.Column("result", sa.JSON(none_as_null=True)),
     sa.Column("error", sa.Text),
+    sa.Column("parent", sa.String(32), index=True),  # of a shard: the job
+    sa.Column("shard", sa.Integer),  # its number, from 1
+    sa.Column("processes", sa.Integer, nullable=False, server_default="1"),  # of one attempt, on one host
 )
 events = sa.Table(
     "cifs_events",
@@ -99,6 +106,9 @@ class Row:
     progress: dict[str, Any] | None
     result: Any
     error: str | None
+    parent: str | None = None
+    shard: int | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,21 +159,19 @@ class Ledger:
     # Opening
 
     def open(self) -> None:
-        """Creates the tables where there are none. Raises LedgerUnreadable or LedgerAway."""
+        """Creates the tables, or brings those of an older release up. Raises LedgerUnreadable or LedgerAway."""
         with self._transaction() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # two that start at once
             else:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(0x0C1F5)))
-            if not sa.inspect(connection).has_table(version_table.name):
-                metadata.create_all(connection)
-                connection.execute(version_table.insert().values(version=SCHEMA))
-            version = connection.execute(sa.select(version_table.c.version)).scalar_one_or_none()
-        if version != SCHEMA:
-            raise LedgerUnreadable(
-                f"the database of jobs has version {version} of its tables, and this release knows version {SCHEMA}: "
-                "run the release that wrote it, or set CIFS_DATABASE_URL to another database"
-            )
+            try:
+                migrate(connection)
+            except FromTheFuture as error:
+                raise LedgerUnreadable(
+                    f"the database of jobs has {error}: run the release that wrote it, or set CIFS_DATABASE_URL to "
+                    "another database"
+                ) from None
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -185,13 +193,23 @@ class Ledger:
     def page(
         self, *, states: Sequence[str] = (), kind: str | None = None, model: str | None = None, offset: int, limit: int
     ) -> tuple[int, list[Row]]:
-        """How many match, and a page of them, the newest first."""
-        wanted: list[sa.ColumnElement[bool]] = [jobs.c.state.in_(states)] if states else []
+        """How many jobs match, and a page of them, the newest first."""
+        wanted: list[sa.ColumnElement[bool]] = [jobs.c.parent.is_(None)]
+        wanted += [jobs.c.state.in_(states)] if states else []
         wanted += [column == value for column, value in ((jobs.c.kind, kind), (jobs.c.model, model)) if value]
         page = jobs.select().where(*wanted).order_by(jobs.c.created.desc(), jobs.c.id).offset(offset).limit(limit)
         with self._transaction() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*wanted)).scalar_one()
             return total, [Row(**row._mapping) for row in connection.execute(page)]
+
+    def shards(self, job_ids: Sequence[str]) -> dict[str, list[Row]]:
+        """Of those jobs that have any, in their order."""
+        query = jobs.select().where(jobs.c.parent.in_(job_ids)).order_by(jobs.c.shard)
+        found: dict[str, list[Row]] = {}
+        with self._transaction() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.parent, []).append(Row(**row._mapping))
+        return found
 
     def events(self, job_id: str, *, after: int, limit: int = 500) -> list[Event]:
         page = (
@@ -206,63 +224,101 @@ class Ledger:
     # What the API does
 
     def submit(
-        self, kind: str, model: str | None, request: dict[str, Any], notes: Sequence[str] = ()
+        self,
+        kind: str,
+        model: str | None,
+        request: dict[str, Any],
+        notes: Sequence[str] = (),
+        *,
+        shards: int = 1,
+        processes: int = 1,
     ) -> tuple[str, bool]:
         """(id, True); or, where a job of this kind is at work on the same model already, (its id, False)."""
         job_id = secrets.token_hex(8)
-        row = {"id": job_id, "kind": kind, "model": model, "request": request, "notes": list(notes)}
+        row = dict(kind=kind, model=model, request=request, notes=list(notes), processes=processes, **NEW)
+        now = time.time()
+        of_shards = [{"id": f"{job_id}-{i}", "parent": job_id, "shard": i} for i in range(1, shards + 1)]
         with self._transaction() as connection:
             _lock(connection)
             same = sa.select(jobs.c.id).where(jobs.c.kind == kind, jobs.c.model == model, jobs.c.state.in_(ACTIVE))
+            same = same.where(jobs.c.parent.is_(None))
             if model is not None and (other := connection.execute(same).scalar()) is not None:
                 return other, False
-            connection.execute(jobs.insert().values(**row, **NEW, created=time.time()))
-            self._tell(connection, job_id, "state", {"state": "waiting", "attempt": 1})
-            self.enqueue(connection, job_id, 1)
+            for own in [{"id": job_id}, *(of_shards if shards > 1 else ())]:
+                connection.execute(jobs.insert().values(**row, **own, created=now))
+                self._tell(connection, own["id"], "state", {"state": "waiting", "attempt": 1})
+                if shards == 1 or "parent" in own:
+                    self.enqueue(connection, own["id"], 1)
         return job_id, True
 
     def cancel(self, job_id: str) -> bool:
         """A waiting job is over at once; a running one is asked to stop. Whether there was anything to cancel."""
         now = {"state": "cancelled", "ended": time.time()}
-        return self._change(job_id, ["waiting"], now) or self._change(job_id, ["running"], {"state": "cancelling"})
+        with self._transaction() as connection:
+            cancelled = [
+                self._change(connection, one, ["waiting"], now)
+                or self._change(connection, one, ["running"], {"state": "cancelling"})
+                for one in self._queued(connection, job_id)
+            ]
+        return any(cancelled)
 
     def resume(self, job_id: str) -> bool:
         """Another attempt at a job that failed or was cancelled; whether it was one."""
         again = {"state": "waiting", "attempt": jobs.c.attempt + 1, "taken": 0, "ended": None, "error": None}
-        return self._change(job_id, RESUMABLE, again, enqueue=True)
+        with self._transaction() as connection:
+            one = connection.execute(jobs.select().where(jobs.c.id == job_id).with_for_update()).first()
+            if one is None or one.state not in RESUMABLE:
+                return False
+            resumed = [
+                self._change(connection, queued, RESUMABLE, again, enqueue=True)
+                for queued in self._queued(connection, job_id)
+            ]
+        return any(resumed)
+
+    def _queued(self, connection: sa.Connection, job_id: str) -> Sequence[str]:
+        """What of a job goes through the queue: its shards, or itself."""
+        shards = sa.select(jobs.c.id).where(jobs.c.parent == job_id).order_by(jobs.c.shard)
+        return connection.execute(shards).scalars().all() or [job_id]
 
     # What a worker does
 
     def take(self, job_id: str, attempt: int, worker: str) -> Row | None:
         """The job, now this worker's; None when this attempt is over, or was handed to another."""
         cancelled = {"state": "cancelled", "ended": time.time()}
-        if self._change(job_id, ["cancelling"], cancelled, attempt=attempt):
-            return None  # its worker was killed before it could stop
         running = {"state": "running", "worker": worker, "taken": jobs.c.taken + 1}
         running["started"] = sa.func.coalesce(jobs.c.started, time.time())
-        taken = self._change(job_id, ["waiting", "running"], running, attempt=attempt)
+        with self._transaction() as connection:
+            if self._change(connection, job_id, ["cancelling"], cancelled, attempt=attempt):
+                return None  # its worker was killed before it could stop
+            taken = self._change(connection, job_id, ["waiting", "running"], running, attempt=attempt)
         return self.job(job_id) if taken else None
 
     def tell_progress(self, job_id: str, attempt: int, progress: dict[str, Any]) -> bool:
         with self._transaction() as connection:
+            parent = self._parent(connection, job_id)
             here = (jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state.in_(ACTIVE))
             if not connection.execute(jobs.update().where(*here).values(progress=progress, taken=0)).rowcount:
                 return False
             self._tell(connection, job_id, "progress", progress)
+            if parent is not None and is_further(progress, parent.progress):
+                connection.execute(jobs.update().where(jobs.c.id == parent.id).values(progress=progress))
+                self._tell(connection, parent.id, "progress", progress)
         return True
 
     def end(self, job_id: str, attempt: int, state: State, *, result: Any = None, error: str | None = None) -> bool:
         """Whether this attempt was still the job's."""
         over = {"state": state, "ended": time.time(), "result": result, "error": error}
-        return self._change(job_id, ["running", "cancelling"], over, attempt=attempt)
+        with self._transaction() as connection:
+            return self._change(connection, job_id, ["running", "cancelling"], over, attempt=attempt)
 
     def hand_over(self, job_id: str, attempt: int) -> bool:
         """The job goes back to the queue as a new attempt; one that was being cancelled is over."""
         cancelled = {"state": "cancelled", "ended": time.time()}
         again = {"state": "waiting", "attempt": attempt + 1, "worker": None}
-        return self._change(job_id, ["cancelling"], cancelled, attempt=attempt) or self._change(
-            job_id, ["running"], again, attempt=attempt, enqueue=True
-        )
+        with self._transaction() as connection:
+            return self._change(connection, job_id, ["cancelling"], cancelled, attempt=attempt) or self._change(
+                connection, job_id, ["running"], again, attempt=attempt, enqueue=True
+            )
 
     def beat(self, worker: str, host: str) -> None:
         with self._transaction() as connection:
@@ -276,7 +332,8 @@ class Ledger:
 
     def others(self, worker: str) -> list[Other]:
         """Every other worker that by the ledger runs a job, the ones that have left included."""
-        running = sa.select(jobs.c.worker).where(jobs.c.state.in_(("running", "cancelling"))).distinct().subquery()
+        runs = jobs.c.state.in_(("running", "cancelling")), jobs.c.worker.is_not(None)
+        running = sa.select(jobs.c.worker).where(*runs).distinct().subquery()
         query = sa.select(running.c.worker, workers.c.host, workers.c.beat).select_from(
             running.outerjoin(workers, workers.c.name == running.c.worker)
         )
@@ -298,6 +355,7 @@ class Ledger:
 
     def _change(
         self,
+        connection: sa.Connection,
         job_id: str,
         before: Sequence[str],
         values: dict[str, Any],
@@ -306,25 +364,70 @@ class Ledger:
         enqueue: bool = False,
     ) -> bool:
         """`values`, if the job is in one of the states `before` (and at that attempt). Whether it was."""
+        parent = self._parent(connection, job_id)
         here: list[sa.ColumnElement[bool]] = [jobs.c.id == job_id, jobs.c.state.in_(before)]
         here += [jobs.c.attempt == attempt] if attempt is not None else []
         changed = jobs.update().where(*here).values(**values).returning(jobs.c.attempt, jobs.c.worker, jobs.c.error)
-        with self._transaction() as connection:
-            now = connection.execute(changed).first()
-            if now is None:
-                return False
-            change = {"state": values["state"], "attempt": now.attempt}
-            change |= {"worker": now.worker} if values["state"] == "running" else {}
-            change |= {"error": now.error} if now.error else {}
-            self._tell(connection, job_id, "state", change)
-            if enqueue:
-                self.enqueue(connection, job_id, now.attempt)
+        now = connection.execute(changed).first()
+        if now is None:
+            return False
+        change = {"state": values["state"], "attempt": now.attempt}
+        change |= {"worker": now.worker} if values["state"] == "running" and now.worker else {}
+        change |= {"error": now.error} if now.error else {}
+        self._tell(connection, job_id, "state", change)
+        if enqueue:
+            self.enqueue(connection, job_id, now.attempt)
+        if parent is not None:
+            self._follow(connection, parent)
         return True
+
+    def _parent(self, connection: sa.Connection, job_id: str) -> Any:
+        """The row of the job this is a shard of, locked before any of its shards is: changes of two take turns."""
+        parent = sa.select(jobs.c.parent).where(jobs.c.id == job_id).scalar_subquery()
+        return connection.execute(jobs.select().where(jobs.c.id == parent).with_for_update()).first()
+
+    def _follow(self, connection: sa.Connection, job: Any) -> None:
+        """The state of a job by its shards'. With one of them finished there is nothing left for those that wait."""
+        query = jobs.select().where(jobs.c.parent == job.id).order_by(jobs.c.shard)
+        shards = connection.execute(query).all()
+        if finished := [shard for shard in shards if shard.state == "finished"]:
+            idle = jobs.update().where(jobs.c.parent == job.id, jobs.c.state == "waiting")
+            connection.execute(idle.values(state="finished", ended=time.time()))
+            shards = connection.execute(query).all()
+        state = state_of([shard.state for shard in shards])
+        current = connection.execute(sa.select(jobs.c.state).where(jobs.c.id == job.id)).scalar_one()
+        if state == current:
+            return
+        values: dict[str, Any] = {"state": state}
+        if state == "running":
+            values["started"] = sa.func.coalesce(jobs.c.started, time.time())
+        elif state == "waiting":
+            values |= {"attempt": jobs.c.attempt + (current in RESUMABLE), "ended": None, "error": None}
+        elif state not in ACTIVE:
+            errors = [shard.error for shard in shards if shard.error]
+            error = errors[0] if errors and state == "failed" else None
+            values |= {"ended": time.time(), "result": finished[0].result if finished else None, "error": error}
+        self._change(connection, job.id, [current], values)
 
     def _tell(self, connection: sa.Connection, job_id: str, event: str, data: dict[str, Any]) -> None:
         count = jobs.update().where(jobs.c.id == job_id).values(events=jobs.c.events + 1).returning(jobs.c.events)
         number = connection.execute(count).scalar_one()
         connection.execute(events.insert().values(job=job_id, number=number, at=time.time(), event=event, data=data))
+
+
+def state_of(shards: Collection[State]) -> State:
+    """Of a job, by the states of its shards."""
+    order: tuple[State, ...] = ("cancelling", "running", "waiting", "finished", "failed", "cancelled")
+    return next(state for state in order if state in shards)
+
+
+def is_further(progress: dict[str, Any], before: dict[str, Any] | None) -> bool:
+    """Whether a shard's progress tells something of the whole job: one that begins, or lags, does not."""
+    if before is None:
+        return True
+    if progress.get("total") is None:
+        return False
+    return bool(progress["doing"] != before["doing"] or progress["done"] >= before["done"])
 
 
 def _lock(connection: sa.Connection) -> None:

@@ -1,7 +1,6 @@
 """What the API does with jobs: checks a request as the command line would, and writes to the ledger."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
@@ -40,15 +39,22 @@ class Jobs:
     def close(self) -> None:
         self.engine.dispose()
 
-    def submit(self, kind: str, request: Mapping[str, Any]) -> Row:
+    def submit(self, kind: str, request: Mapping[str, Any], *, shards: int = 1, processes: int = 1) -> Row:
         """Raises what the command line would for this request, or Refusal (409) where the same is at work already."""
         with located("kind"):
             _ = self.kinds.tasks[kind]
         with located("request"):
             if (size := len(to_json(request))) > REQUEST_BYTES:
                 raise InvalidParameter(f"a request of {size} bytes; allowed: up to {REQUEST_BYTES}")
-            checked = self.kinds.check(kind, request, self.settings.workspace)
-        job_id, new = self.ledger.submit(kind, checked.model, checked.request, checked.notes)
+            checked = self.kinds.check(kind, request, {**self.settings.workspace, "processes": processes})
+        if shards > 1 and not checked.divides:
+            raise Refusal(422, f"shards = {shards}: {kind} is not done in shards; allowed: 1", location="shards")
+        if processes > 1 and not checked.distributes:
+            said = f"processes = {processes}: {kind} is done by one process; allowed: 1"
+            raise Refusal(422, said, location="processes")
+        job_id, new = self.ledger.submit(
+            kind, checked.model, checked.request, checked.notes, shards=shards, processes=processes
+        )
         if not new:
             raise Refusal(409, f"job {job_id} is at work on this already; cancel it first, or wait for it")
         return self.job(job_id)
@@ -66,22 +72,34 @@ class Jobs:
         return rows[0].id if rows else None
 
     def cancel(self, job_id: str) -> Row:
-        """A job that is over, or being cancelled, stays as it is."""
-        self.job(job_id)
+        """A job that is over, or being cancelled, stays as it is. Raises Refusal (409) for a shard of one."""
+        self._whole(job_id)
         self.ledger.cancel(job_id)
         return self.job(job_id)
 
     def resume(self, job_id: str) -> Row:
         """Raises Refusal (409) for a job that neither failed nor was cancelled."""
-        job = self.job(job_id)
+        job = self._whole(job_id)
         if not self.ledger.resume(job_id):
             raise Refusal(409, f"job {job_id} is {job.state}; only one that failed or was cancelled can be resumed")
         return self.job(job_id)
 
+    def _whole(self, job_id: str) -> Row:
+        job = self.job(job_id)
+        if job.parent is not None:
+            raise Refusal(409, f"{job_id} is a shard of job {job.parent}, which is cancelled and resumed as a whole")
+        return job
+
     def events(self, job_id: str, after: int) -> list[Event]:
         return self.ledger.events(job_id, after=after)
 
-    def log(self, job_id: str) -> Path | None:
-        """The log of a job that has written one."""
-        path = log_of(self.settings, self.job(job_id).id)
-        return path if path.exists() else None
+    def log(self, job: Row) -> str:
+        """What it printed; of a job in shards what each did, under a line that says which."""
+        shards = self.ledger.shards([job.id]).get(job.id, [])
+        if not shards:
+            return self._log(job.id)
+        return "\n".join(f"--- shard {shard.shard} ---\n{self._log(shard.id)}" for shard in shards)
+
+    def _log(self, job_id: str) -> str:
+        path = log_of(self.settings, job_id)
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

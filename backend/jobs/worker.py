@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO
 
-from backend.jobs.attempt import Attempt, Ending, persist
+from backend.jobs.attempt import Attempt, Ending, persist, shards_of
 from backend.jobs.ledger import Ledger, LedgerAway, LedgerError, Other, engine_of
 from backend.jobs.queue import enqueuing, prepare, serve
 from backend.log import log
@@ -62,12 +63,20 @@ class Worker:
         log.info("began", job=job_id, kind=job.kind, attempt=attempt)
         ending = Attempt(job, self.ledger, self.settings, self.stopping, self.abandoned).run()
         persist(lambda: self._write_down(job_id, attempt, ending))
+        if (parent := job.parent) is not None:
+            persist(lambda: self._sweep_after(parent))
         log.info("ended", job=job_id, state=ending.state or "handed over")
 
     def _write_down(self, job_id: str, attempt: int, ending: Ending) -> bool:
         if ending.state is None:
             return self.ledger.hand_over(job_id, attempt)
         return self.ledger.end(job_id, attempt, ending.state, result=ending.result, error=ending.error)
+
+    def _sweep_after(self, job_id: str) -> bool:
+        """What its shards measured is in the result of a job that is finished."""
+        if (job := self.ledger.job(job_id)) is not None and job.state == "finished":
+            shutil.rmtree(shards_of(self.settings, job_id), ignore_errors=True)
+        return True
 
     def watch(self) -> None:
         """Heartbeats until it stops, and a look at the others'."""

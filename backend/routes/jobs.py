@@ -1,7 +1,7 @@
 """`/jobs`: work that lasts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -42,9 +42,9 @@ JobDep = Annotated[Row, Depends(get_job)]
 @router.post("/jobs", status_code=202, responses=responses(400, 404, 409, 413, 422, 503))
 def submit(body: JobRequest, jobs: JobsDep, response: Response) -> Job:
     """Put a job into the queue. It is checked as on the command line first; nothing is started that cannot run."""
-    row = jobs.submit(body.kind, body.request)
+    row = jobs.submit(body.kind, body.request, shards=body.shards, processes=body.processes)
     response.headers["Location"] = f"/jobs/{row.id}"
-    return shown(row)
+    return shown(jobs, row)
 
 
 @router.get("/jobs", responses=responses(404, 422, 503))
@@ -58,7 +58,7 @@ def listing(
 ) -> JobPage:
     """A page of the jobs there are, the newest first."""
     total, rows = jobs.ledger.page(states=state or (), kind=kind, model=model, offset=offset, limit=limit)
-    return JobPage(total=total, offset=offset, jobs=[shown(row) for row in rows])
+    return JobPage(total=total, offset=offset, jobs=all_shown(jobs, rows))
 
 
 @router.get("/jobs/kinds", responses=responses(404))
@@ -68,27 +68,26 @@ def kinds(jobs: JobsDep) -> list[Described]:
 
 
 @router.get("/jobs/{id}", responses=responses(404, 422, 503))
-def job(job: JobDep) -> Job:
-    return shown(job)
+def job(job: JobDep, jobs: JobsDep) -> Job:
+    return shown(jobs, job)
 
 
-@router.delete("/jobs/{id}", status_code=202, responses=responses(404, 422, 503))
+@router.delete("/jobs/{id}", status_code=202, responses=responses(404, 409, 422, 503))
 def cancel(job: JobDep, jobs: JobsDep) -> Job:
     """Cancel it. A running one is asked to save and end, and killed when that takes too long; it can be resumed."""
-    return shown(jobs.cancel(job.id))
+    return shown(jobs, jobs.cancel(job.id))
 
 
 @router.post("/jobs/{id}/resume", status_code=202, responses=responses(404, 409, 422, 503))
 def resume(job: JobDep, jobs: JobsDep) -> Job:
     """Another attempt at a job that failed or was cancelled: it goes on from what was saved."""
-    return shown(jobs.resume(job.id))
+    return shown(jobs, jobs.resume(job.id))
 
 
 @router.get("/jobs/{id}/log", response_class=PlainTextResponse, responses=responses(404, 422, 503))
 def log(job: JobDep, jobs: JobsDep) -> str:
     """What the job printed; the end of it where that was much."""
-    path = jobs.log(job.id)
-    return "" if path is None else path.read_text(encoding="utf-8", errors="replace")
+    return jobs.log(job)
 
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=responses(404, 422, 503))
@@ -120,5 +119,17 @@ def as_json(event: Event) -> dict[str, Any]:
     return made.model_dump(exclude_none=True)
 
 
-def shown(row: Row) -> Job:
-    return Job.model_validate({**vars(row), "resumable": row.state in RESUMABLE})
+def all_shown(jobs: Jobs, rows: Sequence[Row]) -> list[Job]:
+    shards = jobs.ledger.shards([row.id for row in rows])
+    return [
+        Job.model_validate(
+            {**vars(row), "resumable": row.parent is None and row.state in RESUMABLE}
+            | {"shards": [vars(shard) for shard in shards.get(row.id, ())]}
+        )
+        for row in rows
+    ]
+
+
+def shown(jobs: Jobs, row: Row) -> Job:
+    (job,) = all_shown(jobs, [row])
+    return job

@@ -38,7 +38,7 @@ from backend.schemas.channels import (
 )
 from backend.schemas.example import Example
 from backend.schemas.images import DatasetImage, EncodedImage, ExactImage, ImageRef, Prediction, UploadedImage
-from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobState
+from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobShard, JobState
 from backend.schemas.problem import Problem, ProblemError
 from backend.schemas.recipes import Changed, PlanRequest, RecipeBook, RecipeInfo, RecipePlan
 from backend.schemas.robustness import (
@@ -102,6 +102,7 @@ __all__ = [
     "JobPage",
     "JobProgress",
     "JobRequest",
+    "JobShard",
     "JobState",
     "LastCheckpoint",
     "LayerInfo",

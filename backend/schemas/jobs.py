@@ -12,6 +12,16 @@ class JobRequest(BaseModel):
 
     kind: str = Field(examples=["train"])
     request: dict[str, Any] = Field(examples=[{"recipe": "cpu/fmnist-mini-vanilla-lesson"}])
+    shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="jobs it is divided into, for as many workers: each measures the next images that nobody has, and "
+        "the result is that of one, bit for bit. Of evaluate, curves, autoattack and verdict",
+    )
+    processes: int = Field(
+        1, ge=1, le=64, description="of one host, started by torchrun; on GPUs one for each. Of train"
+    )
 
 
 class JobProgress(BaseModel):
@@ -33,6 +43,17 @@ class JobEvent(BaseModel):
     progress: JobProgress | None = None
 
 
+class JobShard(BaseModel):
+    """A part of a job in shards: itself a job, by whose id its own log and events are found."""
+
+    id: str
+    state: JobState
+    worker: str | None
+    attempt: int
+    progress: JobProgress | None = Field(description="of the whole job, as this one saw it last")
+    error: str | None
+
+
 class Job(BaseModel):
     id: str
     kind: str
@@ -50,6 +71,9 @@ class Job(BaseModel):
     result: Any = Field(description="what a finished job measured")
     error: str | None = Field(description="of a failed job, for people")
     resumable: bool
+    processes: int = Field(1, description="of one attempt, on one host")
+    parent: str | None = Field(None, description="of a shard: the job it is of")
+    shards: list[JobShard] = Field([], description="of a job that is divided: its parts")
 
 
 class JobPage(BaseModel):

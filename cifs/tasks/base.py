@@ -34,6 +34,7 @@ class Workspace:
     checkpoints: Path = Path("checkpoints")
     runs: Path = Path("runs")
     device: str = "cpu"
+    processes: int = 1  # that torchrun starts to do a task together, where it can be
     shards: Path | None = None  # a folder where other processes that do the same task meet this one, to divide it
     files: bool = False  # whether a request may name files of this machine: on its own command line, never over HTTP
 
@@ -59,7 +60,8 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()  # what to know before it starts, for people
     resumes: bool = False  # whether the same task goes on from where a stop left it
     saves: Path | None = None  # where the result will be
-    divides: bool = False  # whether several processes can do it together
+    divides: bool = False  # whether processes that meet in a folder can divide it
+    distributes: bool = False  # whether processes that torchrun starts can do it together
 
 
 def exclusively(workspace: Workspace, prepared: Prepared, *names: str) -> Prepared:

@@ -47,8 +47,9 @@ class Server:
     def __init__(self, address: str, process: subprocess.Popen[bytes], runs: Path) -> None:
         self.address, self.process, self.runs = address, process, runs
 
-    def submit(self, kind: str, **request: Any) -> str:
-        answer = httpx2.post(f"{self.address}/jobs", json={"kind": kind, "request": request}, timeout=30)
+    def submit(self, kind: str, *, shards: int = 1, processes: int = 1, **request: Any) -> str:
+        body = {"kind": kind, "request": request, "shards": shards, "processes": processes}
+        answer = httpx2.post(f"{self.address}/jobs", json=body, timeout=90)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
@@ -136,6 +137,18 @@ def steps(server: Server, model: str) -> list[int]:
     return [int(line.split()[0]) for line in (server.runs / f"{model}.count").read_text().splitlines()]
 
 
+def tallied(server: Server, model: str) -> list[int]:
+    """The shards that were done, in their order."""
+    return [int(line.split()[0]) for line in (server.runs / f"{model}.tally").read_text().splitlines()]
+
+
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with sqlite3.connect(path) as connection:
         return connection.execute(query).fetchall()
+
+
+def restored(recording: str, path: Path) -> Path:
+    """A database as an older release left it."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript((Path(__file__).parent / "recorded" / f"{recording}.sql").read_text())
+    return path

@@ -15,6 +15,7 @@ from pydantic import Field
 from cifs.errors import CheckpointError, InvalidParameter
 from cifs.progress import Progress, Report
 from cifs.registry import Registry, settings
+from cifs.shards import done_together
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Workspace:
     checkpoints: Path
     runs: Path
     device: str
+    processes: int = 1
+    shards: Path | None = None
 
 
 class Prepared(NamedTuple):
     run: Callable[[Report], Any]
     notes: tuple[str, ...] = ()
+    divides: bool = False
 
 
 TASKS: Registry[Any] = Registry("task")
@@ -58,6 +62,42 @@ class Count:
                 file.flush()
         report(Progress("counting", done, self.to, {"half": done / 2}))
         return {"counted": done, "first": first}
+
+
+@TASKS.register("tally")
+@settings
+class Tally:
+    """Counts shard by shard, as a measurement is divided: every shard that is done is a line of a file."""
+
+    model: str = "double"
+    to: int = Field(default=10, ge=1)
+    pause: float = Field(default=0.05, ge=0)
+
+    def prepare(self, workspace: Workspace) -> Prepared:
+        return Prepared(partial(self.run, workspace), divides=True)
+
+    def run(self, workspace: Workspace, report: Report) -> dict[str, int]:
+        folder = workspace.shards or workspace.runs / "alone"
+        files = [folder / f"{number}.json" for number in range(self.to)]
+
+        def note() -> None:
+            report(Progress("tallying", sum(file.exists() for file in files), self.to))
+
+        def do(number: int) -> int:
+            for _ in range(5):
+                note()
+                time.sleep(self.pause / 5)
+            with (workspace.runs / f"{self.model}.tally").open("a") as lines:
+                lines.write(f"{number} {os.getpid()}\n")
+            files[number].write_text(str(number))
+            return number
+
+        def read(file: Path) -> int | None:
+            return int(file.read_text() or 0) if file.exists() else None
+
+        total = sum(done_together(files, read, do, note))
+        note()
+        return {"total": total}
 
 
 @TASKS.register("misbehave")

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from backend.app import create_app
 from backend.jobs.ledger import LedgerUnreadable
 from backend.settings import Settings
-from tests.backend.jobs.conftest import DOUBLES, Server, eventually, steps
+from tests.backend.jobs.conftest import DOUBLES, Server, eventually, steps, tallied
 
 
 def stream(server: Server, job: str, after: int | None = None, *, most: int = 10_000) -> list[dict[str, Any]]:
@@ -138,6 +138,44 @@ def test_the_same_work_is_not_queued_twice(server: Server) -> None:
     assert f"job {job} is at work on this already" in answer.json()["detail"]
     server.cancel(job)
     server.until(job, "cancelled")
+
+
+def test_a_job_in_shards_is_one_job_that_one_worker_does_alone_if_there_is_no_other(server: Server) -> None:
+    job = server.submit("tally", model="divided", to=8, shards=3)
+    ended = server.until(job, "finished", "failed")
+    assert (ended["state"], ended["result"]) == ("finished", {"total": 28})
+    assert ended["progress"]["done"] == 8
+    assert [shard["id"] for shard in ended["shards"]] == [f"{job}-{i}" for i in (1, 2, 3)]
+    assert tallied(server, "divided") == list(range(8))
+    assert [j["id"] for j in server.get("/jobs?model=divided")["jobs"]] == [job]
+    assert server.job(f"{job}-2")["parent"] == job
+    assert not (server.runs / "jobs" / job / "shards").exists()
+
+
+def test_a_job_in_shards_is_cancelled_and_resumed_as_one(server: Server) -> None:
+    job = server.submit("tally", model="stopped", to=40, shards=2)
+    server.until_it_gets_on(job, done=3)
+    for refused in (server.cancel(f"{job}-1"), server.resume(f"{job}-2")):
+        assert refused.status_code == 409
+        assert f"a shard of job {job}" in refused.json()["detail"]
+    assert server.cancel(job).json()["state"] == "cancelling"
+    over = server.until(job, "cancelled", within=15)
+    assert {shard["state"] for shard in over["shards"]} == {"cancelled"}
+    done = tallied(server, "stopped")
+    assert 3 <= len(done) < 40
+    assert server.resume(job).json()["attempt"] == 2
+    assert server.until(job, "finished")["result"] == {"total": 780}
+    assert sorted(tallied(server, "stopped")) == list(range(40))  # what was done is not done again
+    assert "--- shard 2 ---" in httpx2.get(f"{server.address}/jobs/{job}/log").text
+
+
+def test_what_cannot_be_divided_or_distributed_is_refused(server: Server) -> None:
+    for asked, said in (
+        ({"shards": 2}, "shards = 2: count is not done in shards; allowed: 1"),
+        ({"processes": 2}, "processes = 2: count is done by one process; allowed: 1"),
+    ):
+        answer = httpx2.post(f"{server.address}/jobs", json={"kind": "count", "request": {}, **asked})
+        assert (answer.status_code, answer.json()["detail"]) == (422, said)
 
 
 def test_the_list_is_filtered_by_state_kind_and_model(server: Server) -> None:

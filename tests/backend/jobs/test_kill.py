@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pull_the_plug import Plan, pull
-from tests.backend.jobs.conftest import Server, eventually, rows, serving_jobs, steps, working
+from tests.backend.jobs.conftest import Server, eventually, restored, rows, serving_jobs, steps, working
 
 
 def counted_once(server: Server, model: str, to: int) -> None:
@@ -67,6 +67,19 @@ def test_what_a_killed_worker_was_at_goes_to_another(tmp_path: Path) -> None:
             ended = server.until(job, "finished", "failed")
     assert (ended["state"], ended["attempt"], ended["worker"]) == ("finished", 2, "two")
     counted_once(server, "m", 60)
+
+
+@pytest.mark.slow
+def test_jobs_of_the_first_releases_database_come_to_their_end(tmp_path: Path) -> None:
+    """Its worker was killed while one ran and one waited."""
+    (tmp_path / "runs").mkdir()
+    restored("jobs-v1", tmp_path / "runs" / "jobs.sqlite")
+    with serving_jobs(tmp_path) as server:
+        ids = {job["state"]: job["id"] for job in server.get("/jobs")["jobs"]}
+        server.until(ids["running"], "finished")
+        server.until(ids["waiting"], "finished")
+        counted_once(server, "running", 20)
+        counted_once(server, "waiting", 3)
 
 
 @pytest.mark.slow
