@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="CIFS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CIFS_", frozen=True, env_ignore_empty=True)
 
     checkpoints: Path = Field(Path("checkpoints"), description="the folder of models, one folder each")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one")

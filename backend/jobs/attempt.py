@@ -14,6 +14,7 @@ from signal import Signals
 from threading import Event, Thread
 from typing import Any
 
+from backend.jobs.child import ORDER
 from backend.jobs.ledger import Ledger, LedgerAway, Row, State
 from backend.log import log
 from backend.settings import Settings
@@ -55,18 +56,19 @@ class Attempt:
     def run(self) -> Ending:
         folder = folder_of(self.settings, self.job.id)
         folder.mkdir(parents=True, exist_ok=True)
+        told = json.dumps(order(self.job, self.settings))
         with subprocess.Popen(
-            command(self.settings, folder),
+            command(self.job, self.settings, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | self.settings.job_environment,
+            env=os.environ | environment(self.job, self.settings) | {ORDER: told},
             start_new_session=True,  # a terminal's Ctrl-C reaches the worker alone
         ) as process:
             Thread(target=self._read, args=[process], daemon=True).start()
             try:
-                self._say(process, f"{json.dumps(order(self.job, self.settings))}\n")
+                self._say(process, f"{told}\n")
                 self._watch(process)
             finally:
                 with suppress(BrokenPipeError):
@@ -176,11 +178,20 @@ def log_of(settings: Settings, job_id: str) -> Path:
     return folder_of(settings, job_id) / "log.txt"
 
 
-def command(settings: Settings, folder: Path) -> list[str]:
+def command(job: Row, settings: Settings, folder: Path) -> list[str]:
     guard = [sys.executable, "-m", "backend.jobs.guard", "--lock", str(folder / "lock")]
     bounds = ["--log", str(folder / "log.txt"), "--log-bytes", str(settings.job_log_bytes)]
     patience = ["--patience", str(settings.cancel_patience)]
-    return [*guard, *bounds, *patience, "--", sys.executable, "-m", "backend.jobs.child", settings.tasks]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
+    child = [*(torchrun if job.processes > 1 else ()), "-m", "backend.jobs.child", settings.tasks]
+    return [*guard, *bounds, *patience, "--", sys.executable, *child]
+
+
+def environment(job: Row, settings: Settings) -> dict[str, str]:
+    """The threads of one job, shared by its processes."""
+    shared = dict(settings.job_environment)
+    shared["OMP_NUM_THREADS"] = str(max(int(shared["OMP_NUM_THREADS"]) // job.processes, 1))
+    return shared
 
 
 def order(job: Row, settings: Settings) -> dict[str, Any]:

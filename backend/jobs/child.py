@@ -5,6 +5,9 @@
 stdin    the request, one line of JSON; later perhaps "cancel", which the task's next report raises as Cancelled
 stdout   lines of JSON: {"progress": …}, and at last {"result": …}, {"cancelled": true} or {"error": {…}}
 stderr   whatever the task prints
+
+Of several processes that torchrun started the first does all that. The others share its stdin and leave it alone: they
+have the request from the environment, end with torchrun, and say nothing but what went wrong.
 """
 
 import json
@@ -21,11 +24,13 @@ from typing import Any, TextIO
 
 from pydantic_core import from_json, to_json
 
+from backend.jobs.guard import die_with_parent
 from backend.jobs.kinds import Kinds, load_kinds, without_folders
 from cifs.errors import CIFSError
-from cifs.progress import Cancelled, Progress
+from cifs.progress import Cancelled, Progress, Report, unreported
 
 BETWEEN = 0.2  # seconds from one line of progress to the next
+ORDER = "CIFS_JOB_ORDER"  # the variable with the request
 NICENESS = 5  # the server that answers people goes first
 
 
@@ -66,7 +71,7 @@ class Reporter:
             self.flush()
 
 
-def run(kinds: Kinds, order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+def run(kinds: Kinds, order: Mapping[str, Any], reporter: Report) -> dict[str, Any]:
     """The last line: what became of it."""
     try:
         record = kinds.run(order["kind"], order["request"], order["workspace"], reporter)
@@ -96,20 +101,36 @@ def _listen(cancelled: Event) -> None:
 
 
 def main() -> int:
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    rank = os.environ.get("RANK")  # by torchrun, which ends its processes by SIGTERM
+    if rank is not None:
+        die_with_parent()
+    for signum in (signal.SIGINT, signal.SIGHUP, *([signal.SIGTERM] if rank is None else [])):
         signal.signal(signum, signal.SIG_IGN)  # of the terminal; the guard says when to end
     os.nice(NICENESS)
-    cancelled = Event()
     with own_stdout() as out:
-        order = json.loads(sys.stdin.readline())
-        Thread(target=_listen, args=[cancelled], daemon=True).start()
-        reporter = Reporter(out, cancelled)
-        Thread(target=reporter.keep_flushing, daemon=True).start()
-        reporter(Progress("starting"))
-        last = run(load_kinds(sys.argv[1]), order, reporter)
-        reporter.flush()
-        reporter.say(**last)
+        return _first(out) if rank in (None, "0") else _further(out)
+
+
+def _first(out: TextIO) -> int:
+    cancelled = Event()
+    order = json.loads(sys.stdin.readline())
+    Thread(target=_listen, args=[cancelled], daemon=True).start()
+    reporter = Reporter(out, cancelled)
+    Thread(target=reporter.keep_flushing, daemon=True).start()
+    reporter(Progress("starting"))
+    last = run(load_kinds(sys.argv[1]), order, reporter)
+    reporter.flush()
+    reporter.say(**last)
     return 0
+
+
+def _further(out: TextIO) -> int:
+    """Cancelled by the first, whose wish all hear of as they train."""
+    last = run(load_kinds(sys.argv[1]), json.loads(os.environ[ORDER]), unreported)
+    if "error" not in last:
+        return 0
+    Reporter(out, Event()).say(**last)
+    return 1
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Guard:
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=[lock],  # it stays locked should the guard be killed before the task
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         try:
             while self.task.poll() is None and self.killed is None:
@@ -170,7 +170,7 @@ def descendants(root: int) -> Iterator[int]:
             yield child
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -14,7 +14,7 @@ from cifs.progress import Report
 from cifs.registry import settings
 from cifs.report.card import write_card
 from cifs.tasks.base import TASKS, Prepared, Workspace
-from cifs.training import Recipe, Run, finish, gather, joined, load_recipe
+from cifs.training import Recipe, Run, check_processes, finish, gather, joined, load_recipe
 from cifs.zoo import checked_id
 
 
@@ -47,11 +47,13 @@ class Train:
         recipe = self._recipe(workspace)
         model_id = self.model_id
         usable_device(workspace.device)
+        check_processes(workspace.processes, recipe.batch_size, workspace.device)
         gather(recipe, workspace.zoo)  # all it needs is there
         notes = [f"{recipe.dataset}: {note}" for note in dataset(recipe.dataset).notes]
         if (workspace.runs / model_id / "state.pt").exists():
             notes.append(f"{workspace.runs / model_id} holds a run that this goes on with")
-        return Prepared(partial(self._run, recipe, workspace), tuple(notes), True, workspace.checkpoints / model_id)
+        run, saves = partial(self._run, recipe, workspace), workspace.checkpoints / model_id
+        return Prepared(run, tuple(notes), True, saves, distributes=True)
 
     def _recipe(self, workspace: Workspace) -> Recipe:
         """Raises InvalidParameter where a request names a file of a machine that is not its own."""

@@ -73,6 +73,20 @@ class Ranks:
 ALONE = Ranks()
 
 
+def check_processes(processes: int, batch_size: int, device: str) -> None:
+    """Raises InvalidParameter where so many processes of one host cannot train together."""
+    Ranks(size=processes).check(batch_size)
+    if processes > 1 and device.startswith("cuda"):
+        _refuse_chosen(device)
+        if processes > (there := torch.cuda.device_count()):
+            raise InvalidParameter(f"processes = {processes}: each takes a GPU, and there are {there}")
+
+
+def _refuse_chosen(device: str) -> None:
+    if ":" in device:
+        raise InvalidParameter(f"device = {device!r}: torchrun gives every process a GPU of its own; write cuda")
+
+
 @contextmanager
 def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
     """The processes torchrun started, joined within the block, and this one's device; without torchrun, itself alone.
@@ -84,8 +98,7 @@ def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
         return
     own = torch.device(device)
     if own.type == "cuda":
-        if ":" in device:
-            raise InvalidParameter(f"device = {device!r}: torchrun gives every process a GPU of its own; write cuda")
+        _refuse_chosen(device)
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(own)
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)

@@ -92,13 +92,14 @@ def test_an_evaluation_divided_by_workers_of_which_one_is_killed_is_that_of_one_
     postgres: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CIFS_DATA", str(tmp_path))
-    npz(tmp_path, test=1500)
+    npz(tmp_path, test=1000)
     zoo = Zoo(tmp_path / "models")
     for name in ("alone", "divided"):
-        zoo.save(name, tiny("cas", num_classes=3), Info(title=name, dataset="tiny", method="cas", eps=8 / 255))
+        zoo.save(name, tiny(num_classes=3), Info(title=name, dataset="tiny", method="vanilla", eps=8 / 255))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    command = [sys.executable, "-m", "cifs.cli", "evaluate", "alone", "--checkpoints", zoo.root, "--runs", tmp_path]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "-m", "cifs.cli", "evaluate", "alone", "--checkpoints", zoo.root]
+    subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
     real = {"database_url": postgres.url, "tasks": "cifs.tasks:TASKS", "job_threads": 1}
     with (
@@ -109,7 +110,7 @@ def test_an_evaluation_divided_by_workers_of_which_one_is_killed_is_that_of_one_
         job = server.submit("evaluate", model="divided", shards=2)
         eventually(lambda: {shard["worker"] for shard in server.job(job)["shards"]} == {"three", "four"})
         shards = server.runs / "jobs" / job / "shards"
-        eventually(lambda: len([*shards.rglob("*.json")]) > 20)
+        eventually(lambda: len([*shards.rglob("*.json")]) > 3)
         three.kill()
         three.wait()
         assert server.until(job, "finished", "failed", within=180)["error"] is None
