@@ -31,7 +31,7 @@ def settings_of(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Set
     """As the backend would read them from this service's environment."""
     for name, value in service["environment"].items():
         assert name.removeprefix("CIFS_").lower() in Settings.model_fields
-        monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv(name, str(value or ""))
     return Settings()
 
 

@@ -75,6 +75,8 @@ def _show(desk: Desk, job: Job, beside: Sequence[str]) -> None:
         st.caption(f"{job.id}{f', attempt {job.attempt}' if job.attempt > 1 else ''}")
     with buttons:
         _buttons(desk, job)
+    if job.shards:
+        st.caption(shares(job))
     for note in job.notes:
         st.caption(note)
     if job.error:
@@ -87,6 +89,16 @@ def _show(desk: Desk, job: Job, beside: Sequence[str]) -> None:
         )  # fmt: skip
     if job.kind == "train":
         show_training(desk, [job, *map(desk.job, beside)])
+
+
+def shares(job: Job) -> str:
+    """Who is at which part of a divided job: "3 shards: 2 running (on one, two), 1 waiting"."""
+    counts = []
+    for state_of in BADGES:
+        if there := [shard for shard in job.shards if shard.state == state_of]:
+            at = ", ".join(sorted({shard.worker for shard in there if shard.worker}))
+            counts.append(f"{len(there)} {state_of}" + (f" (on {at})" if at and state_of == "running" else ""))
+    return f"{len(job.shards)} shards: {', '.join(counts)}"
 
 
 def _buttons(desk: Desk, job: Job) -> None:

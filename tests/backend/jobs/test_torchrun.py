@@ -40,7 +40,8 @@ def test_ranks_end_with_whatever_is_killed_and_the_training_comes_to_its_end(ser
 
     def training() -> list[int]:
         eventually(lambda: (server.job(job)["progress"] or {}).get("doing") == "training")
-        assert len(found := ranks(server)) == 2
+        found = ranks(server)
+        assert len(found) == 2
         assert len({os.getsid(pid) for pid in found}) == 2  # what killing a process group would miss
         return found
 
