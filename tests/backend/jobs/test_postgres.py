@@ -92,7 +92,7 @@ def test_an_evaluation_divided_by_workers_of_which_one_is_killed_is_that_of_one_
     postgres: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CIFS_DATA", str(tmp_path))
-    npz(tmp_path, test=1000)
+    npz(tmp_path, test=600)
     zoo = Zoo(tmp_path / "models")
     for name in ("alone", "divided"):
         zoo.save(name, tiny(num_classes=3), Info(title=name, dataset="tiny", method="vanilla", eps=8 / 255))
@@ -110,10 +110,10 @@ def test_an_evaluation_divided_by_workers_of_which_one_is_killed_is_that_of_one_
         job = server.submit("evaluate", model="divided", shards=2)
         eventually(lambda: {shard["worker"] for shard in server.job(job)["shards"]} == {"three", "four"})
         shards = server.runs / "jobs" / job / "shards"
-        eventually(lambda: len([*shards.rglob("*.json")]) > 3)
+        eventually(lambda: len([*shards.rglob("*.json")]) > 2)
         three.kill()
         three.wait()
-        assert server.until(job, "finished", "failed", within=180)["error"] is None
+        assert server.until(job, "finished", "failed", within=300)["error"] is None
     alone, divided = (zoo.root / name / "evaluation.json" for name in ("alone", "divided"))
     assert without_seconds({**json.loads(divided.read_text()), "model": "alone"}) == without_seconds(
         json.loads(alone.read_text())
