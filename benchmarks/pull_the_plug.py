@@ -1,9 +1,11 @@
-"""kill -9 of server, worker, guard or task, again and again, while jobs run: is any lost, doubled, or another result?
+"""kill -9 of server, worker, guard, task or database, again and again: is a job lost, doubled, or another result?
 
-    python -m benchmarks.pull_the_plug [--kills 100] [--seed 0] [--database postgresql://…]
+    python -m benchmarks.pull_the_plug [--kills 100] [--seed 0] [--database sqlite | postgresql]
 
 A training, an evaluation and AutoAttack run as jobs of a real server; what they leave behind has to be, byte for byte,
-what they leave when nobody disturbs them. Prints what was killed how often; exits with 1 where something was lost.
+what they leave when nobody disturbs them. The database is a PostgreSQL of its own, whose postmaster is killed and
+started again some seconds later; or a SQLite file, which the server and its worker have open: both are killed at once.
+Prints what was killed how often; exits with 1 where something was lost.
 """
 
 import argparse
@@ -18,28 +20,40 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.postgres import Cluster, cluster
+
 ROOT = Path(__file__).parents[1]
-KINDS = ("train", "evaluate", "autoattack")
-ROLES = ("server", "worker", "guard", "child")
+ROLES = ("server", "worker", "guard", "child", "database")
 RECIPE = "cpu/fmnist-mini-vanilla-lesson"
 SET = ["model.width=4", "images=400", "validation=100", "attack.steps=1", "validate_every=5"]
-BETWEEN = (2.0, 16.0)  # seconds from one kill to the next: some strike at the start of a process, some at its work
 PATIENCE = 300.0  # seconds for anything to go on
 OVER = ("finished", "failed", "cancelled")
+Work = tuple[str, dict[str, object]]  # the kind of a job and its request
+
+
+def usual_work(number: int, epochs: int = 10) -> list[Work]:
+    """Other work each time, for what is measured already is not measured again."""
+    overrides = [*SET, f"epochs={epochs}", f"seed={number}"]
+    measured = {"model": "measured", "n": 40 + number}
+    training = {"recipe": RECIPE, "set": overrides, "id": f"trained-{number}"}
+    return [("train", training), ("evaluate", measured), ("autoattack", measured)]
 
 
 class Plan(NamedTuple):
-    epochs: int = 10  # of each training
-    kinds: tuple[str, ...] = KINDS
-    between: tuple[float, float] = BETWEEN
+    work: Callable[[int], list[Work]] = usual_work  # of one round
+    between: tuple[float, float] = (2.0, 16.0)  # seconds: some kills strike at the start of a process, some at its work
+    roles: tuple[str, ...] = ROLES
+    away: tuple[float, float] = (0.0, 12.0)  # seconds a database stays away: at most longer than a worker waits for it
+    tasks: str = "cifs.tasks:TASKS"
 
 
 USUAL = Plan()
@@ -50,9 +64,18 @@ class Report:
     kills: Counter[str] = field(default_factory=Counter)
     jobs: int = 0
     lost: int = 0  # did not come to their end
-    different: int = 0  # came to another
+    different: int = 0  # left something else
     doubled: int = 0  # were found running twice at once
-    seconds: float = 0.0
+    attempts: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def killed(self) -> int:
+        return sum(self.kills.values())
 
     @property
     def fine(self) -> bool:
@@ -62,8 +85,8 @@ class Report:
 class Lab:
     """A server with its worker, on folders of its own, that is started again when it was killed."""
 
-    def __init__(self, folder: Path, database: str | None) -> None:
-        self.folder, self.database = folder, database
+    def __init__(self, folder: Path, database: Cluster | None, tasks: str) -> None:
+        self.folder, self.database, self.tasks = folder, database, tasks
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -75,9 +98,14 @@ class Lab:
         return self.folder / "runs"
 
     def start(self) -> None:
-        settings = {"CIFS_JOBS": "embedded", "CIFS_RUNS": str(self.runs), "CIFS_CHECKPOINTS": str(self.folder / "zoo")}
+        settings = {
+            "CIFS_JOBS": "embedded",
+            "CIFS_RUNS": str(self.runs),
+            "CIFS_CHECKPOINTS": str(self.folder / "zoo"),
+            "CIFS_TASKS": self.tasks,
+        }
         if self.database:
-            settings["CIFS_DATABASE_URL"] = self.database
+            settings["CIFS_DATABASE_URL"] = self.database.url
         serve = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "--factory", "backend.app:create_app"]
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
@@ -92,8 +120,15 @@ class Lab:
             return answer.json() if answer.is_success else None
         return None
 
+    def post(self, path: str, body: Any = None) -> httpx.Response | None:
+        """None where nobody answers, or not now."""
+        with suppress(httpx.TransportError):
+            answer = self.http.post(path, json=body)
+            return None if answer.status_code == 503 else answer
+        return None
+
     def submit(self, kind: str, **request: object) -> str:
-        answer = self.http.post("/jobs", json={"kind": kind, "request": request})
+        answer = wait(lambda: self.post("/jobs", {"kind": kind, "request": request}), "POST /jobs")
         if not answer.is_success:
             raise SystemExit(f"{kind}: {answer.text}")
         return str(answer.json()["id"])
@@ -104,15 +139,26 @@ class Lab:
             return [self.process.pid] if self.process and self.process.poll() is None else []
         return [pid for pid, line in command_lines() if runs_as(line, role) and str(self.runs) in environment(pid)]
 
-    def kill(self, role: str) -> int:
-        pids = self.pids(role)
-        for pid in pids:
+    def children(self) -> Counter[str]:
+        """How many processes are at each job, by the lock that a task holds for as long as it lives."""
+        locks = (lock for pid in self.pids("child") if (lock := held_lock(pid)))
+        return Counter(locks)
+
+    def kill(self, role: str, away: float) -> bool:
+        """Whether there was one to be killed; what nobody starts again is started again."""
+        if role == "database" and self.database is not None:
+            self.database.kill()
+            time.sleep(away)
+            self.database.start_again()
+            return True
+        victims = [pid for each in (("worker", "server") if role == "database" else (role,)) for pid in self.pids(each)]
+        for pid in victims:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if role == "server" and self.process is not None:
+        if role in ("server", "database") and self.process is not None:
             self.process.wait()
             self.start()
-        return len(pids)
+        return bool(victims)
 
     def close(self) -> None:
         self.http.close()
@@ -138,6 +184,14 @@ def environment(pid: int) -> str:
         return ""
 
 
+def held_lock(pid: int) -> str | None:
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            if (file := os.readlink(link)).endswith("/lock") and "/jobs/" in file:
+                return file
+    return None
+
+
 def wait(holds: Any, what: str) -> Any:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -148,11 +202,11 @@ def wait(holds: Any, what: str) -> Any:
 
 
 @contextmanager
-def lab_in(folder: Path, database: str | None) -> Iterator[Lab]:
+def lab_in(folder: Path, database: Cluster | None, plan: Plan) -> Iterator[Lab]:
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "checkpoints" / "fmnist-resnet10-w16-natural", folder / "zoo" / "measured")
     (folder / "zoo" / "measured" / "evaluation.json").unlink()
-    made = Lab(folder, database)
+    made = Lab(folder, database, plan.tasks)
     made.start()
     try:
         yield made
@@ -161,22 +215,11 @@ def lab_in(folder: Path, database: str | None) -> Iterator[Lab]:
 
 
 # The work ------------------------------------------------------------------------------------------------------------
-def work(lab: Lab, number: int, plan: Plan) -> Iterator[str]:
-    """Jobs submitted one after the other, for one worker does one at a time."""
-    n = 40 + number  # others each time, for what is measured already is not measured again
-    overrides = [*SET, f"epochs={plan.epochs}", f"seed={number}"]
-    requests: dict[str, dict[str, object]] = {
-        "train": {"recipe": RECIPE, "set": overrides, "id": f"trained-{number}"},
-        "evaluate": {"model": "measured", "n": n},
-        "autoattack": {"model": "measured", "n": n},
-    }
-    for kind in plan.kinds:
-        yield lab.submit(kind, **requests[kind])
-
-
 def traces(lab: Lab) -> dict[str, str]:
-    """What jobs left: weights and verdicts, without what tells the time."""
+    """What jobs left: weights and verdicts, without what tells the time; and what a task that counts has counted."""
     left = {str(p.relative_to(lab.folder)): p.read_bytes().hex() for p in lab.folder.glob("zoo/*/model.safetensors")}
+    for path in lab.runs.glob("*.count"):
+        left[path.name] = " ".join(line.split()[0] for line in path.read_text().splitlines())
     for path in lab.folder.glob("zoo/*/evaluation.json"):
         evaluation = json.loads(path.read_text())
         left[str(path.relative_to(lab.folder))] = json.dumps(without_time(evaluation), sort_keys=True)
@@ -190,10 +233,10 @@ def without_time(value: Any) -> Any:
 
 
 def undisturbed(folder: Path, rounds: int, plan: Plan) -> dict[str, str]:
-    with lab_in(folder, None) as lab:
+    with lab_in(folder, None, plan) as lab:
         for number in range(rounds):
-            for job in work(lab, number, plan):
-                until_over(lab, job)
+            for kind, request in plan.work(number):
+                until_over(lab, lab.submit(kind, **request))
         return traces(lab)
 
 
@@ -212,49 +255,49 @@ def pull(
     kills: int,
     seed: int,
     plan: Plan = USUAL,
-    database: str | None = None,
+    database: Cluster | None = None,
 ) -> Report:
     """Kills until it has killed so often, and then lets everything come to its end."""
-    report, chance, began = Report(), random.Random(seed), time.monotonic()
-    rounds = 0
-    with lab_in(folder / "disturbed", database) as lab:
-        while sum(report.kills.values()) < kills:
-            for job in work(lab, rounds, plan):
-                disturb(lab, job, kills, chance, report, plan.between)
+    report, chance, rounds = Report(), random.Random(seed), 0
+    with lab_in(folder / "disturbed", database, plan) as lab:
+        while report.killed < kills:
+            for kind, request in plan.work(rounds):
+                disturb(lab, lab.submit(kind, **request), kills, chance, report, plan)
             rounds += 1
         disturbed = traces(lab)
     expected = undisturbed(folder / "undisturbed", rounds, plan)
     report.different = sum(disturbed.get(name) != what for name, what in expected.items())
-    report.seconds = time.monotonic() - began
     return report
 
 
-def disturb(
-    lab: Lab, job: str, kills: int, chance: random.Random, report: Report, between: tuple[float, float]
-) -> None:
+def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Report, plan: Plan) -> None:
     """One job, from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
     deadline = time.monotonic() + PATIENCE * 4
-    pause = time.monotonic() + chance.uniform(*between)
+    pause = time.monotonic() + chance.uniform(*plan.between)
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job}")
         if now is not None and now["state"] == "finished":
+            report.attempts += now["attempt"]
             return
         if now is not None and now["resumable"]:
-            lab.http.post(f"/jobs/{job}/resume")
-        report.doubled += len(lab.pids("child")) > 1 and still_two(lab)
-        if time.monotonic() > pause and sum(report.kills.values()) < kills:
-            role = chance.choice(ROLES)
-            report.kills[role] += lab.kill(role) > 0
-            pause = time.monotonic() + chance.uniform(*between)
+            lab.post(f"/jobs/{job}/resume")
+        report.doubled += twice_at_once(lab)
+        if time.monotonic() > pause and report.killed < kills:
+            role = chance.choice(plan.roles)
+            report.kills[role] += lab.kill(role, chance.uniform(*plan.away))
+            print(f"{report.seconds:5.0f} s: {job} {now and now['state']}, {role}", file=sys.stderr, flush=True)
+            pause = time.monotonic() + chance.uniform(*plan.between)
         time.sleep(0.2)
     report.lost += 1
 
 
-def still_two(lab: Lab) -> bool:
-    """One that has just been killed takes a moment to go; what waits for a lock has not begun."""
+def twice_at_once(lab: Lab) -> bool:
+    """Whether two processes are at one job. One that has just been killed takes a moment to go."""
+    if max(lab.children().values(), default=0) < 2:
+        return False
     time.sleep(1.0)
-    return len(lab.pids("child")) > 1
+    return max(lab.children().values(), default=0) > 1
 
 
 def main() -> int:
@@ -262,14 +305,17 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=10, help="of each training")
-    parser.add_argument("--database", help="by default a SQLite file")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cifs-plug-") as folder:
-        report = pull(
-            Path(folder), kills=options.kills, seed=options.seed, plan=Plan(options.epochs), database=options.database
-        )
+    plan = Plan(partial(usual_work, epochs=options.epochs))
+    with (
+        tempfile.TemporaryDirectory(prefix="cifs-plug-") as folder,
+        cluster() if options.database == "postgresql" else nullcontext() as database,
+    ):
+        report = pull(Path(folder), kills=options.kills, seed=options.seed, plan=plan, database=database)
     killed = ", ".join(f"{role} {number}" for role, number in report.kills.most_common())
-    print(f"{sum(report.kills.values())} kills in {report.seconds:.0f} s ({killed}) of {report.jobs} jobs:")
+    print(f"{options.database}, seed {options.seed}: {report.killed} kills in {report.seconds:.0f} s ({killed})")
+    print(f"of {report.jobs} jobs, which took {report.attempts} attempts:")
     print(f"{report.lost} lost, {report.doubled} doubled, {report.different} with another result")
     return 0 if report.fine else 1
 

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from benchmarks.postgres import Cluster, PostgresError, cluster
 from tests.servers import ROOT, backend
 
 DOUBLES = "tests.backend.jobs.doubles:TASKS"
@@ -129,6 +130,16 @@ def working(folder: Path, name: str, **settings: object) -> Iterator[subprocess.
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving_jobs(tmp_path_factory.mktemp("jobs"), cancel_patience=2, job_log_bytes=100_000) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(cluster())
+        except PostgresError as error:
+            pytest.skip(str(error))
         yield running
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pull_the_plug import Plan, pull
-from tests.backend.jobs.conftest import Server, eventually, restored, rows, serving_jobs, steps, working
+from benchmarks.pull_the_plug import RECIPE, ROLES, SET, Plan, pull
+from tests.backend.jobs.conftest import DOUBLES, Server, eventually, restored, rows, serving_jobs, steps, working
 
 
 def counted_once(server: Server, model: str, to: int) -> None:
@@ -69,6 +69,23 @@ def test_what_a_killed_worker_was_at_goes_to_another(tmp_path: Path) -> None:
     counted_once(server, "m", 60)
 
 
+# The plug; `python -m benchmarks.pull_the_plug` pulls it 100 times, on trainings, evaluations and AutoAttack ----------
+
+LESSON = [*SET, "epochs=3"]
+TRAINING = Plan(
+    lambda number: [("train", {"recipe": RECIPE, "set": LESSON, "id": f"trained-{number}"})],
+    between=(3, 6),
+    away=(1, 2),
+)
+COUNTING = Plan(
+    lambda number: [("count", {"model": f"m{number}", "to": 100})],
+    between=(0.2, 1.5),
+    roles=(*ROLES, "worker", "guard", "child"),  # the server takes longest to start
+    away=(0, 1),
+    tasks=DOUBLES,
+)
+
+
 @pytest.mark.slow
 def test_jobs_of_the_first_releases_database_come_to_their_end(tmp_path: Path) -> None:
     """Its worker was killed while one ran and one waited."""
@@ -84,7 +101,17 @@ def test_jobs_of_the_first_releases_database_come_to_their_end(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_again_and_again_gives_the_weights_of_one_that_is_not(tmp_path: Path) -> None:
-    """`python -m benchmarks.pull_the_plug` pulls it 100 times, during evaluations and AutoAttack as well."""
-    report = pull(tmp_path, kills=2, seed=1, plan=Plan(epochs=3, kinds=("train",), between=(3, 6)))
-    assert sum(report.kills.values()) == 2
+    report = pull(tmp_path, kills=2, seed=1, plan=TRAINING)
+    assert report.killed == 2
     assert report.fine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_nothing_is_lost_or_done_twice_whatever_is_killed(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path
+) -> None:
+    postgres = request.getfixturevalue("postgres") if database == "postgresql" else None
+    report = pull(tmp_path, kills=8, seed=2, plan=COUNTING, database=postgres)
+    assert report.killed == 8
+    assert report.fine, report

@@ -4,25 +4,18 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.postgres import Cluster
 from cifs.zoo import Info, Zoo
 from tests.backend.jobs.conftest import Server, eventually, serving_jobs, steps, tallied, working
-from tests.backend.jobs.postgres import Cluster, cluster
 from tests.cifs.tiny import npz, tiny
 from tests.servers import ROOT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
 
 
 def finished_once(server: Server, job: str, model: str, to: int) -> None:
