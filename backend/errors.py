@@ -4,7 +4,8 @@ CIFSError
 ├── UnknownName        404 where the name is a resource (model, data set), 422 where it is a parameter
 ├── InvalidParameter   422
 ├── DataError          500: a file of the server's is corrupt; told without its path
-└── CheckpointError    500: likewise
+├── CheckpointError    500: likewise
+└── NoSpace            507, as any error that says that a disk of the server's is full
 LedgerError            503: the database of jobs does not answer
 Refusal                what the backend itself refuses: limits, malformed uploads, a full queue
 """
@@ -23,13 +24,15 @@ from starlette.exceptions import HTTPException
 from backend.jobs.ledger import LedgerError
 from backend.log import log
 from backend.schemas import Problem, ProblemError
-from cifs.errors import CheckpointError, CIFSError, DataError, UnknownName
+from cifs.errors import CheckpointError, CIFSError, DataError, NoSpace, UnknownName
+from cifs.files import says_full
 
 RESOURCES = ("model", "data set", "job", "study")
 CLIENT_CLOSED_REQUEST = 499  # nginx's number; nobody is left to read it, but the metrics count it
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {CLIENT_CLOSED_REQUEST: "Client Closed Request"}
 SHOWN = 100  # characters of a refused value that are repeated in the message
 UNREADABLE = "a file this request needs is corrupt or incomplete on the server; its log says which"
+FULL = "the server's disk is full; nothing was changed, and this is possible again when there is space"
 LONGEST = 2000  # characters of a message: cifs repeats refused values in full
 MOST = 20  # errors listed
 # which pydantic puts into locations
@@ -56,7 +59,7 @@ def located(location: str) -> Iterator[None]:
     """Errors of cifs raised inside are about `location` in the request."""
     try:
         yield
-    except (CheckpointError, DataError):
+    except (CheckpointError, DataError, NoSpace):
         raise
     except CIFSError as error:
         raise Refusal(_status(error), str(error), location=location) from error
@@ -126,6 +129,8 @@ async def on_validation_error(request: Request, error: RequestValidationError) -
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
     detail, headers = str(error.detail), dict(error.headers or {})
+    if says_full(error.__cause__):  # while a form's files were stored
+        return await on_full_disk(request, error)
     if isinstance(error, Refusal):
         return ProblemResponse(request, error.status_code, detail, errors=error.errors, headers=headers)
     if error.status_code == 404:
@@ -136,6 +141,8 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
 
 
 async def on_cifs_error(request: Request, error: CIFSError) -> Response:
+    if isinstance(error, NoSpace):
+        return await on_full_disk(request, error)
     if isinstance(error, CheckpointError | DataError):
         log.error("unreadable file", path=request.url.path, error=str(error))
         return ProblemResponse(request, 500, UNREADABLE)
@@ -147,7 +154,14 @@ async def on_ledger_error(request: Request, error: LedgerError) -> Response:
     return ProblemResponse(request, 503, str(error), headers={"Retry-After": "5"})
 
 
+async def on_full_disk(request: Request, error: Exception) -> Response:
+    log.error("disk full", path=request.url.path, error=str(error.__cause__ or error))
+    return ProblemResponse(request, 507, FULL)
+
+
 async def on_unexpected_error(request: Request, error: Exception) -> Response:
+    if says_full(error):
+        return await on_full_disk(request, error)
     log.exception("unexpected error", method=request.method, path=request.url.path, exc_info=error)
     return ProblemResponse(request, 500, "the server failed on this request; its log says why")
 

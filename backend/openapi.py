@@ -6,7 +6,7 @@ The answers are this server's own, recorded from the embedded natural model; lon
 from typing import Any
 
 from backend.answers import LABORATORY, PGD, STUDIES
-from backend.errors import TITLES, UNREADABLE, ProblemResponse
+from backend.errors import FULL, TITLES, UNREADABLE, ProblemResponse
 from backend.schemas import Problem
 
 EXAMPLES = {
@@ -21,6 +21,7 @@ EXAMPLES = {
     500: ("The server's fault", UNREADABLE),
     503: ("The queue is full", "64 computations are waiting already, as many as this server lets wait; retry in 3 s"),
     504: ("It took too long", "the computation did not end within 120 s, as long as a request may take; ask for less"),
+    507: ("The server's disk is full", FULL),
 }
 
 

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from backend.errors import Refusal, invalid, located
 from cifs.data import SPLITS, Dataset, dataset, dataset_names
-from cifs.data.folder import SUFFIXES, Folder
-from cifs.data.npz import Npz
+from cifs.data.datasets import verify
+from cifs.data.folder import SUFFIXES
 from cifs.errors import CheckpointError, CIFSError, DataError, InvalidParameter
-from cifs.files import replacing
+from cifs.files import replacing, says_full
 from cifs.foreign import LAYOUTS, import_model, read_weights
 from cifs.models import CNN, build
 from cifs.report.card import write_card
@@ -251,9 +251,7 @@ def add_dataset(root: Path, brought: Brought, name: str, limit: int) -> Dataset:
             brought.path.rename(staged)
         else:
             _unpack(brought.path, staged)
-        local = Npz(staged) if is_npz else Folder(staged)
-        for split in SPLITS:
-            local.read(split)
+        verify(staged)
     staged.rename(root / staged.name)
     return dataset(name)
 
@@ -279,6 +277,8 @@ def _unpack(path: Path, folder: Path) -> None:
                 if inner.suffix.lower() in SUFFIXES or str(inner) == "dataset.toml":
                     _write_member(archive, entry, folder / inner)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, OSError) as error:
+        if says_full(error):
+            raise
         raise InvalidParameter(f"neither a .npz nor a zip that can be unpacked: {error}") from None
     if not folder.is_dir():
         raise InvalidParameter("the zip holds no PNG or JPEG files")

@@ -43,14 +43,15 @@ Work = tuple[str, dict[str, object]]  # the kind of a job and its request
 def usual_work(number: int, epochs: int = 10) -> list[Work]:
     """Other work each time, for what is measured already is not measured again."""
     overrides = [*SET, f"epochs={epochs}", f"seed={number}"]
-    measured = {"model": "measured", "n": 40 + number}
-    training = {"recipe": RECIPE, "set": overrides, "id": f"trained-{number}"}
+    measured: dict[str, object] = {"model": "measured", "n": 30 + number}
+    training: dict[str, object] = {"recipe": RECIPE, "set": overrides, "id": f"trained-{number}"}
     return [("train", training), ("evaluate", measured), ("autoattack", measured)]
 
 
 class Plan(NamedTuple):
     work: Callable[[int], list[Work]] = usual_work  # of one round
-    between: tuple[float, float] = (2.0, 16.0)  # seconds: some kills strike at the start of a process, some at its work
+    each: int = 6  # kills at most of one job, so that every kind has its share
+    between: tuple[float, float] = (1.0, 9.0)  # seconds: some kills strike at the start of a process, some at its work
     roles: tuple[str, ...] = ROLES
     away: tuple[float, float] = (0.0, 12.0)  # seconds a database stays away: at most longer than a worker waits for it
     tasks: str = "cifs.tasks:TASKS"
@@ -206,6 +207,8 @@ def lab_in(folder: Path, database: Cluster | None, plan: Plan) -> Iterator[Lab]:
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "checkpoints" / "fmnist-resnet10-w16-natural", folder / "zoo" / "measured")
     (folder / "zoo" / "measured" / "evaluation.json").unlink()
+    config = folder / "zoo" / "measured" / "config.json"
+    config.write_text(config.read_text().replace('"fashion_mnist"', '"fashion_mnist_mini"'))  # which is embedded
     made = Lab(folder, database, plan.tasks)
     made.start()
     try:
@@ -273,6 +276,7 @@ def pull(
 def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Report, plan: Plan) -> None:
     """One job, from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
+    most = min(report.killed + plan.each, kills)
     deadline = time.monotonic() + PATIENCE * 4
     pause = time.monotonic() + chance.uniform(*plan.between)
     while time.monotonic() < deadline:
@@ -283,10 +287,11 @@ def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Repor
         if now is not None and now["resumable"]:
             lab.post(f"/jobs/{job}/resume")
         report.doubled += twice_at_once(lab)
-        if time.monotonic() > pause and report.killed < kills:
+        if time.monotonic() > pause and report.killed < most:
             role = chance.choice(plan.roles)
             report.kills[role] += lab.kill(role, chance.uniform(*plan.away))
-            print(f"{report.seconds:5.0f} s: {job} {now and now['state']}, {role}", file=sys.stderr, flush=True)
+            state = "no answer" if now is None else f"{now['kind']} {now['state']}"
+            print(f"{report.seconds:5.0f} s: kill {report.killed}: {role}, {state}", file=sys.stderr, flush=True)
             pause = time.monotonic() + chance.uniform(*plan.between)
         time.sleep(0.2)
     report.lost += 1

@@ -49,7 +49,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(value), encoding="utf-8")
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def append_line(path: Path, line: str) -> None:
@@ -70,20 +74,22 @@ def remove_stale(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """The folder is this process's alone until the block, or the process, ends. Raises InUse, at once, with the pid.
+    """The folder is this process's alone until the block, or the process, ends.
 
-    shared: its and that of others who say so too.
+    shared: its and that of others who say so too. Raises InUse, at once, with the pid; or NoSpace.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as file:
+    with _space_for(folder / "lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+", encoding="utf-8")
+    with lock as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise InUse(f"{folder} is in use by {file.read().strip() or 'another process'}") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with suppress(OSError):  # on a full disk it is locked all the same
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
 
 
@@ -104,12 +110,17 @@ def _space_for(path: Path) -> Iterator[None]:
     except Exception as error:  # torch and safetensors have exceptions of their own for a full disk
         if not _is_full(path.parent, error):
             raise
-        raise NoSpace(f"no space left for {path}; what was there before is untouched") from error
+        raise NoSpace(f"no space left for {path}: the disk is full; what was there before is untouched") from error
+
+
+def says_full(error: BaseException | None) -> bool:
+    """Whether the system said that a disk, or somebody's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _is_full(folder: Path, error: Exception) -> bool:
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return says_full(error)
     if isinstance(error, CIFSError) or not folder.exists():
         return False
     return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free == 0

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
-from cifs.files import remove_stale, replacing, write_json
+from cifs.files import as_json, remove_stale, replacing
 from cifs.methods import METHODS, PLAIN
 from cifs.models import CNN, MODELS, build
 from cifs.precision import usable_device
@@ -141,8 +141,9 @@ class Zoo:
         return self.entry(model_id).load(device)
 
     def save(self, model_id: str, model: CNN, info: Info, *, storage: Storage = "float32") -> Entry:
-        """Writes weights and configuration; weights first, for a folder without config.json is no checkpoint.
+        """Writes weights and configuration, in full before either has its name.
 
+        A folder without config.json is no checkpoint, so that is the last. Raises NoSpace: nothing was changed.
         What was measured of other weights under this id goes with them.
         """
         _check_buildable(model)
@@ -150,8 +151,10 @@ class Zoo:
         remove_stale(folder)
         path = folder / "model.safetensors"
         before = path.read_bytes() if path.exists() else None
-        save_weights(path, model.state_dict(), storage)
-        write_json(folder / "config.json", {**model.config, "info": asdict(info)})
+        config = {**model.config, "info": asdict(info)}
+        with replacing(folder / "config.json") as temporary:
+            temporary.write_text(as_json(config), encoding="utf-8")
+            save_weights(path, model.state_dict(), storage)
         entry = self.entry(model_id)
         if before != path.read_bytes():
             for measured in (entry.evaluation_path, entry.checks_path, entry.statistics_path):

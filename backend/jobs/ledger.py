@@ -30,6 +30,7 @@ STATES: tuple[State, ...] = get_args(State)
 ACTIVE: tuple[State, ...] = ("waiting", "running", "cancelling")
 RESUMABLE: tuple[State, ...] = ("failed", "cancelled")
 NEW = {"state": "waiting", "attempt": 1, "taken": 0, "events": 0}
+FULL = ("disk is full", "No space left on device")  # as SQLite and PostgreSQL say it
 Enqueue = Callable[[sa.Connection, str, int], None]  # within the transaction: (…, job id, attempt)
 
 metadata = sa.MetaData()  # a change here needs a file in migrations/versions
@@ -179,7 +180,9 @@ class Ledger:
             with self.engine.begin() as connection:
                 yield connection
         except (OperationalError, InterfaceError) as error:
-            raise LedgerAway(f"the database of jobs does not answer: {_reason(error)}") from error
+            full = any(words in _reason(error) for words in FULL)
+            trouble = "no space left for the database of jobs" if full else "the database of jobs does not answer"
+            raise LedgerAway(f"{trouble}: {_reason(error)}") from error
         except DatabaseError as error:
             raise LedgerUnreadable(f"the database of jobs cannot be used: {_reason(error)}") from error
 

@@ -7,12 +7,13 @@ from pydantic_core import to_json
 
 from backend.errors import Refusal, located
 from backend.jobs.attempt import log_of
-from backend.jobs.kinds import load_kinds
+from backend.jobs.kinds import Checked, load_kinds, without_folders
 from backend.jobs.ledger import ACTIVE, Event, Ledger, LedgerAway, Row, engine_of
 from backend.jobs.queue import enqueuing, prepare
 from backend.log import log
 from backend.settings import Settings
-from cifs.errors import InvalidParameter, UnknownName
+from cifs.data.datasets import data_dir
+from cifs.errors import CheckpointError, DataError, InvalidParameter, UnknownName
 
 REQUEST_BYTES = 32_768  # what one request may be, as JSON
 
@@ -46,7 +47,7 @@ class Jobs:
         with located("request"):
             if (size := len(to_json(request))) > REQUEST_BYTES:
                 raise InvalidParameter(f"a request of {size} bytes; allowed: up to {REQUEST_BYTES}")
-            checked = self.kinds.check(kind, request, {**self.settings.workspace, "processes": processes})
+            checked = self._check(kind, request, processes)
         if shards > 1 and not checked.divides:
             raise Refusal(422, f"shards = {shards}: {kind} is not done in shards; allowed: 1", location="shards")
         if processes > 1 and not checked.distributes:
@@ -58,6 +59,15 @@ class Jobs:
         if not new:
             raise Refusal(409, f"job {job_id} is at work on this already; cancel it first, or wait for it")
         return self.job(job_id)
+
+    def _check(self, kind: str, request: Mapping[str, Any], processes: int) -> Checked:
+        """What is missing or damaged here is told as on the command line, but for where it would lie."""
+        place = self.settings.workspace
+        try:
+            return self.kinds.check(kind, request, {**place, "processes": processes})
+        except (CheckpointError, DataError) as error:
+            said = without_folders(str(error), place).replace(f" ({data_dir()})", "").replace(f"{data_dir()}/", "")
+            raise InvalidParameter(said) from error
 
     def job(self, job_id: str) -> Row:
         """Raises UnknownName."""

@@ -30,7 +30,7 @@ def about_model(
     return uploads.ModelAbout(id, title, dataset, method, _budget(eps), layout)
 
 
-@router.post("/models", status_code=201, tags=["models"], responses=responses(400, 409, 413, 422, 500))
+@router.post("/models", status_code=201, tags=["models"], responses=responses(400, 409, 413, 422, 500, 507))
 def upload_model(
     file: Annotated[UploadFile, File(description=".safetensors, or a torch file; read as weights alone")],
     about: Annotated[uploads.ModelAbout, Depends(about_model)],
@@ -59,7 +59,7 @@ def delete_model(model_id: ModelId, lab: LabDep, request: Request) -> None:
     uploads.remove_model(lab.zoo, model_id)
 
 
-@router.post("/datasets", status_code=201, tags=["data"], responses=responses(400, 409, 413, 422, 500))
+@router.post("/datasets", status_code=201, tags=["data"], responses=responses(400, 409, 413, 422, 500, 507))
 def upload_dataset(
     file: Annotated[UploadFile, File(description="a .npz in MedMNIST's layout, or a zip of class folders")],
     name: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my_images"])],

@@ -132,6 +132,18 @@ def _check(images: Images, split: Split, local: Npz | Folder, spec: Dataset) -> 
         raise DataError(f"{file} names the classes {', '.join(named)}; expected {', '.join(spec.classes)}")
 
 
+def verify(path: Path) -> Dataset:
+    """The data set that lies at this path, wherever that is: a .npz, or a folder of classes.
+
+    Every image of it is read. Raises DataError where anything is missing, malformed, or does not fit the rest.
+    """
+    local = Npz(path) if path.suffix else Folder(path)
+    spec = _described(path, local.stamp())
+    for split in SPLITS:
+        _check(local.read(split), split, local, spec)
+    return spec
+
+
 def _found_or_downloaded(spec: Dataset, split: Split) -> Images:
     if (images := spec.find(split)) is not None:
         return images

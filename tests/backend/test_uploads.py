@@ -241,6 +241,9 @@ def test_a_zip_of_class_folders_becomes_a_data_set(client: TestClient, around: s
         (b"nothing", "d.zip", "neither a .npz nor a zip"),
         (as_npz(train_images=np.zeros((2, 8, 8), np.uint8)), "d.npz", "has no train_labels"),
         (medmnist(test_images=np.zeros((3, 8, 8), np.float32)), "d.npz", "expected uint8"),
+        (medmnist(test_images=np.zeros((3, 9, 9), np.uint8)), "d.npz", "holds images of (1, 9, 9), expected (1, 8, 8)"),
+        (medmnist(test_labels=np.array([0, 1, 3])), "d.npz", "has test label 3, expected 0 to 2"),
+        (medmnist(class_names=np.array(["a"])), "d.npz", "has 1 class_names, but labels up to 2"),
         (as_npz(train_images=np.zeros((2000, 32, 32), np.uint8)), "d.npz", "unpacks to 2048"),  # 4 kB packed
         (as_npz(**{f"a{i}": np.zeros(1) for i in range(20)}), "d.npz", "20 members; allowed: up to 16"),
         (as_npz(train_images=np.array([{}], dtype=object), train_labels=np.zeros(1, int)), "d.npz", "no readable .npz"),

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from cifs.errors import InUse, NoSpace
 from cifs.files import append_line, locked, remove_stale, replacing, write_json
+from tests.disks import fill, small_disk
 
 
 def test_a_file_is_replaced_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -123,15 +124,9 @@ def test_a_folder_is_one_process_s_until_it_ends_however_it_ends(tmp_path: Path)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting needs root and the right to mount")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 64) as folder:
+        yield folder
 
 
 LARGE = {"weights": torch.zeros(100_000)}
@@ -143,14 +138,21 @@ WRITES = {
 
 
 @pytest.mark.parametrize("how", WRITES)
-def test_on_a_full_disk_the_old_file_stays_and_the_error_says_so(how: str, small_disk: Path) -> None:
-    path = small_disk / "a.pt"
+def test_on_a_full_disk_the_old_file_stays_and_the_error_says_so(how: str, disk: Path) -> None:
+    path = disk / "a.pt"
     path.write_text("old")
-    said = r"no space left for .*disk/a\.pt; what was there before is untouched"
+    said = r"no space left for .*disk/a\.pt: the disk is full; what was there before is untouched"
     with pytest.raises(NoSpace, match=said), replacing(path) as temporary:
         WRITES[how](temporary)
     assert path.read_text() == "old"
-    assert list(small_disk.iterdir()) == [path]
+    assert list(disk.iterdir()) == [path]
+
+
+def test_a_folder_of_a_full_disk_can_be_locked_or_the_error_says_so(disk: Path) -> None:
+    with locked(disk / "run"):
+        fill(disk)
+    with locked(disk / "run"), pytest.raises(InUse), locked(disk / "run"):
+        pass
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -108,7 +108,7 @@ def serving_jobs(folder: Path, **settings: object) -> Iterator[Server]:
     chosen = {"jobs": "embedded", "runs": runs, "tasks": DOUBLES, "checkpoints": folder / "models"} | settings
     variables = {f"CIFS_{name.upper()}": str(value) for name, value in chosen.items()}
     with backend(folder / f"log-{time.monotonic()}", **variables) as (address, process):
-        yield Server(address, process, runs)
+        yield Server(address, process, Path(str(chosen["runs"])))
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from cifs.errors import CheckpointError, InvalidParameter
+from cifs.errors import CheckpointError, DataError, InvalidParameter
+from cifs.files import write_json
 from cifs.progress import Progress, Report
 from cifs.registry import Registry, settings
 from cifs.shards import done_together
@@ -41,13 +42,15 @@ TASKS: Registry[Any] = Registry("task")
 class Count:
     """Counts, a step each `pause` seconds, from where the last attempt stopped: every step is a line of a file."""
 
-    model: str = "double"
+    model: str | None = "double"
     to: int = Field(default=10, ge=1, le=100_000)
     pause: float = Field(default=0.05, ge=0)
 
     def prepare(self, workspace: Workspace) -> Prepared:
         if self.to == 13:
             raise InvalidParameter("to = 13: brings bad luck")
+        if self.to == 14:
+            raise DataError(f"{workspace.runs}/d.npz is no readable .npz")
         return Prepared(partial(self.run, workspace.runs / f"{self.model}.count"), ("it takes a while",))
 
     def run(self, path: Path, report: Report) -> dict[str, int]:
@@ -130,6 +133,8 @@ class Misbehave:
                 for _ in range(2):
                     subprocess.Popen(command, start_new_session=True)
                 time.sleep(600)
+            case "save":
+                write_json(workspace.runs / "saved.json", "x" * 2**20)
             case "chatter":
                 for _ in range(20_000):
                     print("x" * 99)

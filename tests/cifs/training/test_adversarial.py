@@ -140,7 +140,9 @@ def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_from_its_last_save(
         save(state, path)
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(NoSpace, match=r"no space left for .*state\.pt; what was there before is untouched"):
+    with pytest.raises(
+        NoSpace, match=r"no space left for .*state\.pt: the disk is full; what was there before is untouched"
+    ):
         Run(plan, tmp_path / "full").train()
     monkeypatch.undo()
     monkeypatch.setenv("CIFS_DATA", str(tmp_path / "data"))
