@@ -45,6 +45,7 @@ from backend.routes import (
 from backend.settings import Settings
 from backend.uploads import sweep
 from cifs import __version__
+from cifs.data.datasets import data_dir
 
 DESCRIPTION = """Why CNNs are fooled, channel by channel, and what CIFS (ICML 2021) changes about it.
 
@@ -76,7 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     torch.set_num_threads(app.state.lab.settings.threads)
     adversarial.bound(app.state.lab.settings.remembered_bytes)
-    await asyncio.to_thread(sweep, app.state.lab.zoo.root)
+    for root in (app.state.lab.zoo.root, data_dir()):
+        await asyncio.to_thread(sweep, root)
     async with serving_jobs(app.state.jobs):
         yield
         await app.state.inference.close()

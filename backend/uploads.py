@@ -23,7 +23,7 @@ from cifs.data import SPLITS, Dataset, dataset, dataset_names
 from cifs.data.datasets import verify
 from cifs.data.folder import SUFFIXES
 from cifs.errors import CheckpointError, CIFSError, DataError, InvalidParameter
-from cifs.files import replacing, says_full
+from cifs.files import move_whole, remove_stale, replacing, says_full
 from cifs.foreign import LAYOUTS, import_model, read_weights
 from cifs.models import CNN, build
 from cifs.report.card import write_card
@@ -110,8 +110,10 @@ def _moved_in(zoo: Zoo, model_id: str, model: CNN, info: Info) -> Entry:
         with replacing(staged.folder / ".gitignore") as temporary:
             temporary.write_text("# Brought here: no part of the repository.\n*\n", encoding="utf-8")
         try:
-            staged.folder.rename(zoo.root / model_id)
-        except OSError:
+            move_whole(staged.folder, zoo.root / model_id)
+        except OSError as error:
+            if says_full(error):
+                raise
             raise Refusal(409, f"{model_id!r} has just been made by another", location="id") from None
     return zoo.entry(model_id)
 
@@ -214,7 +216,9 @@ def remove_model(zoo: Zoo, model_id: str) -> None:
 
 
 def sweep(root: Path) -> None:
-    """Removes what an upload left half-way and what was thrown away, once it is a day old."""
+    """Removes what an upload or a save left half-way and what was thrown away, once it is a day old."""
+    for folder in (root, *root.glob("*/")):
+        remove_stale(folder)
     for path in (*root.glob(f"{INCOMING}*"), *root.glob(f"{TRASH}/*")):
         with suppress(FileNotFoundError):  # another process may have removed it
             if time.time() - path.stat().st_ctime > STALE:
@@ -252,7 +256,7 @@ def add_dataset(root: Path, brought: Brought, name: str, limit: int) -> Dataset:
         else:
             _unpack(brought.path, staged)
         verify(staged)
-    staged.rename(root / staged.name)
+    move_whole(staged, root / staged.name)
     return dataset(name)
 
 

@@ -9,6 +9,7 @@ Prints what was killed how often; exits with 1 where something was lost.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -50,10 +51,11 @@ def usual_work(number: int, epochs: int = 10) -> list[Work]:
 
 class Plan(NamedTuple):
     work: Callable[[int], list[Work]] = usual_work  # of one round
-    each: int = 6  # kills at most of one job, so that every kind has its share
-    between: tuple[float, float] = (1.0, 9.0)  # seconds: some kills strike at the start of a process, some at its work
+    seconds: float = float("inf")  # after which no other job begins
+    each: int = 12  # kills at most of one job, so that every kind has its share
+    between: tuple[float, float] = (0.5, 6.0)  # seconds: some kills strike at the start of a process, some at its work
     roles: tuple[str, ...] = ROLES
-    away: tuple[float, float] = (0.0, 12.0)  # seconds a database stays away: at most longer than a worker waits for it
+    away: tuple[float, float] = (0.0, 10.0)  # seconds a database stays away: at most longer than a worker waits for it
     tasks: str = "cifs.tasks:TASKS"
 
 
@@ -235,11 +237,14 @@ def without_time(value: Any) -> Any:
     return [without_time(v) for v in value] if isinstance(value, list) else value
 
 
-def undisturbed(folder: Path, rounds: int, plan: Plan) -> dict[str, str]:
+def all_work(plan: Plan) -> Iterator[Work]:
+    return (work for number in itertools.count() for work in plan.work(number))
+
+
+def undisturbed(folder: Path, jobs: int, plan: Plan) -> dict[str, str]:
     with lab_in(folder, None, plan) as lab:
-        for number in range(rounds):
-            for kind, request in plan.work(number):
-                until_over(lab, lab.submit(kind, **request))
+        for kind, request in itertools.islice(all_work(plan), jobs):
+            until_over(lab, lab.submit(kind, **request))
         return traces(lab)
 
 
@@ -261,24 +266,23 @@ def pull(
     database: Cluster | None = None,
 ) -> Report:
     """Kills until it has killed so often, and then lets everything come to its end."""
-    report, chance, rounds = Report(), random.Random(seed), 0
+    report, chance = Report(), random.Random(seed)
     with lab_in(folder / "disturbed", database, plan) as lab:
-        while report.killed < kills:
-            for kind, request in plan.work(rounds):
-                disturb(lab, lab.submit(kind, **request), kills, chance, report, plan)
-            rounds += 1
+        for kind, request in all_work(plan):
+            most = min(report.killed + plan.each, kills)
+            disturb(lab, lab.submit(kind, **request), most, chance, report, plan)
+            if report.killed >= kills or report.seconds > plan.seconds:
+                break
         disturbed = traces(lab)
-    expected = undisturbed(folder / "undisturbed", rounds, plan)
+    expected = undisturbed(folder / "undisturbed", report.jobs, plan)
     report.different = sum(disturbed.get(name) != what for name, what in expected.items())
     return report
 
 
-def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Report, plan: Plan) -> None:
+def disturb(lab: Lab, job: str, most: int, chance: random.Random, report: Report, plan: Plan) -> None:
     """One job, from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
-    most = min(report.killed + plan.each, kills)
-    deadline = time.monotonic() + PATIENCE * 4
-    pause = time.monotonic() + chance.uniform(*plan.between)
+    deadline, strike = time.monotonic() + PATIENCE * 4, Strike(chance, plan)
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job}")
         if now is not None and now["state"] == "finished":
@@ -287,14 +291,27 @@ def disturb(lab: Lab, job: str, kills: int, chance: random.Random, report: Repor
         if now is not None and now["resumable"]:
             lab.post(f"/jobs/{job}/resume")
         report.doubled += twice_at_once(lab)
-        if time.monotonic() > pause and report.killed < most:
-            role = chance.choice(plan.roles)
-            report.kills[role] += lab.kill(role, chance.uniform(*plan.away))
+        if report.killed < most and strike.is_due(lab):
             state = "no answer" if now is None else f"{now['kind']} {now['state']}"
-            print(f"{report.seconds:5.0f} s: kill {report.killed}: {role}, {state}", file=sys.stderr, flush=True)
-            pause = time.monotonic() + chance.uniform(*plan.between)
+            report.kills[strike.role] += lab.kill(strike.role, chance.uniform(*plan.away))
+            print(f"{report.seconds:5.0f} s: kill {report.killed}: {strike.role}, {state}", file=sys.stderr, flush=True)
+            strike = Strike(chance, plan)
         time.sleep(0.2)
     report.lost += 1
+
+
+class Strike:
+    """What is killed next, and when: some time after the last kill or, as often, after the task's process is there."""
+
+    def __init__(self, chance: random.Random, plan: Plan) -> None:
+        self.role = chance.choice(plan.roles)
+        self.pause = chance.uniform(*plan.between)
+        self.began = time.monotonic() if chance.random() < 0.5 else None
+
+    def is_due(self, lab: Lab) -> bool:
+        if self.began is None and lab.pids("child"):
+            self.began = time.monotonic()
+        return self.began is not None and time.monotonic() > self.began + self.pause
 
 
 def twice_at_once(lab: Lab) -> bool:
@@ -310,9 +327,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=10, help="of each training")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which it begins no other job")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     options = parser.parse_args()
-    plan = Plan(partial(usual_work, epochs=options.epochs))
+    plan = Plan(partial(usual_work, epochs=options.epochs), seconds=60 * options.minutes)
     with (
         tempfile.TemporaryDirectory(prefix="cifs-plug-") as folder,
         cluster() if options.database == "postgresql" else nullcontext() as database,

@@ -64,6 +64,14 @@ def append_line(path: Path, line: str) -> None:
             file.write(f"{line}\n")
 
 
+def move_whole(source: Path, target: Path) -> None:
+    """Renames a file or a folder, once all of it is on the disk: after a power cut it is there whole, or not at all."""
+    for path in (source, *source.rglob("*")):
+        _to_disk(path)
+    source.rename(target)
+    _to_disk(target.parent)
+
+
 def remove_stale(folder: Path) -> None:
     """What `replacing` left in this folder when its process was killed: our own prefix, and older than a day."""
     for path in folder.glob(f"{PREFIX}*"):

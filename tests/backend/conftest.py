@@ -1,5 +1,6 @@
 """The real app on tiny untrained models; nothing is patched, settings are injected."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from backend.settings import Settings
 from cifs.models import build
 from cifs.zoo import Info, Zoo
 
+GENERATED: Counter[int] = Counter()  # answers to requests that were made up, by status
 Serve = Callable[..., TestClient]
 
 MODELS = {
@@ -52,3 +54,9 @@ def serve(checkpoints: Path) -> Serve:
 def client(serve: Serve) -> Iterator[TestClient]:
     with serve(max_images=8, max_steps=50, max_image_steps=200) as client:
         yield client
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if GENERATED:
+        answers = ", ".join(f"{number} × {status}" for status, number in GENERATED.most_common())
+        terminalreporter.write_line(f"{GENERATED.total()} generated requests: {answers}")

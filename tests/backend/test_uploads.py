@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -134,6 +135,14 @@ def test_what_is_no_model_of_ours_is_refused_and_changes_nothing(
     assert not Path("/tmp/cifs-lab-was-here").exists()
 
 
+@pytest.mark.parametrize("file", [b"0.", b"\x80\x02]a.", b"\x80\x02K\x01R.", b"", pickled(Bomb()), pickled({"a": 5})])
+def test_a_damaged_or_hostile_checkpoint_is_refused_and_runs_nothing(client: TestClient, file: bytes) -> None:
+    form = {"id": "mine", "layout": "kuangliu"}
+    answer = client.post("/models", data=form, files={"file": ("mine.pt", file)})
+    assert answer.status_code == 422, answer.text
+    assert not Path("/tmp/cifs-lab-was-here").exists()
+
+
 def test_weights_that_are_not_finite_do_not_get_in(client: TestClient, zoo: Zoo) -> None:
     _, config = weights_and_config(zoo)
     state = {name: tensor.contiguous() for name, tensor in zoo.load("here").state_dict().items()}
@@ -166,6 +175,42 @@ def test_a_deleted_model_is_gone_and_stays_in_the_trash_for_a_day(client: TestCl
     (gone,) = (zoo.root / ".trash").iterdir()
     assert gone.name.startswith("mine-")
     assert brought(client, weights, config).status_code == 201  # the id is free again
+
+
+def test_what_was_left_half_way_goes_at_the_start_once_it_is_a_day_old(zoo: Zoo, tmp_path: Path) -> None:
+    left = [tmp_path / "data" / ".cifs-d.npz", zoo.root / "here" / ".cifs-model.safetensors"]
+    (tmp_path / "data" / ".cache").mkdir(parents=True)
+    for path in left:
+        for age in ("old", "young"):
+            path.with_name(f"{path.name}-{age}").write_text("half")
+        os.utime(path.with_name(f"{path.name}-old"), (1, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIFS_DATA", str(tmp_path / "data"))
+        with TestClient(create_app(Settings(checkpoints=zoo.root))):
+            pass
+    for path in left:
+        assert [p.name for p in path.parent.glob(".cifs-*")] == [f"{path.name}-young"]
+
+
+def test_what_is_brought_is_on_the_disk_before_it_has_its_name(
+    client: TestClient, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spied upon: every file of it is synced while its place is still free, and the folder of its place after."""
+    fsync, synced, places = os.fsync, [], (zoo.root / "mine", tmp_path / "data" / "mine.npz")
+
+    def spy(handle: int) -> None:
+        synced.append((Path(os.readlink(f"/proc/self/fd/{handle}")), any(place.exists() for place in places)))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    assert brought(client, *weights_and_config(zoo)).status_code == 201
+    whole = {path.name for path in (zoo.root / "mine").iterdir()}
+    assert whole <= {path.name for path, there in synced if not there}
+    assert synced[-1] == (zoo.root, True)
+    (zoo.root / "mine").rename(zoo.root / "other")
+    synced.clear()
+    assert data_brought(client, medmnist(), "d.npz").status_code == 201
+    assert [(path.name, there) for path, there in synced] == [("mine.npz", False), ("data", True)]
 
 
 def test_a_shipped_model_is_not_deleted(client: TestClient, zoo: Zoo) -> None:
