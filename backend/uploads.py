@@ -227,9 +227,9 @@ def sweep(root: Path) -> None:
 
 def _bounded_archive(path: Path, limit: int, *, members: int) -> None:
     """Refuses an archive that would unpack to more than it may: told by its directory, before anything is unpacked."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
