@@ -80,8 +80,13 @@ def torch_file(thing: object, *, legacy: bool = False) -> bytes:
 def medmnist(*, compressed: bool) -> bytes:
     images, labels = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8), np.arange(6) % 3
     buffer = io.BytesIO()
-    arrays = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays, class_names=np.array(["a", "b", "c"]))  # type: ignore[operator]
+    arrays: dict[str, Any] = {
+        "train_images": images,
+        "train_labels": labels,
+        "test_images": images,
+        "test_labels": labels,
+    }
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays, class_names=np.array(["a", "b", "c"]))
     return buffer.getvalue()
 
 
