@@ -4,7 +4,6 @@ APGD (arXiv 2003.01690) halves a step once several have not helped, so a short r
 large. Here every run, however short, crosses the ball first and settles last.
 """
 
-from functools import partial
 from math import cos, pi
 from typing import Annotated, Literal
 
@@ -12,9 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cifs.attacks.apgd import APGD, Ascent, Targeted
-from cifs.attacks.attack import ATTACKS, Run, Start
-from cifs.losses import LOSSES, Loss, margin_to
+from cifs.attacks.apgd import APGD, APGDTargets, Ascent
+from cifs.attacks.attack import ATTACKS, Run
+from cifs.losses import LOSSES, margin_to
 from cifs.registry import Named, settings
 
 
@@ -35,35 +34,11 @@ class Annealed(APGD):
 
 @ATTACKS.register("annealed_t")
 @settings
-class AnnealedT(Annealed):
+class AnnealedT(Annealed, APGDTargets):
     """Annealed, targeted: on the margin to one other class, one run for each of the likeliest wrong classes."""
 
-    targets: int = Field(default=9, ge=1, le=1000, description="likeliest wrong classes, a run each; as many as are")
     target: Literal[None] = Field(default=None, description="any wrong class is a success")
     loss: Literal["margin"] = Field(default="margin", description="what is maximised: the margin to that class")
 
-    @property
-    def runs(self) -> int:
-        return self.targets * self.restarts
-
-    @property
-    def factors(self) -> dict[str, int]:
-        return {**super().factors, "targets": self.targets}
-
-    def begin(self, start: Start) -> Targeted | None:
-        rivals = self.rank(start) if start.rivals is None else start.rivals[start.todo]
-        if rivals is None:
-            return None
-        sizes = self.first_steps(start)
-        return Targeted(*self.rows(start), step_size=sizes, interval=self.first_interval, rivals=rivals)
-
-    def rank(self, start: Start) -> Tensor | None:
-        """The class each image is pushed towards in this run, (M,): the likeliest first; None: there are no more."""
-        rank, todo = start.number // self.restarts, start.todo
-        with torch.no_grad():
-            others = start.model(start.x[todo]).scatter(1, start.goal[todo, None], -torch.inf)
-        return others.argsort(dim=1, descending=True)[:, rank] if rank < others.shape[1] - 1 else None
-
-    def loss_of(self, run: Run) -> Loss:
-        assert isinstance(run, Targeted)
-        return partial(margin_to, rivals=run.rivals)
+    def loss_to(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        return margin_to(logits, labels, rivals)

@@ -120,16 +120,12 @@ class Targeted(Ascent):
     rivals: Tensor  # (M,) the class this run pushes towards
 
 
-@ATTACKS.register("apgd_t")
 @settings
-class APGDT(APGD):
-    """APGD-T: on the targeted DLR loss, one run for each of the likeliest wrong classes (arXiv 2003.01690)."""
+class APGDTargets(APGD):
+    """What attacks that push towards one other class at a time have in common: a run for each of the likeliest."""
 
     targets: int = Field(default=9, ge=1, le=1000, description="likeliest wrong classes, a run each; as many as are")
     target: Literal[None] = Field(default=None, description="any wrong class is a success")
-    loss: Literal["dlr_targeted"] = Field(
-        default="dlr_targeted", description="what is maximised: the difference of logits ratio of label and target"
-    )
 
     @property
     def runs(self) -> int:
@@ -139,18 +135,37 @@ class APGDT(APGD):
     def factors(self) -> dict[str, int]:
         return {**super().factors, "targets": self.targets}
 
-    def begin(self, start: Start) -> Ascent | None:
-        x, x_adv, goal, todo = self.rows(start)
-        rank = start.number // self.restarts
-        with torch.no_grad():
-            others = start.model(x).scatter(1, goal[:, None], -torch.inf)
-        if rank >= others.shape[1] - 1:
+    def begin(self, start: Start) -> Targeted | None:
+        rivals = self.rank(start) if start.rivals is None else start.rivals[start.todo]
+        if rivals is None:
             return None
-        rivals = others.argsort(dim=1, descending=True)[:, rank]
-        return Targeted(
-            x, x_adv, goal, todo, step_size=self.first_steps(start), interval=self.first_interval, rivals=rivals
-        )
+        sizes = self.first_steps(start)
+        return Targeted(*self.rows(start), step_size=sizes, interval=self.first_interval, rivals=rivals)
+
+    def rank(self, start: Start) -> Tensor | None:
+        """The class each image is pushed towards in this run, (M,): the likeliest first; None: there are no more."""
+        rank, todo = start.number // self.restarts, start.todo
+        with torch.no_grad():
+            others = start.model(start.x[todo]).scatter(1, start.goal[todo, None], -torch.inf)
+        return others.argsort(dim=1, descending=True)[:, rank] if rank < others.shape[1] - 1 else None
 
     def loss_of(self, run: Run) -> Loss:
         assert isinstance(run, Targeted)
-        return partial(dlr_targeted, rivals=run.rivals)
+        return partial(self.loss_to, rivals=run.rivals)
+
+    def loss_to(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """What is maximised, (M,), of logits (M, K) and the class each image is pushed towards (M,)."""
+        raise NotImplementedError
+
+
+@ATTACKS.register("apgd_t")
+@settings
+class APGDT(APGDTargets):
+    """APGD-T: on the targeted DLR loss, one run for each of the likeliest wrong classes (arXiv 2003.01690)."""
+
+    loss: Literal["dlr_targeted"] = Field(
+        default="dlr_targeted", description="what is maximised: the difference of logits ratio of label and target"
+    )
+
+    def loss_to(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        return dlr_targeted(logits, labels, rivals)

@@ -25,6 +25,8 @@ PROBED = 32  # images of a batch that an indicator attacks anew
 QUERIES = 300  # of Square on each of them
 EVERYWHERE = 0.5  # ε from which on the ball holds a grey image, which looks like every other
 STUCK = 1e-4  # of the image's own margin: less is no rise
+STEP = 0.1  # of ε, as a step of PGD: so short a way every network that was learned is nearly linear
+ASTRAY = 0.5  # of the rise the gradient promises: a rise further from it is another function's
 
 
 class Count(NamedTuple):
@@ -77,16 +79,30 @@ def _indicator(name: str, title: str, limit: float) -> Callable[[Callable[[Trial
 
 @_indicator("gradient", "standing images at which the margin has no gradient, or one that is no number", 0.01)
 def vanishing(trial: Trial) -> Count:
-    standing = trial.standing.nonzero()[:, 0]
     bad = 0
-    for part in standing.split(TOGETHER) if len(standing) else ():
-        x = trial.x[part].requires_grad_()
-        with torch.enable_grad():
-            margin = cw_margin(trial.model(x), trial.y[part]).sum()
-            (gradient,) = torch.autograd.grad(margin, x, materialize_grads=True)
+    for part in _standing(trial):
+        _, gradient = _margin(trial, part)
         steepest = gradient.abs().amax(dim=(1, 2, 3))
         bad += int((~steepest.isfinite() | (steepest == 0)).sum())
-    return Count(bad, len(standing))
+    return Count(bad, int(trial.standing.sum()))
+
+
+@_indicator("promise", "standing images where a step of ε/10 raises the margin otherwise than its gradient says", 0.15)
+def broken_promises(trial: Trial) -> Count:
+    """Where activations jump, are rounded or ripple, or a part of the network is kept from the gradient.
+
+    What is learned of images and ReLUs keeps nearly all its promises; CIFS breaks a few, where the classes change that
+    its relevance is of (0 to 4 in a hundred images of the shipped models); k-WTA breaks 42.
+    """
+    bad = 0
+    for part in _standing(trial):
+        margin, gradient = _margin(trial, part)
+        step = (trial.x[part] + STEP * trial.eps * gradient.sign()).clamp(0, 1) - trial.x[part]
+        with torch.no_grad():
+            rise = cw_margin(trial.model(trial.x[part] + step), trial.y[part]) - margin
+        promised = (gradient * step).sum(dim=(1, 2, 3))
+        bad += int((~((rise - promised).abs() <= ASTRAY * promised) | (promised == 0)).sum())
+    return Count(bad, int(trial.standing.sum()))
 
 
 @_indicator("ascent", "standing images whose margin no attack raised", 0.02)
@@ -116,6 +132,21 @@ def standing_everywhere(trial: Trial) -> Count:
 def still_falling(trial: Trial) -> Count:
     stages = trial.stages
     return Count(int((trial.fell == len(stages) - 1).sum()) if len(stages) > 1 else 0, len(trial.y))
+
+
+def _standing(trial: Trial) -> Sequence[Tensor]:
+    """Indices of the standing images, as many together as one pass takes."""
+    standing = trial.standing.nonzero()[:, 0]
+    return standing.split(TOGETHER) if len(standing) else ()
+
+
+def _margin(trial: Trial, part: Tensor) -> tuple[Tensor, Tensor]:
+    """The margin (M,) at these images themselves, and its gradient (M, C, H, W), in float32."""
+    x = trial.x[part].requires_grad_()
+    with torch.enable_grad():
+        margin = cw_margin(trial.model(x), trial.y[part])
+        (gradient,) = torch.autograd.grad(margin.sum(), x, materialize_grads=True)
+    return margin.detach(), gradient
 
 
 def _sample(trial: Trial) -> Tensor:

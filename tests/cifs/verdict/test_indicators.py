@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from cifs.attacks import Annealed, AnnealedT
-from cifs.verdict import INDICATORS, STAGES, Count, Stage, verdict
-from cifs.verdict.indicators import judged
+from cifs.verdict import INDICATORS, STAGES, Count, Stage, Trial, verdict
+from cifs.verdict.indicators import count_all, judged
 from tests.cifs.learned import first, learned
 from tests.cifs.tiny import images, tiny
-from tests.cifs.verdict.deceiving import Quantised, Saturated, Shattered, WinnersOnly
+from tests.cifs.verdict.deceiving import Detached, Quantised, Saturated, Shattered, WinnersOnly
 
 EPS = 0.05
 SOME = (STAGES[0], Stage("probes", Annealed(beta=2.0, steps=10)), Stage("last", AnnealedT(steps=10, targets=1)))
@@ -54,6 +54,20 @@ def test_rounded_activations_have_no_gradient(honest: Outcome) -> None:
     signs, accuracy = outcome(Quantised)
     assert {"gradient", "ascent"} <= signs
     assert accuracy > honest[1] + 0.1  # what would have been believed
+
+
+@pytest.mark.parametrize("cls", [Quantised, Shattered, WinnersOnly, Detached])
+def test_gradients_that_do_not_keep_their_promise_are_noticed_with_a_margin(cls: type[nn.Module]) -> None:
+    """Counted of who is right without any attack, so that it does not matter how many an attack leaves."""
+    assert promises(cls()) >= 2 * INDICATORS["promise"].limit
+    assert promises(learned()) == promises(Saturated()) == 0
+
+
+def promises(model: nn.Module) -> float:
+    """Share of 100 images, of those the model is right about, on which its gradient breaks its promise."""
+    x, y = first(100)
+    showing, of = count_all(Trial(model, x, y, EPS), ["promise"])["promise"]
+    return showing / of
 
 
 @pytest.mark.parametrize("method", ["cas", "cifs"])
