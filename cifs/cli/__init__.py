@@ -11,6 +11,7 @@ from cifs.cli.console import console, one_line_errors
 COMMANDS = (
     train.recipes,
     train.train,
+    train.bench_training,
     zoo.import_,
     zoo.models,
     robustness.evaluate,
@@ -35,7 +36,7 @@ app = typer.Typer(
     help="See, measure and teach why CNNs are fooled, channel by channel.",
 )
 for function in COMMANDS:
-    app.command(name=function.__name__.rstrip("_"))(one_line_errors(function))
+    app.command(name=function.__name__.rstrip("_").replace("_", "-"))(one_line_errors(function))
 
 STUDY = typer.Typer(no_args_is_help=True, help="Experiments as data: arms × regimes × seeds, trained and compared.")
 for command in study.COMMANDS:

@@ -1,13 +1,25 @@
 """`cifs train` and `cifs recipes`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 
-from cifs.cli.console import Json, console, print_json
+from cifs.cli.arguments import recipe_ids
+from cifs.cli.console import (
+    DEFAULT_RUNS,
+    DEFAULT_ZOO,
+    Checkpoints,
+    Device,
+    Json,
+    Runs,
+    console,
+    print_json,
+    reporting,
+)
 from cifs.cli.task import command
-from cifs.tasks import TrainedModel, Workspace
+from cifs.tasks import SpeedrunEntry, TrainedModel, Workspace, speedrun
 from cifs.training import load_recipe, recipe_names
 
 
@@ -29,3 +41,37 @@ def recipes(json: Json = False) -> None:
     for name, recipe in loaded.items():
         table.add_row(name, recipe.title, recipe.dataset, recipe.method, str(recipe.epochs))
     console.print(table)
+
+
+def bench_training(
+    recipe: Annotated[str, typer.Argument(help="a name under `cifs recipes`, or a .toml", autocompletion=recipe_ids)],
+    n: Annotated[int, typer.Option(min=1, help="first test images the verdict is of")] = 1000,
+    runs: Runs = DEFAULT_RUNS,
+    checkpoints: Checkpoints = DEFAULT_ZOO,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Seconds to robust accuracy: train by a recipe from nothing, then the verdict; a row of docs/speedrun.md."""
+    workspace = Workspace(checkpoints, runs, device, files=True)
+    with reporting(recipe, "the same command goes on from there") as report:
+        entry = speedrun(recipe, n, workspace, report)
+    if json:
+        print_json(entry)
+    else:
+        console.print(speedrun_row(entry), soft_wrap=True, markup=False, highlight=False)
+
+
+def speedrun_row(entry: SpeedrunEntry) -> str:
+    """In Markdown: recipe, network, epochs, minutes (threads), CPU minutes, natural and robust accuracy (%), n."""
+    robust = f"{100 * entry.verdict:.1f} ({100 * entry.low:.1f} – {100 * entry.high:.1f})"
+    cells = (
+        f"`{entry.recipe}`",
+        entry.network,
+        str(entry.epochs),
+        f"{entry.seconds / 60:.1f} ({entry.threads})",
+        f"{entry.cpu_seconds / 60:.1f}",
+        f"{100 * entry.natural:.1f}",
+        robust if entry.trusted else f"{robust}, not trusted",
+        f"{entry.n:,}",
+    )
+    return f"| {' | '.join(cells)} |"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -15,6 +15,11 @@ from cifs.models.library import LIBRARIES
 from cifs.modes import eval_mode
 from cifs.registry import Registry
 from cifs.selection import Selection, SelectionLayer, Trace
+
+RELU = "relu"
+ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
+ACTIVATIONS.register(RELU)(nn.ReLU)
+ACTIVATIONS.register("silu")(nn.SiLU)  # smooth; helps adversarial training (Gowal et al., arXiv 2010.03593, 4.2)
 
 Select = Callable[[str, Tensor], Tensor]  # what happens to the features of a named layer
 Size = int | Sequence[int]  # of images: a square's side, or (height, width)
@@ -29,6 +34,7 @@ class CNN(nn.Module, PyTorchModelHubMixin):
     Args (JSON-serialisable: they are the checkpoint's config.json):
         arch: name under MODELS.
         width: channels of the first stage.
+        activation: a name under ACTIVATIONS; anything but ReLU is for the ResNets alone.
         image_size: height and width of the inputs.
         mean, std: of the training images, by input channel; normalisation happens inside the model.
         method: plain, or the name of a method; options: that method's own.
@@ -40,6 +46,7 @@ class CNN(nn.Module, PyTorchModelHubMixin):
 
     mean: Tensor  # (1, C, 1, 1)
     std: Tensor
+    takes_activation: ClassVar[bool] = False  # whether `build` heeds the activation that is asked for
 
     def __init__(
         self,
@@ -52,9 +59,13 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         method: str = PLAIN,
+        activation: str = RELU,
         **options: Any,
     ) -> None:
         super().__init__()
+        if activation != RELU and not self.takes_activation:
+            raise InvalidParameter(f"activation = {activation!r}: {arch} has ReLUs; a ResNet of ours takes others")
+        self.activation = ACTIVATIONS[activation]
         height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
         sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": min(height, breadth)}
         for name, size in (sizes | ({} if width is None else {"width": width})).items():
@@ -80,7 +91,9 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         options.pop("info", None)  # of a zoo's config.json: about the weights, not the network
         sites = options.pop("sites", None)
         method = selecting(self.method, options)
-        self._hub_mixin_config = {key: value for key, value in self.config.items() if key not in options}
+        # Not said where it is as ever, so that a network of an earlier version keeps its digest when trained again.
+        unsaid = {*options, *(["activation"] if self.config.get("activation") == RELU else [])}
+        self._hub_mixin_config = {key: value for key, value in self.config.items() if key not in unsaid}
         self.remember(self.method, method, sites)
         if method is not None:
             for site in self.default_sites() if sites is None else sites:

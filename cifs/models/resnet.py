@@ -16,11 +16,11 @@ def conv3x3(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
 
 
 class BasicBlock(nn.Module):
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+    def __init__(self, c_in: int, c_out: int, stride: int, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        # Every ReLU is a module used once: attributions such as DeepLift hook it.
-        self.conv1, self.bn1, self.relu1 = conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out), nn.ReLU()
-        self.conv2, self.bn2, self.relu2 = conv3x3(c_out, c_out), nn.BatchNorm2d(c_out), nn.ReLU()
+        # Every activation is a module used once: attributions such as DeepLift hook it.
+        self.conv1, self.bn1, self.relu1 = conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out), activation()
+        self.conv2, self.bn2, self.relu2 = conv3x3(c_out, c_out), nn.BatchNorm2d(c_out), activation()
         self.shortcut = nn.Sequential()
         if stride != 1 or c_in != c_out:
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
@@ -36,13 +36,16 @@ class BasicBlock(nn.Module):
 class ResNet(CNN):
     """ResNet-10, -18, -34: four stages of width, 2·width, 4·width and 8·width channels."""
 
+    takes_activation = True
+
     def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
         assert width is not None
-        self.stem = nn.Sequential(conv3x3(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(conv3x3(in_channels, width), nn.BatchNorm2d(width), self.activation())
         c_in = width
         for stage, blocks in enumerate(BLOCKS[arch]):
             c_out, stride = width * 2**stage, 1 if stage == 0 else 2
-            chain = [BasicBlock(c_in if b == 0 else c_out, c_out, stride if b == 0 else 1) for b in range(blocks)]
+            first = BasicBlock(c_in, c_out, stride, self.activation)
+            chain = [first, *(BasicBlock(c_out, c_out, 1, self.activation) for _ in range(blocks - 1))]
             self.add_module(f"layer{stage + 1}", nn.Sequential(*chain))
             c_in = c_out
         self.fc = nn.Linear(c_in, num_classes)

@@ -6,6 +6,7 @@ from cifs.tasks.comparing import Compare
 from cifs.tasks.exemplars import ExemplarsRecord, FindExemplars, exemplars_of, exemplars_path
 from cifs.tasks.looking import AttackedImages, AttackImages, ChannelReadings, ReadChannels
 from cifs.tasks.robustness import AccuracyCurves, AutoAttackLeft, Evaluate, own_counterpart
+from cifs.tasks.speedrun import SpeedrunEntry, speedrun
 from cifs.tasks.statistics import MeasureStatistics, StatisticsRecord
 from cifs.tasks.studying import RunStudy, prepared_study, study_folder, sum_up
 from cifs.tasks.surveying import SurveyImages, SurveyRecord, survey_of, survey_path
@@ -29,6 +30,7 @@ __all__ = [
     "ReachVerdict",
     "ReadChannels",
     "RunStudy",
+    "SpeedrunEntry",
     "StatisticsRecord",
     "SurveyImages",
     "SurveyRecord",
@@ -41,6 +43,7 @@ __all__ = [
     "own_counterpart",
     "prepared_study",
     "run_task",
+    "speedrun",
     "study_folder",
     "sum_up",
     "survey_of",

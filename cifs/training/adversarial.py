@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +33,13 @@ from cifs.training.validation import validate
 from cifs.zoo import Zoo
 
 SHUFFLE, AUGMENT, ATTACK, INITIALISE, LAYERS, NOISE = range(6)  # purposes of random numbers
+
+
+class Clock(NamedTuple):
+    """When a run would have begun, had it never been stopped."""
+
+    wall: float
+    cpu: float
 
 
 @dataclass
@@ -80,6 +87,7 @@ class Run:
         self.average = Average(self.model, recipe.ema) if recipe.ema else None
         self.step = 0
         self.seconds = 0.0  # of training so far, in all processes that went on from one another
+        self.cpu_seconds = 0.0  # of this process's cores, alike; what others did on the machine counts for little
         self.best: dict[str, Any] | None = None  # {"score", "epoch", "model"}
         self._unlogged: dict[str, float] | None = None  # of a step that was made, while its epoch is validated
         self._resume()
@@ -94,7 +102,7 @@ class Run:
 
         Every process reports its steps and the first its validations too; a Cancelled in any of them ends all.
         """
-        began = time.monotonic() - self.seconds
+        began = Clock(time.monotonic() - self.seconds, time.process_time() - self.cpu_seconds)
         self.model.train()
         with self.log.open():
             if self._unlogged is not None:
@@ -105,7 +113,7 @@ class Run:
                 self._conclude(metrics, report, began, save_every)
         self.ranks.wait()  # for the first to have saved
 
-    def _conclude(self, metrics: dict[str, float], report: Report, began: float, save_every: int) -> None:
+    def _conclude(self, metrics: dict[str, float], report: Report, began: Clock, save_every: int) -> None:
         """What follows a step: validation where an epoch ends, the log, the report, and saving where it is due."""
         epoch, rest = divmod(self.step, self.steps_per_epoch)
         ends, epoch = rest == 0, epoch + (rest > 0)
@@ -120,7 +128,7 @@ class Run:
             report(Progress("training", self.step, self.steps, {"epoch": epoch, **metrics}))
         except Cancelled as error:
             cancelled = error
-        self.seconds = time.monotonic() - began
+        self.seconds, self.cpu_seconds = time.monotonic() - began.wall, time.process_time() - began.cpu
         stopping = self.ranks.any(cancelled is not None)
         if self.ranks.first and (stopping or ends or self.step % save_every == 0):
             self.save()
@@ -220,6 +228,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "best": self.best,
             "average": None if self.average is None else self.average.model.state_dict(),
             "unlogged": self._unlogged,
@@ -248,6 +257,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.cpu_seconds = state.get("cpu_seconds", 0.0)
         self._unlogged = state.get("unlogged")
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])

@@ -53,6 +53,7 @@ def _record(run: Run, epoch: int) -> dict[str, Any]:
         "held_out": run.held_out,
         "validation_score": run.best["score"] if run.best else None,
         "seconds": round(run.seconds),
+        "cpu_seconds": round(run.cpu_seconds, 1),
         "processes": run.ranks.size,
         "threads": torch.get_num_threads(),
         "device": run.device.type,

@@ -5,7 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
+from cifs.errors import InvalidParameter, UnknownName
 from cifs.models import ResNet, build
+from cifs.models.folding import folded
 from tests.cifs.tiny import images, liven
 
 
@@ -59,3 +61,25 @@ def test_resnet18_puts_out_the_known_shapes_on_cifar() -> None:
     assert [shapes[name] for name in ("stem", "layer1.1", "layer2.0", "layer3.1", "layer4.1")] == [
         (64, 32, 32), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4),
     ]  # fmt: skip
+
+
+def test_silu_takes_the_place_of_every_relu_and_folds() -> None:
+    model = build("resnet10", width=4, activation="silu").eval()
+    kinds = [type(module) for module in model.modules()]
+    assert nn.ReLU not in kinds
+    assert kinds.count(nn.SiLU) == 9
+    x = torch.rand(2, 3, 32, 32)
+    twin = folded(model, x)
+    assert twin is not model
+    torch.testing.assert_close(twin(x), model(x), atol=1e-4, rtol=1e-4)
+    assert build(**model.config).config["activation"] == "silu"
+
+
+def test_a_relu_is_not_said_so_that_digests_of_earlier_configurations_hold() -> None:
+    assert "activation" not in build("resnet10", width=4).config
+
+
+@pytest.mark.parametrize(("arch", "activation"), [("wrn16", "silu"), ("resnet10", "gelu")])
+def test_an_activation_that_cannot_be_had_is_named(arch: str, activation: str) -> None:
+    with pytest.raises((InvalidParameter, UnknownName), match=activation):
+        build(arch, width=16, activation=activation)

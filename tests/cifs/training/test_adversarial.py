@@ -60,12 +60,12 @@ def flat(value: Any) -> list[Any]:
     if isinstance(value, Tensor):
         return fingerprint(value)
     if isinstance(value, dict):
-        return [(key, flat(v)) for key, v in value.items() if key != "seconds"]
+        return [(key, flat(v)) for key, v in value.items() if key not in ("seconds", "cpu_seconds")]
     return [flat(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def outcome(folder: Path) -> tuple[Any, str]:
-    """All of state.pt but the wall time, and metrics.jsonl."""
+    """All of state.pt but the time it took, and metrics.jsonl."""
     return flat(torch.load(folder / "state.pt", weights_only=True)), (folder / "metrics.jsonl").read_text()
 
 
