@@ -26,7 +26,7 @@ def test_every_recipe_that_ships_loads_and_describes_a_model(name: str) -> None:
     )
     assert (recipe.training_attack is None) == (recipe.method == "natural")
     if recipe.training_attack is not None:
-        assert recipe.training_attack.random_start
+        assert recipe.training_attack.random_start or recipe.noise
         assert recipe.checking_attack is not None
         assert recipe.checking_attack.eps == recipe.training_attack.eps
 
