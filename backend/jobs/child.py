@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from threading import Event, RLock, Thread
 from typing import Any, TextIO
 
@@ -104,6 +105,8 @@ def main() -> int:
     rank = os.environ.get("RANK")  # by torchrun, which ends its processes by SIGTERM
     if rank is not None:
         die_with_parent()
+        if b"torch.distributed.run" not in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+            return 1  # it was killed before this process asked to die with it
     for signum in (signal.SIGINT, signal.SIGHUP, *([signal.SIGTERM] if rank is None else [])):
         signal.signal(signum, signal.SIG_IGN)  # of the terminal; the guard says when to end
     os.nice(NICENESS)

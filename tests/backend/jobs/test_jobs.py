@@ -74,7 +74,7 @@ def test_what_the_command_line_would_refuse_is_refused_before_anything_starts(se
     status, detail = refused("count", {"steps": 3})
     assert (status, "has no parameter 'steps'; it takes: " in detail) == (422, True)
     status, detail = refused("rm -rf", {})
-    assert (status, "unknown task 'rm -rf'; choose from: count, misbehave" in detail) == (422, True)
+    assert (status, "unknown task 'rm -rf'; choose from: count, tally, misbehave" in detail) == (422, True)
     assert refused("count", ["ls"])[0] == 422
     assert refused("count", {"model": "x" * 40_000})[0] == 422
     assert server.get("/jobs")["total"] == before

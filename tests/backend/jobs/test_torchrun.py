@@ -39,7 +39,8 @@ def test_ranks_end_with_whatever_is_killed_and_the_training_comes_to_its_end(ser
     job = server.submit("train", processes=2, **RECIPE, set=[*SMALL, "epochs=4000"], id="killed")
 
     def training() -> list[int]:
-        eventually(lambda: (server.job(job)["progress"] or {}).get("doing") == "training")
+        eventually(lambda: len(ranks(server)) == 2)
+        server.until_it_gets_on(job)
         found = ranks(server)
         assert len(found) == 2
         assert len({os.getsid(pid) for pid in found}) == 2  # what killing a process group would miss
