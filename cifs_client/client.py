@@ -231,10 +231,14 @@ class Client:
 
     def write_note(self, model: str, layer: str, channel: int, text: str) -> ChannelNote:
         body = NoteText(text=text).model_dump_json()
-        return parse(send(self.settings, "PUT", _note(model, layer, channel), body), ChannelNote)
+        return parse(
+            send(self.settings, "PUT", f"/models/{model}/layers/{layer}/channels/{channel}/note", body), ChannelNote
+        )
 
     def delete_note(self, model: str, layer: str, channel: int) -> ChannelNote:
-        return parse(send(self.settings, "DELETE", _note(model, layer, channel), None), ChannelNote)
+        return parse(
+            send(self.settings, "DELETE", f"/models/{model}/layers/{layer}/channels/{channel}/note", None), ChannelNote
+        )
 
     def report(self, request: ReportRequest) -> str:
         """HTML: one image's whole analysis as one page."""
@@ -260,7 +264,3 @@ class Client:
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         """The one place where bytes travel; a subclass can put a cache here."""
         return send(self.settings, method, path, body)
-
-
-def _note(model: str, layer: str, channel: int) -> str:
-    return f"/models/{model}/layers/{layer}/channels/{channel}/note"

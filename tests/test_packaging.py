@@ -164,7 +164,9 @@ def test_imports_run_one_way():
 def test_a_wheel_alone_serves_the_embedded_models(tmp_path, ports):
     """Installed without the repository: `cifs demo` starts both, with the Fashion-MNIST models and images inside."""
     wheels, site, empty = (tmp_path / name for name in ("wheels", "site", "empty"))
-    source = shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "runs", "cifar10-*"))
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "runs", "checkpoints"))
+    of_cifar = shutil.ignore_patterns("cifar10-*")
+    shutil.copytree(ROOT / "checkpoints", source / "checkpoints", ignore=of_cifar)
     shutil.copytree(ROOT / "frontend" / ".streamlit", source / "frontend" / ".streamlit")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheels, source], check=True)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cifs.attacks import ATTACKS, GradientAttack
 from cifs.channels import ChannelStatistics
 from cifs.cli import app
+from cifs.cli.console import console
 from cifs.data import load_images
 from cifs.evaluation import COLUMNS, TABLE, Bench, accuracy_curves, compare_evaluations, unpack
 from cifs.files import write_json
@@ -34,7 +35,7 @@ def zoo(data: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
         info = Info(title=method.upper(), dataset="tiny", method="natural" if method == "plain" else method, eps=None)
         found.save(f"tiny-{method}", tiny(method, num_classes=3), info)
     monkeypatch.setenv("CIFS_CHECKPOINTS", str(found.root))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     return found
 
 

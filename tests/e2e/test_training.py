@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 PATIENCE = 60_000  # milliseconds
 SMALL = "model.width=4\nimages=200\nvalidation=100\nvalidate_every=20\nattack.steps=1"
 CHART = ".js-plotly-plot"
-DRAWN = f"Math.max(...document.querySelector('{CHART}')._fullData[0].x)"  # the last step of the loss
+DRAWN = f"Math.max(...(document.querySelector('{CHART}')?._fullData?.[0].x ?? [0]))"  # the last step of the loss
 
 
 @pytest.fixture(scope="module")

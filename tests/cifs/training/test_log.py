@@ -44,7 +44,9 @@ def test_events_say_what_the_log_says_once_however_often_the_run_was_resumed(
     Run(recipe(), tmp_path, tensorboard=True).train()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     written = events(tmp_path / "tensorboard")
-    assert set(written) == {f"training/{key}" for key in ("lr", "loss", "accuracy")} | {
+    assert set(written) == {
+        f"training/{key}" for key in ("lr", "loss", "accuracy", "probe layer3.0", "probe layer4.0")
+    } | {
         "validation/natural",
         "validation/robust",
     }
