@@ -52,6 +52,23 @@ def serving(log: Path, health: str, *command: str, **environment: str) -> Iterat
                 process.wait()
 
 
+@contextmanager
+def dashboard(folder: Path, **environment: str) -> Iterator[str]:
+    """The real backend, with these settings, and the dashboard on it: the dashboard's address."""
+    with backend(folder / "backend.log", **environment) as (api, _), dashboard_of(api, folder) as url:
+        yield url
+
+
+@contextmanager
+def dashboard_of(api: str, folder: Path) -> Iterator[str]:
+    """The dashboard alone, pointed at `api`."""
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
+    with serving(folder / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api):
+        yield url
+
+
 def _wait_until_healthy(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:

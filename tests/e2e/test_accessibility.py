@@ -6,8 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests import servers
 from tests.e2e.test_dashboard import PATIENCE, QUIET, assert_healthy, browser_path, settle
-from tests.servers import backend, free_port, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -22,14 +22,7 @@ OVERFLOW = "document.querySelector('[data-testid=stMain]').scrollWidth - window.
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("accessible")
-    port = str(free_port())
-    url = f"http://127.0.0.1:{port}"
-    streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
-    with (
-        backend(folder / "backend.log") as (api, _),
-        serving(folder / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
-    ):
+    with servers.dashboard(tmp_path_factory.mktemp("accessible")) as url:
         yield url
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.servers import ROOT, backend, free_port, serving
+from tests import servers
+from tests.servers import ROOT, free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -36,14 +37,7 @@ def browser_path() -> str:
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    logs = tmp_path_factory.mktemp("logs")
-    page_port = str(free_port())
-    url = f"http://127.0.0.1:{page_port}"
-    streamlit = ("streamlit", "run", "--server.port", page_port, "--server.fileWatcherType", "none", "frontend/app.py")
-    with (
-        backend(logs / "backend.log") as (api, _),
-        serving(logs / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
-    ):
+    with servers.dashboard(tmp_path_factory.mktemp("logs")) as url:
         yield url
 
 
@@ -176,10 +170,8 @@ def test_the_margin_a_weaker_attacker_would_have_reported_is_beside_the_honest_o
 
 
 def test_a_backend_that_is_gone_is_explained(tmp_path: Path, page: Page) -> None:
-    port = str(free_port())
-    url, nobody = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
-    streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
-    with serving(tmp_path / "log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=nobody):
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with servers.dashboard_of(nobody, tmp_path) as url:
         page.goto(url)
         expect(page.get_by_text(f"Nothing answers at {nobody}")).to_be_visible()
         expect(page.get_by_role("button", name="Retry")).to_be_visible()

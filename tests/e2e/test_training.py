@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests import servers
 from tests.e2e.test_dashboard import QUIET, assert_healthy, browser_path, settle
-from tests.servers import backend, free_port, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -21,14 +21,8 @@ DRAWN = f"Math.max(...(document.querySelector('{CHART}')?._fullData?.[0].x ?? [0
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """With a worker, and nothing trained yet."""
     folder = tmp_path_factory.mktemp("training")
-    port = str(free_port())
-    url = f"http://127.0.0.1:{port}"
-    streamlit = ("streamlit", "run", "--server.port", port, "--server.fileWatcherType", "none", "frontend/app.py")
     settings = {"CIFS_JOBS": "embedded", "CIFS_RUNS": str(folder / "runs"), "CIFS_CHECKPOINTS": str(folder / "models")}
-    with (
-        backend(folder / "backend.log", **settings) as (api, _),
-        serving(folder / "dashboard.log", f"{url}/_stcore/health", *streamlit, CIFS_BACKEND_URL=api),
-    ):
+    with servers.dashboard(folder, **settings) as url:
         yield url
 
 
