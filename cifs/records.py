@@ -365,6 +365,7 @@ class StudyAccuracy(StudyFigure):
     checkpoint: str = Field(description="best (by the validation images) or last")
     level: str
     epochs: list[int] = Field(description="the checkpoint's, seed by seed")
+    untrusted: int = Field(0, description="seeds whose verdict its own indicators do not trust")
 
 
 class StudyGain(StudyFigure):
@@ -384,7 +385,7 @@ class StudyTest(StudyGain):
     """A comparison the study stated before it was run."""
 
     name: str
-    p_corrected: float = Field(description="Holm's, over all the study's comparisons that could be made")
+    p_corrected: float = Field(description="Holm's, over all comparisons of its family that could be made")
     seeds_needed: int | None = Field(
         description="to find a difference of one point with 80 % power on as many images; null: no number would do"
     )

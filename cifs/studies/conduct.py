@@ -13,6 +13,7 @@ import torch
 
 from cifs.data import Images, dataset
 from cifs.errors import CheckpointError, InUse
+from cifs.evaluation import unpack
 from cifs.files import locked, write_json
 from cifs.progress import Report, unreported
 from cifs.studies.measure import measure, measure_verdict, sweep
@@ -31,17 +32,19 @@ def conduct(
     report: Report = unreported,
     measured: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Every cell that `folder` does not hold yet, in the study's order; `measured` is called after each.
+    """Every cell that `folder` does not hold yet, or that lacks a level, in the study's order.
 
-    Returns whether all are there now: others may still be at some. When `report` raises Cancelled, the same call goes
+    `measured` is called after each. Returns whether all are there now: others may still be at some. When `report` raises Cancelled, the same call goes
     on from there.
     """
     complete = True
     for cell in study.cells():
         try:
             with locked(folder / "runs" / cell.id / "claim"):
-                if result_of(study, cell, folder) is None:
-                    _conduct(study, cell, folder, torch.device(device), report)
+                earlier = result_of(study, cell, folder)
+                if earlier is None or lacks(study, earlier):
+                    result = _conduct(study, cell, folder, torch.device(device), report)
+                    write_json(folder / f"{cell.id}.json", result if earlier is None else repeated(earlier, result))
                     measured()
         except InUse:
             complete = False
@@ -60,7 +63,31 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     return result
 
 
-def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> None:
+def lacks(study: Study, result: dict[str, Any]) -> bool:
+    """Whether the study measures what this result does not have."""
+    return any(level not in result["checkpoints"]["last"]["levels"] for level in study.measured_levels)
+
+
+def repeated(earlier: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """The earlier result, with what it lacks from one of the same recipe, and how the two differ.
+
+    A training is a function of its recipe, so nothing should; where something does, what was said first stands.
+    """
+    checkpoints, differing = {}, {}
+    for checkpoint, before in earlier["checkpoints"].items():
+        now = result["checkpoints"][checkpoint]
+        checkpoints[checkpoint] = {**now, **before, "levels": now["levels"] | before["levels"]}
+        differing[checkpoint] = {"epoch": now["epoch"]} if now["epoch"] != before["epoch"] else {}
+        for level, measured in before["levels"].items():
+            bits = (unpack(of["standing"], before["n"]) for of in (measured, now["levels"][level]))
+            if images := int(torch.ne(*bits).sum()):
+                differing[checkpoint][level] = images
+    curves = zip(earlier["curve"], result["curve"], strict=True)
+    differing["curve"] = sum(before != now for before, now in curves)
+    return {**earlier, "checkpoints": checkpoints, "repeated": differing}
+
+
+def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> dict[str, Any]:
     run = Run(recipe := study.recipe_of(cell), folder / "runs" / cell.id, device)
     run.train(lambda progress: report(replace(progress, doing=f"{cell.id}: {progress.doing}")))
     images = study.images_of(recipe)
@@ -71,17 +98,14 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, repor
             continue
         run.candidate.load_state_dict(weights)
         measured[checkpoint] = {"epoch": epoch, **_measure(study, run, images, f"{cell.id}, {checkpoint}", report)}
-    write_json(
-        folder / f"{cell.id}.json",
-        {
-            "cell": {"regime": cell.regime, "arm": cell.arm, "seed": cell.seed},
-            "recipe": recipe.as_dict(),
-            "test_images": study.test_images,
-            "seconds": round(run.seconds),
-            "checkpoints": {checkpoint: measured[checkpoint] for checkpoint in CHECKPOINTS},
-            "curve": curve(run.folder / "metrics.jsonl"),
-        },
-    )
+    return {
+        "cell": {"regime": cell.regime, "arm": cell.arm, "seed": cell.seed},
+        "recipe": recipe.as_dict(),
+        "test_images": study.test_images,
+        "seconds": round(run.seconds),
+        "checkpoints": {checkpoint: measured[checkpoint] for checkpoint in CHECKPOINTS},
+        "curve": curve(run.folder / "metrics.jsonl"),
+    }
 
 
 def _checkpoints(run: Run) -> dict[str, tuple[int, State]]:
@@ -94,11 +118,13 @@ def _measure(study: Study, run: Run, images: Images, doing: str, report: Report)
     recipe, model = run.recipe, run.candidate.eval()
     eps = recipe.training_attack.eps if recipe.training_attack is not None else dataset(recipe.dataset).eps
     how: Any = {"precision": recipe.precision, "doing": doing, "report": report}
+    judged = {} if study.levels == "attacks" else measure_verdict(model, images, eps, **how)
     if study.levels == "verdict":
-        return measure_verdict(model, images, eps, **how)
+        return judged
     tries = sweep(model, run.validation, eps, **how)
     chosen = [{"settings": attack.resolved(), "validation_accuracy": share} for attack, share in tries]
-    return {**measure(model, images, tries[0][0], **how), "sweep": chosen}
+    attacked = measure(model, images, tries[0][0], **how)
+    return {**judged, **attacked, "levels": judged.get("levels", {}) | attacked["levels"], "sweep": chosen}
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:

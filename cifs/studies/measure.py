@@ -2,7 +2,8 @@
 
 natural → unadaptive (PGD-20 on the training's own loss) → adaptive (the strongest PGD-20 of a sweep over β_atk and
 through the mask, chosen on validation images) → strongest (what withstands both, and two margin attacks besides).
-Every network meets four attacks in all, so that a worst case over them is as hard on one arm as on another.
+Every network meets four attacks in all, so that a worst case over them is as hard on one arm as on another. Alone or
+beside them: what cifs.verdict leaves.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,8 @@ from cifs.selection import mask_matters
 from cifs.verdict import MISTAKEN, verdict
 
 LEVELS = ("natural", "unadaptive", "adaptive", "strongest")
-VERDICT_LEVELS = ("natural", "verdict")
+VERDICT = "verdict"
+VERDICT_LEVELS = ("natural", VERDICT)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def measure_verdict(
     measured = found.measurement(model.num_classes)
     return {
         "n": len(images),
-        "levels": _levels({"natural": found.fell != MISTAKEN, "verdict": found.standing}),
+        "levels": _levels({"natural": found.fell != MISTAKEN, VERDICT: found.standing}),
         "trusted": measured.trusted,
         "indicators": [indicator.model_dump() for indicator in measured.indicators or ()],
         "settings": measured.settings,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cifs.errors import InvalidParameter
 
 Array = NDArray[np.float64]
+MOST_SEEDS = 10_000  # beyond any study: what they do not find, none do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,14 @@ def components(d: Array) -> Components:
     # Where seeds (or images) vary by less than chance, the plain estimate would be negative: they count as none.
     of_seeds, of_images = max(0.0, ms_seeds - ms_both) / images, max(0.0, ms_images - ms_both) / seeds
     total = seeds * images * (of_seeds / seeds + of_images / images + ms_both / (seeds * images))
-    squares = ms_seeds**2 / (seeds - 1) + ms_images**2 / (images - 1) + ms_both**2 / ((seeds - 1) * (images - 1))
-    df = total**2 / squares if squares > 0 else 0.0
-    return Components(of_seeds, of_images, ms_both, max(df, seeds - 1.0))
+    return Components(of_seeds, of_images, ms_both, _df(total, (ms_seeds, ms_images, ms_both), d.shape))
+
+
+def _df(total: float, mean_squares: tuple[float, float, float], shape: tuple[int, int]) -> float:
+    """Satterthwaite's, of `total`, a sum of mean squares of seeds, images and both; at least S − 1."""
+    seeds, images = (size - 1 for size in shape)
+    squares = sum(ms**2 / df for ms, df in zip(mean_squares, (seeds, images, seeds * images), strict=True))
+    return max(total**2 / squares if squares > 0 else 0.0, float(seeds))
 
 
 def bootstrap_means(d: Array, *, resamples: int, seed: int) -> Array:
@@ -119,13 +125,49 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seeds_to_find(difference: float, d: Array, *, alpha: float = 0.01, power: float = 0.8) -> int | None:
     """About how many seeds would find a true difference on as many images that vary as d (S, n) does; None: none would.
 
-    More seeds shrink what seeds vary; the images' share of the error stays.
+    By the power of `effect`'s own t-test, which with few seeds has few degrees of freedom. More seeds shrink what seeds
+    vary; the images' share of the error stays.
     """
-    parts, images, z = components(d), d.shape[1], NormalDist().inv_cdf
-    allowed = (difference / (z(1 - alpha / 2) + z(power))) ** 2 - parts.images / images
-    if allowed <= 0:
-        return None
-    return max(2, int(np.ceil((parts.seeds + parts.both / images) / allowed)))
+    parts, images = components(d), d.shape[1]
+
+    def enough(seeds: int) -> bool:
+        return power_of(difference, parts, (seeds, images), alpha=alpha) >= power
+
+    if enough(2):
+        return 2
+    few, many = 2, 4
+    while not enough(many):
+        if many > MOST_SEEDS:
+            return None
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many
+
+
+def power_of(difference: float, parts: Components, shape: tuple[int, int], *, alpha: float) -> float:
+    """How often the two-sided t-test finds a true difference with S seeds and n images that vary so."""
+    seeds, images = shape
+    error = sqrt(parts.variance_of_mean(seeds, images))
+    if error == 0:
+        return 1.0
+    expected = (images * parts.seeds + parts.both, seeds * parts.images + parts.both, parts.both)
+    df = _df(seeds * images * error**2, expected, shape)
+    shift, critical = abs(difference) / error, t_quantile(1 - alpha / 2, df)
+    return noncentral_t_tail(critical, df, shift) + noncentral_t_tail(critical, df, -shift)
+
+
+def noncentral_t_tail(t: float, df: float, shift: float) -> float:
+    """P(T > t) of (Z + shift)/s, s² = χ²/df: the mean of Φ(shift − t·s) over s, by Simpson's rule; df ≥ 1, t ≥ 0."""
+    width = 12 / sqrt(2 * df)
+    root = np.linspace(sqrt(max(0.0, 1 - width)), sqrt(1 + width), 4001)  # in √s, for √s^(2df−1) is smooth at 0
+    s = root**2
+    falling = np.exp((1 - s**2) / 2)  # the density is s^(df−1)·falling^df, here without overflow
+    weights = root * (s * falling) ** (df - 1) * falling * np.resize([2.0, 4.0], len(s))
+    weights[[0, -1]] /= 2
+    tails = np.array([NormalDist().cdf(shift - t * x) for x in s])
+    return float(weights @ tails / weights.sum())
 
 
 def t_tail(t: float, df: float) -> float:

@@ -24,10 +24,10 @@ def watch(study: Study, folder: Path) -> Iterator[StudyCell]:
         run = folder / "runs" / cell.id
         epochs = study.recipe_of(cell).epochs
         latest = _latest(run / "metrics.jsonl")
-        if (folder / f"{cell.id}.json").exists():
-            yield _cell(cell, "measured", epochs, epochs, latest)
-        elif in_use(run / "claim"):
+        if in_use(run / "claim"):  # also once more, for a level that it lacks
             yield _cell(cell, "running", latest.get("epoch", 0), epochs, latest)
+        elif (folder / f"{cell.id}.json").exists():
+            yield _cell(cell, "measured", epochs, epochs, latest)
         else:
             yield _cell(cell, "begun" if latest else "missing", latest.get("epoch", 0), epochs, latest)
 

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifs.errors import InvalidParameter
-from cifs.studies.statistics import bootstrap_means, components, effect, holm, seeds_to_find, t_quantile, t_tail
+from cifs.studies.statistics import (
+    Components,
+    bootstrap_means,
+    components,
+    effect,
+    holm,
+    noncentral_t_tail,
+    power_of,
+    seeds_to_find,
+    t_quantile,
+    t_tail,
+)
 
 DF = st.floats(1, 5000)
 
@@ -86,13 +97,45 @@ def test_networks_that_never_differ_are_no_evidence() -> None:
     assert (found.mean, found.low, found.high, found.p, found.p_bootstrap) == (0, 0, 0, 1, 1)
 
 
-def test_the_seeds_asked_for_find_the_difference_as_often_as_promised() -> None:
-    """0.05 at α = 0.05 and a power of 80 %, in 200 new studies of that many seeds (± 4 standard errors)."""
-    spread = {"of_seeds": 0.08, "of_images": 0.1, "both": 0.3}
-    needed = seeds_to_find(0.05, differences(200, 400, **spread, seed=0), alpha=0.05)
+@pytest.mark.parametrize("t", [0.0, 1.0, 2.8, 9.0, 60.0])
+@pytest.mark.parametrize("df", [1.0, 1.25, 2.0, 4.0, 37.5, 2000.0])
+@pytest.mark.parametrize("shift", [-2.0, 0.0, 1.5, 4.0, 12.0])
+def test_the_tail_of_noncentral_t_is_scipys(t: float, df: float, shift: float) -> None:
+    assert noncentral_t_tail(t, df, shift) == pytest.approx(scipy.stats.nct.sf(t, df, shift), abs=1e-5)
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 8])
+def test_the_power_of_few_seeds_is_that_of_students_test(seeds: int) -> None:
+    """Where images do not vary it is the one-sample t-test's over seeds, whose power is known."""
+    shift, critical = 0.05 / 0.03 * seeds**0.5, scipy.stats.t.ppf(0.995, seeds - 1)
+    known = scipy.stats.nct.sf(critical, seeds - 1, shift) + scipy.stats.nct.cdf(-critical, seeds - 1, shift)
+    power = power_of(0.05, Components(0.03**2, 0, 0, seeds - 1), (seeds, 100), alpha=0.01)
+    assert power == pytest.approx(known, abs=1e-4)
+
+
+@pytest.mark.parametrize(("difference", "of_seeds", "alpha"), [(0.05, 0.08, 0.05), (0.1, 0.03, 0.01)])
+def test_the_seeds_asked_for_find_the_difference_as_often_as_promised(
+    difference: float, of_seeds: float, alpha: float
+) -> None:
+    """Power of 80 % in 400 new studies of that many seeds, and less with one fewer (± 3.5 standard errors)."""
+    spread = {"of_seeds": of_seeds, "of_images": 0.1, "both": 0.3}
+    needed = seeds_to_find(difference, differences(300, 400, **spread, seed=0), alpha=alpha)
     assert needed is not None
-    p = [effect(0.05 + differences(needed, 400, **spread, seed=seed), resamples=1).p for seed in range(200)]
-    assert sum(value < 0.05 for value in p) / 200 == pytest.approx(0.8, abs=0.12)
+
+    def power(seeds: int) -> float:
+        p = [
+            effect(difference + differences(seeds, 400, **spread, seed=seed), resamples=1).p for seed in range(400)
+        ]
+        return sum(value < alpha for value in p) / 400
+
+    assert power(needed) > 0.8 - 0.07
+    assert power(needed - 1) < 0.8 + 0.07
+
+
+def test_few_seeds_are_not_enough_where_the_normal_law_says_they_are() -> None:
+    """A difference of 2.5 standard deviations at α = 0.01: two by normal quantiles, six by the tables of the t-test."""
+    d = differences(2000, 20, of_seeds=0.02, of_images=0, both=0, seed=0)
+    assert seeds_to_find(0.05, 0.02 * d / d.mean(axis=1).std(ddof=1), alpha=0.01) == 6
 
 
 def test_no_number_of_seeds_is_enough_where_the_images_are_too_few() -> None:
