@@ -34,8 +34,8 @@ def conduct(
 ) -> bool:
     """Every cell that `folder` does not hold yet, or that lacks a level, in the study's order.
 
-    `measured` is called after each. Returns whether all are there now: others may still be at some. When `report` raises Cancelled, the same call goes
-    on from there.
+    `measured` is called after each. Returns whether all are there now: others may still be at some. When `report`
+    raises Cancelled, the same call goes on from there.
     """
     complete = True
     for cell in study.cells():
