@@ -122,10 +122,12 @@ def _of_paper(row: PaperRow, keys: Iterable[str]) -> PrintedRow:
     return PrintedRow(row.title, source(row), shown, "paper")
 
 
-def to_html(table: PrintedTable) -> str:
+def to_html(table: PrintedTable, name: str = "Table") -> str:
+    """What is wider than the page scrolls, by keyboard too; `name` is what a screen reader says of it."""
     head = "".join(f"<th>{escape(title)}</th>" for title in (table.corner, *table.columns))
     body = "".join(map(_html_row, table.rows))
-    return f'<table class="robustness"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    inner = f'<table class="robustness"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scrolls" role="region" tabindex="0" aria-label="{escape(name)}">{inner}</div>'
 
 
 def _html_row(row: PrintedRow) -> str:

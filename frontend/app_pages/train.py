@@ -49,7 +49,7 @@ def show_new(lab: Lab, desk: Desk, taken: set[str]) -> None:
 
 
 def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
-    st.subheader("What will be trained")
+    st.header("What will be trained", anchor=False)
     try:
         plan = desk.plan(PlanRequest(recipe=order.recipe.name, set=order.set))
     except BackendRefused as error:
