@@ -61,7 +61,7 @@ def claims(scale: Scale) -> Iterator[Claim]:
 def _claim(scale: Scale, width: int, n: int) -> Claim:
     x, y = batch(n)
     network = {"arch": "resnet18", "width": scale.of(width, 4)}
-    run, peer = (learner(RECIPE, model=network, attack=PGD_10) for _ in range(2))
+    run, peer = (learner(RECIPE, model=network, attack=PGD_10, fold=True) for _ in range(2))
     attack = run.recipe.training_attack
     assert isinstance(attack, PGD)
     model, usual = peer.model.to(memory_format=torch.contiguous_format), x.contiguous()

@@ -21,6 +21,7 @@ from cifs.errors import CheckpointError, CIFSError
 from cifs.files import remove_stale, replacing, write_json
 from cifs.methods import METHODS
 from cifs.models import CNN, build
+from cifs.models.folding import folded
 from cifs.precision import autocast, generator
 from cifs.progress import Cancelled, Progress, Report, unreported
 from cifs.selection import Trace
@@ -197,7 +198,8 @@ class Run:
         if recipe.noise:
             eta = NORMS[attack.norm].noise(x, self._random(NOISE, x))
             x = (x + recipe.noise * attack.eps * eta).clamp(0, 1)
-        return perturb(self.model, x, y, attack, precision=recipe.precision, random=self._random(ATTACK, x))
+        model = folded(self.model, x) if recipe.fold else self.model
+        return perturb(model, x, y, attack, precision=recipe.precision, random=self._random(ATTACK, x))
 
     def _random(self, purpose: int, x: Tensor) -> torch.Generator:
         """Of this step's noise for this process's share, past that of the shares before it."""

@@ -33,6 +33,11 @@ class Recipe:
     attack: dict[str, Any] | None = Field(
         default=None, description="the training attack {name, parameters}; none: natural training"
     )
+    fold: bool = Field(
+        default=False,
+        description="follow the gradients of a copy with batch norm folded into the convolutions: the same function, "
+        "fewer operations, rounded otherwise; worth it for attacks of several steps",
+    )
     noise: float = Field(
         default=0.0,
         ge=0,

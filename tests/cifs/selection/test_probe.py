@@ -114,3 +114,23 @@ def test_pool_is_the_mean_over_positions() -> None:
     z, _ = random_case(seed=5, k=1)
     expected = [[float(z[i, c].sum()) / 12 for c in range(CHANNELS)] for i in range(len(z))]
     torch.testing.assert_close(pool(z), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_of_pooling_is_the_means_bit_for_bit_in_the_features_layout(
+    dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    z = torch.randn(4, 6, 5, 7).to(dtype).contiguous(memory_format=layout).requires_grad_()
+    weights = torch.randn(4, 6).to(dtype)
+    ours, theirs = pool(z), z.mean(dim=(2, 3))
+    (own,), (usual,) = (torch.autograd.grad((a * weights).sum(), z) for a in (ours, theirs))
+    assert torch.equal(ours, theirs)
+    assert torch.equal(own, usual)
+    assert own.is_contiguous(memory_format=layout)
+
+
+def test_pooling_can_be_differentiated_twice() -> None:
+    z = torch.randn(2, 3, 2, 2, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(pool, z)
+    assert torch.autograd.gradgradcheck(pool, z)

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from cifs.attacks import loop
+from cifs.attacks import loop, perturb
 from cifs.errors import CheckpointError, InvalidParameter, NoSpace
 from cifs.methods import METHODS
 from cifs.precision import generator
 from cifs.progress import Cancelled, Progress
 from cifs.selection import Selection, Trace
-from cifs.training import Recipe, Run, estimate_seconds
+from cifs.training import Recipe, Run, adversarial, estimate_seconds
 from cifs.training.adversarial import NOISE
 from cifs.zoo import Zoo
 from tests.cifs.tiny import fingerprint, npz
@@ -226,6 +226,27 @@ def test_training_attacks_the_model_as_it_stands(
     monkeypatch.setattr(loop, "WORTH_FOLDING", float("inf"))
     Run(pgd_10, tmp_path / "never folded").train()
     assert outcome(tmp_path / "worth folding") == outcome(tmp_path / "never folded")
+
+
+def test_a_recipe_that_folds_follows_the_gradients_of_the_same_function(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch norm is gone from what is attacked, nearly every pixel goes the same way, and the model is left alone."""
+    attacked, norms = [], []
+
+    def noting(model: nn.Module, *args: Any, **options: Any) -> Tensor:
+        norms.append(sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()))
+        return perturb(model, *args, **options)
+
+    monkeypatch.setattr(adversarial, "perturb", noting)
+    for fold in ("false", "true"):
+        run = Run(recipe("precision=float32", f"fold={fold}"), tmp_path / fold)
+        run.model.train()
+        attacked.append(run.attacked(*next(iter(run.batches()))))
+        assert all(module.training for module in run.model.modules())
+        assert all(parameter.requires_grad for parameter in run.model.parameters())
+    assert norms[0] > 0 == norms[1]
+    assert (attacked[0] - attacked[1]).abs().gt(1e-6).float().mean() < 0.01
 
 
 def test_a_run_leaves_the_global_random_state_alone(recipe: Load, tmp_path: Path) -> None:
