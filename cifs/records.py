@@ -385,7 +385,7 @@ class StudyTest(StudyGain):
     """A comparison the study stated before it was run."""
 
     name: str
-    p_corrected: float = Field(description="Holm's, over all comparisons of its family that could be made")
+    p_corrected: float = Field(description="Holm's, over all the study's comparisons that could be made")
     seeds_needed: int | None = Field(
         description="to find a difference of one point with 80 % power on as many images; null: no number would do"
     )

@@ -13,10 +13,9 @@ import torch
 
 from cifs.data import Images, dataset
 from cifs.errors import CheckpointError, InUse
-from cifs.evaluation import unpack
 from cifs.files import locked, write_json
 from cifs.progress import Report, unreported
-from cifs.studies.measure import measure, measure_verdict, sweep
+from cifs.studies.measure import measure, measure_bounds, measure_verdict, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
 from cifs.training.recipe import parse_recipe
@@ -32,7 +31,7 @@ def conduct(
     report: Report = unreported,
     measured: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Every cell that `folder` does not hold yet, or that lacks a level, in the study's order.
+    """Every cell that `folder` does not hold yet, in the study's order.
 
     `measured` is called after each. Returns whether all are there now: others may still be at some. When `report`
     raises Cancelled, the same call goes on from there.
@@ -41,10 +40,9 @@ def conduct(
     for cell in study.cells():
         try:
             with locked(folder / "runs" / cell.id / "claim"):
-                earlier = result_of(study, cell, folder)
-                if earlier is None or lacks(study, earlier):
+                if result_of(study, cell, folder) is None:
                     result = _conduct(study, cell, folder, torch.device(device), report)
-                    write_json(folder / f"{cell.id}.json", result if earlier is None else repeated(earlier, result))
+                    write_json(folder / f"{cell.id}.json", result)
                     measured()
         except InUse:
             complete = False
@@ -61,30 +59,6 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     if written.as_dict() != study.recipe_of(cell).as_dict() or result["test_images"] != study.test_images:
         raise CheckpointError(f"{path} is of another recipe or of other images; give another folder, or remove it")
     return result
-
-
-def lacks(study: Study, result: dict[str, Any]) -> bool:
-    """Whether the study measures what this result does not have."""
-    return any(level not in result["checkpoints"]["last"]["levels"] for level in study.measured_levels)
-
-
-def repeated(earlier: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """The earlier result, with what it lacks from one of the same recipe, and how the two differ.
-
-    A training is a function of its recipe, so nothing should; where something does, what was said first stands.
-    """
-    checkpoints, differing = {}, {}
-    for checkpoint, before in earlier["checkpoints"].items():
-        now = result["checkpoints"][checkpoint]
-        checkpoints[checkpoint] = {**now, **before, "levels": now["levels"] | before["levels"]}
-        differing[checkpoint] = {"epoch": now["epoch"]} if now["epoch"] != before["epoch"] else {}
-        for level, measured in before["levels"].items():
-            bits = (unpack(of["standing"], before["n"]) for of in (measured, now["levels"][level]))
-            if images := int(torch.ne(*bits).sum()):
-                differing[checkpoint][level] = images
-    curves = zip(earlier["curve"], result["curve"], strict=True)
-    differing["curve"] = sum(before != now for before, now in curves)
-    return {**earlier, "checkpoints": checkpoints, "repeated": differing}
 
 
 def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> dict[str, Any]:
@@ -118,13 +92,12 @@ def _measure(study: Study, run: Run, images: Images, doing: str, report: Report)
     recipe, model = run.recipe, run.candidate.eval()
     eps = recipe.training_attack.eps if recipe.training_attack is not None else dataset(recipe.dataset).eps
     how: Any = {"precision": recipe.precision, "doing": doing, "report": report}
-    judged = {} if study.levels == "attacks" else measure_verdict(model, images, eps, **how)
-    if study.levels == "verdict":
-        return judged
+    if study.levels != "attacks":
+        judge = measure_verdict if study.levels == "verdict" else measure_bounds
+        return judge(model, images, eps, **how)
     tries = sweep(model, run.validation, eps, **how)
     chosen = [{"settings": attack.resolved(), "validation_accuracy": share} for attack, share in tries]
-    attacked = measure(model, images, tries[0][0], **how)
-    return {**judged, **attacked, "levels": judged.get("levels", {}) | attacked["levels"], "sweep": chosen}
+    return {**measure(model, images, tries[0][0], **how), "sweep": chosen}
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:

@@ -93,16 +93,14 @@ def validation_passes(recipe: Recipe) -> int:
 
 def measuring_passes(study: Study, recipe: Recipe, model: CNN) -> int:
     """Of the best and the last network."""
-    passes = 0.0
+    attack = PGD(steps=20)
     if study.levels != "attacks":
         steps = sum(stage.attack.length * share for stage in stages_for(model) for share in stage.shares)
-        passes += study.test_images * (1 + steps * STEP)
-    if study.levels != "verdict":
-        attack = PGD(steps=20)
-        sweep = len(settings_to_try(model, attack)) * recipe.validation
-        measured = MEASURED_BY * study.test_images
-        passes += study.test_images + (sweep + measured) * attack.length * STEP
-    return round(len(CHECKPOINTS) * passes)
+        steps += attack.length * (study.levels == "bounds")
+        return round(len(CHECKPOINTS) * study.test_images * (1 + steps * STEP))
+    sweep = len(settings_to_try(model, attack)) * recipe.validation
+    measured = MEASURED_BY * study.test_images
+    return len(CHECKPOINTS) * (study.test_images + (sweep + measured) * attack.length * STEP)
 
 
 def _steps(attack: Attack | None) -> int:

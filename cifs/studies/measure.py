@@ -2,8 +2,8 @@
 
 natural → unadaptive (PGD-20 on the training's own loss) → adaptive (the strongest PGD-20 of a sweep over β_atk and
 through the mask, chosen on validation images) → strongest (what withstands both, and two margin attacks besides).
-Every network meets four attacks in all, so that a worst case over them is as hard on one arm as on another. Alone or
-beside them: what cifs.verdict leaves.
+Every network meets four attacks in all, so that a worst case over them is as hard on one arm as on another. Or what
+cifs.verdict leaves, alone or beside the unadaptive level.
 """
 
 from collections.abc import Mapping
@@ -27,6 +27,7 @@ from cifs.verdict import MISTAKEN, verdict
 LEVELS = ("natural", "unadaptive", "adaptive", "strongest")
 VERDICT = "verdict"
 VERDICT_LEVELS = ("natural", VERDICT)
+BOUNDS = ("natural", "unadaptive", VERDICT)
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,22 @@ def measure_verdict(
         "indicators": [indicator.model_dump() for indicator in measured.indicators or ()],
         "settings": measured.settings,
     }
+
+
+def measure_bounds(
+    model: CNN,
+    images: Images,
+    eps: float,
+    *,
+    precision: Precision = "bf16",
+    doing: str = "",
+    report: Report = unreported,
+) -> dict[str, Any]:
+    """What the verdict leaves, and what the training's own loss does: between them lies what an attack can learn."""
+    judged = measure_verdict(model, images, eps, precision=precision, doing=doing, report=report)
+    place, attack = Range(model, images, precision, doing, report), PGD(eps=eps, steps=20)
+    judged["levels"] |= _levels({"unadaptive": place.withstand(attack, place.predicted())})
+    return {**judged, "attacks": [attack.resolved()]}
 
 
 def _told(report: Report, doing: str, progress: Progress) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from cifs.data import Images, load_images
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.registry import settings
-from cifs.studies.measure import LEVELS, VERDICT, VERDICT_LEVELS
+from cifs.studies.measure import BOUNDS, LEVELS, VERDICT_LEVELS
 from cifs.training import Recipe
 from cifs.training.recipe import recipe_with
 
@@ -58,7 +58,6 @@ class Comparison:
     name: str
     hypothesis: str = Field(default="", description="key of the hypothesis it bears on; none: it stands alone")
     expects: Literal["gain", "no gain"] = Field(default="gain", description="what that hypothesis says of it")
-    family: str = Field(default="", description="those of one family are corrected together")
     arm: str
     against: str
     checkpoint: Checkpoint
@@ -92,10 +91,12 @@ class Study:
         description="for explorations: not test images are measured but as many training images that no training and "
         "no choice of an epoch sees, those before the validation images",
     )
-    levels: Literal["attacks", "verdict", "both"] = Field(
-        default="attacks", description="how hard it is measured: cifs.studies.measure's levels, the verdict, or both"
+    levels: Literal["attacks", "verdict", "bounds"] = Field(
+        default="attacks",
+        description="how hard it is measured: cifs.studies.measure's levels, the verdict alone, or the training's own "
+        "attack and the verdict",
     )
-    alpha: float = Field(default=0.01, gt=0, lt=1, description="of a comparison, after Holm's over its family")
+    alpha: float = Field(default=0.01, gt=0, lt=1, description="of a comparison, after Holm's correction over all")
     regimes: dict[str, Regime]
     arms: dict[str, Arm]
     blocks: tuple[Block, ...] = Field(min_length=1)
@@ -105,7 +106,7 @@ class Study:
 
     @property
     def measured_levels(self) -> tuple[str, ...]:
-        return {"attacks": LEVELS, "verdict": VERDICT_LEVELS, "both": (*LEVELS, VERDICT)}[self.levels]
+        return {"attacks": LEVELS, "verdict": VERDICT_LEVELS, "bounds": BOUNDS}[self.levels]
 
     def images_of(self, recipe: Recipe) -> Images:
         """Those that are measured. Raises InvalidParameter where training leaves too few."""

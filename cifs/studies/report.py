@@ -59,23 +59,16 @@ def _accuracies(record: StudyRecord, regime: str) -> str:
     for (arm, checkpoint), levels in cells.items():
         any_level = next(iter(levels.values()))
         epochs = ", ".join(map(str, any_level.epochs))
-        figures = [_accuracy(levels.get(level), len(any_level.by_seed)) for level in record.levels]
+        figures = [_accuracy(levels[level]) for level in record.levels]
         rows.append([record.arms[arm], str(len(any_level.by_seed)), f"{checkpoint} ({epochs})", *figures])
     if not rows:
         return ""
     return f"{record.regimes[regime]}\n\n" + _table(["arm", "seeds", "epochs", *record.levels], rows)
 
 
-def _accuracy(accuracy: StudyAccuracy | None, seeds: int) -> str:
-    """With how many seeds it is of where those are fewer, and how many of them are not to be trusted."""
-    if accuracy is None:
-        return "–"
-    said = [f"{100 * accuracy.mean:.2f}"]
-    if len(accuracy.by_seed) < seeds:
-        said.append(f"({len(accuracy.by_seed)} of {seeds})")
-    if accuracy.untrusted:
-        said.append(f"({accuracy.untrusted} not trusted)")
-    return " ".join(said)
+def _accuracy(accuracy: StudyAccuracy) -> str:
+    said = f"{100 * accuracy.mean:.2f}"
+    return f"{said} ({accuracy.untrusted} not trusted)" if accuracy.untrusted else said
 
 
 def _tests(record: StudyRecord) -> str:

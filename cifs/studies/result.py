@@ -1,7 +1,6 @@
 """What came out of a study: accuracies, gains over the first arm, the comparisons it stated, curves by epoch."""
 
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +45,6 @@ def summary(name: str, study: Study, folder: Path) -> StudyRecord:
     )
 
 
-def _having(by_seed: dict[int, dict[str, Any]], checkpoint: str, level: str) -> dict[int, dict[str, Any]]:
-    """The seeds that were measured at this level."""
-    return {seed: result for seed, result in by_seed.items() if level in result["checkpoints"][checkpoint]["levels"]}
-
-
 def _outcomes(result: dict[str, Any], checkpoint: str, level: str) -> Array:
     """(n,) 0 or 1"""
     measured = result["checkpoints"][checkpoint]
@@ -58,9 +52,9 @@ def _outcomes(result: dict[str, Any], checkpoint: str, level: str) -> Array:
 
 
 def _accuracies(study: Study, results: Results) -> Iterator[StudyAccuracy]:
-    for (regime, arm), every in results.items():
-        for checkpoint, level in product(CHECKPOINTS, study.measured_levels):
-            if by_seed := _having(every, checkpoint, level):
+    for (regime, arm), by_seed in results.items():
+        for checkpoint in CHECKPOINTS:
+            for level in study.measured_levels:
                 standing = np.stack([_outcomes(result, checkpoint, level) for result in by_seed.values()])
                 mean = float(standing.mean())
                 if len(standing) < FEWEST:
@@ -94,8 +88,6 @@ def _every_gain(study: Study, results: Results) -> Iterator[Comparison]:
 def _differences(results: Results, plan: Comparison) -> tuple[list[int], Array] | None:
     """The seeds both arms have, and what they differ by, (S, n); None: too few seeds."""
     arm, against = (results.get((plan.regime, name), {}) for name in (plan.arm, plan.against))
-    for level in (plan.level, plan.minus or plan.level):
-        arm, against = (_having(by_seed, plan.checkpoint, level) for by_seed in (arm, against))
     seeds = [seed for seed in arm if seed in against]
     if len(seeds) < FEWEST:
         return None
@@ -122,7 +114,7 @@ def _gain(study: Study, results: Results, plan: Comparison, kind: str) -> StudyG
 
 def _tests(study: Study, results: Results) -> list[StudyTest]:
     made = [(plan, gain) for plan in study.comparisons if (gain := _gain(study, results, plan, "stated")) is not None]
-    corrected = _corrected([plan.family for plan, _ in made], [gain.p for _, gain in made])
+    corrected = holm([gain.p for _, gain in made])
     tests = []
     for (plan, gain), p in zip(made, corrected, strict=True):
         found = _differences(results, plan)
@@ -130,16 +122,6 @@ def _tests(study: Study, results: Results) -> list[StudyTest]:
         needed = seeds_to_find(0.01, found[1], alpha=study.alpha)
         tests.append(StudyTest(**gain.model_dump(), name=plan.name, p_corrected=p, seeds_needed=needed))
     return tests
-
-
-def _corrected(families: list[str], p: list[float]) -> list[float]:
-    """Holm's within each family."""
-    corrected = p.copy()
-    for family in set(families):
-        places = [i for i, of in enumerate(families) if of == family]
-        for i, value in zip(places, holm([p[i] for i in places]), strict=True):
-            corrected[i] = value
-    return corrected
 
 
 def _curves(results: Results) -> Iterator[StudyPoint]:

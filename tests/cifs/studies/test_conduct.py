@@ -1,7 +1,6 @@
 """A study of the smallest kind, end to end: cells in order, resumed where stopped, measured as the protocol says."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from cifs.files import locked
 from cifs.progress import Cancelled, Progress
 from cifs.records import StudyRecord
 from cifs.studies import conduct, load_study, result_of, study_names
-from cifs.studies.conduct import lacks, repeated
 from cifs.studies.measure import LEVELS, measure, sweep
 from cifs.studies.plan import parse_study
 from cifs.tasks import Workspace, prepared_study, task_of
@@ -195,42 +193,3 @@ def test_the_adaptive_level_is_the_sweeps_strongest_setting_alone(data: Path) ->
     expected = survives(model, *images.batch(torch.arange(len(images))), chosen)
     assert torch.equal(unpack(found["levels"]["adaptive"]["standing"], found["n"]), expected)
     assert found["attacks"][1] == chosen.resolved()
-
-
-def test_what_lacks_a_level_is_repeated_and_what_was_said_first_stands(
-    recipe: Path, tmp_path: Path
-) -> None:
-    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1, 2]}]
-    before = parse_study("x", plan(recipe, blocks=[blocks[0] | {"seeds": [1]}]))
-    after = parse_study("x", plan(recipe, blocks=blocks, levels="both"))
-    conduct(before, tmp_path)
-    first = next(before.cells())
-    said = result_of(before, first, tmp_path)
-    assert said is not None
-    shutil.rmtree(tmp_path / "runs")  # no weights are left
-    measured: list[str] = []
-    assert conduct(after, tmp_path, report=lambda progress: measured.append(progress.doing.partition(":")[0]))
-    assert list(dict.fromkeys(name.partition(",")[0] for name in measured)) == ["short-vanilla-1", "short-vanilla-2"]
-    now = result_of(after, first, tmp_path)
-    assert now is not None
-    assert now["repeated"] == {"best": {}, "last": {}, "curve": 0}
-    assert now["curve"] == said["curve"]
-    for checkpoint in ("best", "last"):
-        levels = now["checkpoints"][checkpoint]["levels"]
-        assert levels.pop("verdict")["accuracy"] <= levels["natural"]["accuracy"]
-        assert levels == said["checkpoints"][checkpoint]["levels"]
-    assert not any(lacks(after, result_of(after, cell, tmp_path) or {}) for cell in after.cells())
-
-
-def test_a_repetition_that_differs_is_said_so_and_changes_nothing_but_what_was_missing() -> None:
-    def result(epoch: int, curve: float, **standing: str) -> dict[str, Any]:
-        levels = {level: {"standing": bits} for level, bits in standing.items()}
-        checkpoints = {checkpoint: {"epoch": epoch, "n": 8, "levels": levels} for checkpoint in ("best", "last")}
-        return {"checkpoints": checkpoints, "curve": [{"epoch": 1, "training": curve}]}
-
-    earlier, now = result(2, 0.5, natural="f0"), result(4, 0.6, natural="cc", verdict="c0")
-    found = repeated(earlier, now)
-    assert found["repeated"] == {"best": {"epoch": 4, "natural": 4}, "last": {"epoch": 4, "natural": 4}, "curve": 1}
-    assert found["curve"] == earlier["curve"]
-    assert found["checkpoints"]["best"]["epoch"] == 2
-    assert found["checkpoints"]["best"]["levels"] == {"natural": {"standing": "f0"}, "verdict": {"standing": "c0"}}

@@ -1,16 +1,19 @@
 """Explorations: what is measured was seen by no training, and the verdict is the judge."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from cifs.attacks import PGD, survives
 from cifs.data import load_images
 from cifs.errors import InvalidParameter
 from cifs.evaluation import unpack
-from cifs.studies import conduct, result_of, summary
-from cifs.studies.measure import measure_verdict
+from cifs.files import write_json
+from cifs.studies import conduct, markdown, result_of, summary
+from cifs.studies.measure import BOUNDS, measure_bounds, measure_verdict
 from cifs.studies.plan import parse_study
 from cifs.verdict import verdict
 from tests.cifs.studies.test_conduct import RECIPE, plan
@@ -65,3 +68,30 @@ def test_an_exploration_is_run_and_summed_up(recipe: Path, tmp_path: Path) -> No
     result = result_of(study, next(study.cells()), tmp_path)
     assert result is not None
     assert result["checkpoints"]["last"]["settings"]["name"] == "verdict"
+
+
+def test_bounds_are_what_the_trainings_own_loss_and_the_verdict_leave_of_one_network(data: Path) -> None:
+    npz(data)
+    images, model = load_images("tiny", "test"), tiny("cifs")
+    x, y = images.batch(torch.arange(len(images)))
+    found = measure_bounds(model, images, 8 / 255, precision="float32")
+    standing = {level: unpack(value["standing"], found["n"]) for level, value in found["levels"].items()}
+    assert set(standing) == set(BOUNDS)
+    assert torch.equal(standing["verdict"], verdict(model, x, y, eps=8 / 255, precision="float32").standing)
+    assert torch.equal(standing["unadaptive"], survives(model, x, y, PGD(eps=8 / 255, steps=20)))
+
+
+def test_a_verdict_that_is_not_to_be_trusted_is_marked_in_the_report(recipe: Path, tmp_path: Path) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1, 2]}]
+    study = parse_study("x", exploring(recipe, blocks=blocks, levels="bounds"))
+    assert conduct(study, tmp_path)
+    trusted = summary("x", study, tmp_path)
+    assert "not trusted" not in markdown(trusted)
+    path = tmp_path / f"{next(study.cells()).id}.json"
+    result = json.loads(path.read_text())
+    result["checkpoints"]["last"]["trusted"] = False
+    write_json(path, result)
+    record = summary("x", study, tmp_path)
+    doubted = {(a.checkpoint, a.level): a.untrusted for a in record.accuracies if a.untrusted}
+    assert doubted == {("last", "verdict"): 1}
+    assert "(1 not trusted)" in markdown(record)

@@ -123,9 +123,7 @@ def test_the_seeds_asked_for_find_the_difference_as_often_as_promised(
     assert needed is not None
 
     def power(seeds: int) -> float:
-        p = [
-            effect(difference + differences(seeds, 400, **spread, seed=seed), resamples=1).p for seed in range(400)
-        ]
+        p = [effect(difference + differences(seeds, 400, **spread, seed=seed), resamples=1).p for seed in range(400)]
         return sum(value < alpha for value in p) / 400
 
     assert power(needed) > 0.8 - 0.07
