@@ -1,6 +1,7 @@
 """What was measured of a model after it was saved: evaluation.json, checks.json and channel_statistics.npz."""
 
 from dataclasses import asdict
+from math import isfinite
 
 import torch
 
@@ -76,6 +77,7 @@ def statistics(entry: Entry, model: ModelInfo, layer: str | None, class_index: i
         adversarial=_summary(found, layer, "adversarial", class_index),
         shift=_shift(found, layer, class_index),
         shift_all=_shift(found, layer, None),
+        partings=[float(parting) if isfinite(parting) else None for parting in found.partings(layer)],
     )
 
 

@@ -4,15 +4,16 @@ import streamlit as st
 
 from frontend import state
 from frontend.style import apply_style
+from frontend.sweeping import spare
 
 st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layout="wide")
 apply_style()
 pages = [
     st.Page("app_pages/channels.py", title="Channels", icon=":material/insights:", default=True),
+    st.Page("app_pages/classes.py", title="Classes", icon=":material/bar_chart:"),
     st.Page("app_pages/laboratory.py", title="Laboratory", icon=":material/biotech:"),
     st.Page("app_pages/images.py", title="Images", icon=":material/photo_library:"),
     st.Page("app_pages/lesson.py", title="Lesson", icon=":material/school:"),
-    st.Page("app_pages/classes.py", title="Classes", icon=":material/bar_chart:"),
     st.Page("app_pages/imgf.py", title="IMGF", icon=":material/tune:"),
     st.Page("app_pages/robustness.py", title="Robustness", icon=":material/shield:"),
     st.Page("app_pages/studies.py", title="Studies", icon=":material/science:"),
@@ -29,3 +30,4 @@ finally:  # links carry what was chosen meanwhile
     with links:
         for target in pages:
             st.page_link(target, query_params=state.link())
+spare(page.url_path)

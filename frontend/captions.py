@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from backend.schemas import Choice
 from backend.schemas.laboratory import WhatIfResult
-from cifs.plot.activation import ActivationInfo, MeanShift
+from cifs.plot.activation import ActivationInfo, Chance, MeanShift, most_raised
 
 EVEN = 0.5  # of the channels of a kind; fewer show nothing
 
@@ -15,9 +15,33 @@ def shift_sentence(shift: MeanShift) -> str:
     numbers = (
         f"Here the attack raised **{shift.nr_over_activated:.0%} of the NR channels** (mean activation "
         f"{shift.nr_natural:.3g} → {shift.nr_adversarial:.3g}) and lowered **{shift.pr_under_activated:.0%} of the PR "
-        f"channels** ({shift.pr_natural:.3g} → {shift.pr_adversarial:.3g})."
+        f"channels** ({shift.pr_natural:.3g} → {shift.pr_adversarial:.3g}). The control: as many channels drawn at "
+        f"random instead of the NR ones change by {_chance(shift.nr_by_chance)}."
     )
     return f"{numbers} {_pattern(shift)}"
+
+
+def class_sentence(info: ActivationInfo, shift: MeanShift, quantity: str = "activation") -> str:
+    """What the attack did to a class's channels: its NR ones, the control, its PR ones. Markdown, a point each."""
+    n_nr, most = len(info.channels) - info.n_pr, most_raised(info, 3)
+    furthest = f", furthest {', '.join(map(str, most))}" if most else ""
+    return (
+        f"- **{n_nr} NR channels**: mean {quantity} {_from_to(shift.nr_natural, shift.nr_adversarial)}; "
+        f"{shift.nr_over_activated:.0%} of them rise{furthest}.\n"
+        f"- The control, {n_nr} channels drawn at random: {_chance(shift.nr_by_chance)}.\n"
+        f"- **{info.n_pr} PR channels**: {_from_to(shift.pr_natural, shift.pr_adversarial)}; "
+        f"{shift.pr_under_activated:.0%} of them fall."
+    )
+
+
+def _from_to(before: float, after: float) -> str:
+    """As in "0.11 → 0.56, +0.45 or **+409 %**"."""
+    share = f" or **{(after - before) / abs(before):+.0%}**" if before else ""
+    return f"{before:.3g} → {after:.3g}, {after - before:+.3g}{share}"
+
+
+def _chance(chance: Chance) -> str:
+    return f"{chance.mean:+.2g} (95 % of draws: {chance.low:+.2g} to {chance.high:+.2g})"
 
 
 def _pattern(shift: MeanShift) -> str:

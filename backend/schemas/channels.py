@@ -192,3 +192,8 @@ class ChannelStatistics(BaseModel):
     adversarial: ChannelSummary
     shift: ChannelShift | None = Field(None, description="of the class; null where it was not kept")
     shift_all: ChannelShift | None = Field(None, description="of all classes together")
+    partings: list[float | None] = Field(
+        [],
+        description="how far the attack parted NR from PR channels at this layer, by class: (mean rise of NR − mean "
+        "rise of PR) / mean natural |activation|; null for a class that was not counted",
+    )

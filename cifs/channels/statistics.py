@@ -79,6 +79,19 @@ class ChannelStatistics:
         prefix = f"{layer}/{inputs}/"
         return {key.removeprefix(prefix): a[label] for key, a in self.arrays.items() if key.startswith(prefix)}
 
+    def partings(self, layer: str) -> NDArray[np.float64]:
+        """How far the attack parted NR from PR channels, class by class (K,); NaN for a class without images.
+
+        The mean rise of the class's NR channels less that of its PR channels, over its mean natural |activation|. Kinds
+        are told apart by the class's mean relevance. Raises UnknownName.
+        """
+        self._check(layer, 0)
+        natural, g = (self.arrays[f"{layer}/natural/{key}"] for key in ("activation", "relevance"))
+        rise = self.arrays[f"{layer}/adversarial/activation"].astype(np.float64) - natural
+        nr, pr = (np.where(kind, rise, 0).sum(axis=1) / np.maximum(kind.sum(axis=1), 1) for kind in (g <= 0, g > 0))
+        parted: NDArray[np.float64] = (nr - pr) / np.abs(natural).mean(axis=1)
+        return parted
+
     def shift(self, layer: str, label: int | None = None) -> Shift | None:
         """What the attack did at a layer to the images of one class or of all; None where it was not kept.
 

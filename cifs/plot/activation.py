@@ -23,8 +23,16 @@ class ActivationInfo(NamedTuple):
     n_pr: int  # the first n_pr ranks are PR, the rest NR
 
 
+class Chance(NamedTuple):
+    """By how much the mean activation of as many channels changes that are drawn at random: the control."""
+
+    mean: float
+    low: float  # lower end of what 95 % of the draws come to
+    high: float
+
+
 class MeanShift(NamedTuple):
-    """What the attack did to one image's NR and PR channels, on average."""
+    """What the attack did to the NR and PR channels of an image, or of a class's means, on average."""
 
     nr_natural: float
     nr_adversarial: float
@@ -32,6 +40,8 @@ class MeanShift(NamedTuple):
     pr_adversarial: float
     nr_over_activated: float  # share of NR channels whose activation grew
     pr_under_activated: float  # share of PR channels whose activation fell
+    nr_by_chance: Chance  # of as many random channels as there are NR ones
+    pr_by_chance: Chance
 
     @property
     def nr_over_activation(self) -> float:
@@ -86,7 +96,27 @@ def mean_shift(info: ActivationInfo) -> MeanShift | None:
         pr_adversarial=_mean(info.adversarial[pr]),
         nr_over_activated=_mean(change[nr] > 0),
         pr_under_activated=_mean(change[pr] < 0),
+        nr_by_chance=by_chance(change, len(change) - info.n_pr),
+        pr_by_chance=by_chance(change, info.n_pr),
     )
+
+
+def by_chance(change: np.ndarray, n: int) -> Chance:
+    """Of the mean of n values of change (C,), drawn without putting back: its variance is s²/n · (1 − n/C)."""
+    size, mean = len(change), _mean(change)
+    if not 0 < n < size:
+        return Chance(mean, mean, mean)
+    spread = 1.96 * float(np.sqrt(change.var(ddof=1) / n * (1 - n / size)))
+    return Chance(mean, mean - spread, mean + spread)
+
+
+def most_raised(info: ActivationInfo, most: int) -> list[int]:
+    """The NR channels that the attack raised furthest, those first."""
+    if info.adversarial is None:
+        return []
+    rise = (info.adversarial - info.natural)[info.n_pr :]
+    order = np.argsort(-rise, kind="stable")[:most]
+    return [int(info.channels[info.n_pr + rank]) for rank in order if rise[rank] > 0]
 
 
 def _mean(values: np.ndarray) -> float:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from frontend import state
 from frontend.components.channel_view import show_channels
+from frontend.components.figure_one import show_its_class
 from frontend.components.intervention import show_intervention
 from frontend.components.lab import Lab, connect
 from frontend.components.predictions import show_attack, show_trajectory
@@ -23,6 +24,7 @@ WORDS = """
 """
 VIEWS = {
     "every channel": show_channels,
+    "its whole class": show_its_class,
     "importance": show_importance,
     "damp channels": show_intervention,
     "the attack, step by step": show_trajectory,

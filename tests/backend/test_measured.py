@@ -96,6 +96,21 @@ def test_channel_statistics_are_the_means_over_the_images_of_the_class(client: T
         assert all(0 <= share <= 1 for share in statistics[inputs]["frequency"])
 
 
+def test_how_far_each_class_is_parted_follows_from_its_own_statistics(client: TestClient) -> None:
+    address = "/models/tiny-natural/channel-statistics?class={}&layer=layer3.0"
+    known = sorted(set(load_images("fashion_mnist_mini", "test").labels[:N].tolist()))
+    partings = client.get(address.format(known[0])).json()["partings"]
+    assert [k for k, parting in enumerate(partings) if parting is not None] == known
+    for k in known:
+        of = client.get(address.format(k)).json()
+        channels = list(
+            zip(of["natural"]["relevance"], of["natural"]["activation"], of["adversarial"]["activation"], strict=True)
+        )
+        nr, pr = ([b - a for g, a, b in channels if (g > 0) is sign] for sign in (False, True))
+        unit = mean(abs(a) for _, a, _ in channels)
+        assert partings[k] == pytest.approx((mean(nr) - mean(pr)) / unit, rel=1e-4)
+
+
 @pytest.mark.parametrize("model", ["tiny-natural", "tiny-cifs"])
 def test_the_shift_is_that_of_each_image_s_own_nr_and_pr_channels(client: TestClient, model: str) -> None:
     labels = load_images("fashion_mnist_mini", "test").labels[:N].tolist()

@@ -25,6 +25,7 @@ LAYERS = [("stem", 16, 28), ("layer1.0", 16, 28), ("layer2.0", 32, 14), ("layer3
 METHODS = {"natural": "Natural", "vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS-softmax"}
 SIZE = 60  # images in the data set
 EXAMPLE = 10  # the image to begin with
+PARTED = 3  # the class whose channels the attack parts furthest
 BUDGET = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string"}], "title": "Eps"}
 POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 10000.0}
 Fault = Literal["busy", "refuse", "fail", "garbage", "slow"]
@@ -329,6 +330,7 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
             natural=summary(channels, k, 0.0), adversarial=summary(channels, k, strength),
             shift=None if id.endswith("cas") else shift(strength),  # an older file
             shift_all=None if id.endswith("cas") else shift(strength / 2),
+            partings=[1.0 if k == PARTED else 0.5 for k in range(len(CLASSES))],
         )  # fmt: skip
 
     @app.get("/robustness")

@@ -2,10 +2,11 @@
 
 import base64
 
+import numpy as np
 import pytest
 
 from cifs.plot.activation import activation_info, mean_shift
-from frontend.captions import channel_sentence, kind_of, most_changed, shift_sentence
+from frontend.captions import channel_sentence, class_sentence, kind_of, most_changed, shift_sentence
 from frontend.components.charts import file_name
 from frontend.masks import least_relevant, nr_channels
 from tests.frontend.dashboard import fine, open_page, texts
@@ -40,6 +41,25 @@ def test_the_numbers_stand_before_the_verdict() -> None:
     sentence = said_of([0.5, 2.5, 4.0, 3.0])
     assert "raised **100% of the NR channels** (mean activation 2.5 → 3.25)" in sentence
     assert "lowered **100% of the PR channels** (2.5 → 1.75)" in sentence
+
+
+def test_a_class_s_channels_are_told_with_how_many_how_much_which_and_the_control() -> None:
+    info = activation_info(G, NATURAL, [0.5, 2.5, 4.0, 3.0])
+    shift = mean_shift(info)
+    assert shift is not None
+    nr, control, pr = class_sentence(info, shift).splitlines()
+    assert nr == (
+        "- **2 NR channels**: mean activation 2.5 → 3.25, +0.75 or **+30%**; 100% of them rise, furthest 2, 1."
+    )
+    spread = 1.96 * (np.var([-0.5, 0.5, 1, -1], ddof=1) / 2 / 2) ** 0.5
+    assert control == f"- The control, 2 channels drawn at random: +0 (95 % of draws: {-spread:+.2g} to {spread:+.2g})."
+    assert pr == "- **2 PR channels**: 2.5 → 1.75, -0.75 or **-30%**; 100% of them fall."
+
+
+def test_the_control_stands_beside_the_claim() -> None:
+    assert "The control: as many channels drawn at random instead of the NR ones change by +0 (95 %" in said_of(
+        [0.5, 2.5, 4.0, 3.0]
+    )
 
 
 def test_a_channel_is_told_with_its_kind_and_what_became_of_it() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from frontend.components.class_means import charts_abreast
+from cifs_client import Client
+from frontend.components.figure_one import charts_abreast
 from tests.frontend.dashboard import (
     address,
     attack_button,
@@ -17,10 +18,11 @@ from tests.frontend.dashboard import (
     open_page,
     texts,
 )
-from tests.frontend.fake_backend import EXAMPLE, FakeBackend, Fault, model_info, pixels, png
+from tests.frontend.fake_backend import EXAMPLE, PARTED, FakeBackend, Fault, pixels, png
+from tests.frontend.fake_laboratory import CLASSES
 
 PAGES = ("channels", "classes", "imgf", "robustness")
-CHANNEL_VIEWS = ("every channel", "importance", "damp channels", "the attack, step by step")
+CHANNEL_VIEWS = ("every channel", "its whole class", "importance", "damp channels", "the attack, step by step")
 ROBUSTNESS_VIEWS = ("table", "difference", "against ε and steps", "by class", "bars", "checks")
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -235,7 +237,7 @@ def test_a_cifs_layer_starts_with_its_own_imgf(backend: FakeBackend) -> None:
 
 
 def test_figures_1_and_2_show_frequency_and_the_claim_as_a_number() -> None:
-    page = fine(open_page("classes", group=FASHION))
+    page = fine(open_page("classes", group=FASHION, **{"class": "1"}))
     assert "NR over-activation +0.15 [+0.14, +0.17]" in texts(page)
     assert "in units of activation" in texts(page)
     vanilla = "Right on 70.1% of 10,000 images of all classes under its strongest PGD-20. "
@@ -251,6 +253,23 @@ def test_figures_1_and_2_show_frequency_and_the_claim_as_a_number() -> None:
     first = next(iter(charts(page).values()))
     assert first["layout"]["yaxis"]["title"]["text"] == "frequency"
     assert first["layout"]["yaxis"]["range"] == pytest.approx([0, 1.12 * 0.5])
+
+
+def test_figure_1_begins_with_the_class_it_shows_most_on_and_says_so() -> None:
+    page = fine(open_page("classes", group=FASHION))
+    assert page.selectbox(key="class").value == PARTED
+    assert f"**{CLASSES[PARTED]}** is shown first: of the 10 classes the one whose NR and PR channels" in texts(page)
+    page.selectbox(key="class").select(1).run()
+    assert "is shown first" not in texts(fine(page))
+    assert "on images of **Trouser** changes by **" in texts(page)
+
+
+def test_what_an_attack_does_to_the_image_s_class_is_a_view_of_its_channels() -> None:
+    page = fine(open_page("channels", view="its whole class", index="0"))
+    assert f"What PGD does to all images of {CLASSES[9]}" in texts(page)
+    natural, vanilla = [chart for key, chart in charts(page).items() if key.startswith(("natural", "vanilla"))]
+    assert natural["layout"]["yaxis"]["range"] == vanilla["layout"]["yaxis"]["range"]
+    assert texts(page).count("channels drawn at random: ") == 2
 
 
 def test_charts_of_one_comparison_have_the_same_axes() -> None:
@@ -340,10 +359,10 @@ def test_an_address_that_names_the_network_of_the_class_means_still_shows_it() -
 
 
 def test_a_crowded_layer_has_the_page_s_whole_width() -> None:
-    model = model_info("cifs")
-    wide = model.layers[-1].model_copy(update={"channels": 512})
-    assert charts_abreast(model, wide.name) == 2
-    assert charts_abreast(model.model_copy(update={"layers": [wide]}), wide.name) == 1
+    found = Client().channel_statistics("fmnist-resnet10-w16-cifs", class_index=1)
+    assert charts_abreast({"some": found}) == 2
+    wide = found.natural.model_copy(update={"activation": 512 * [1.0]})
+    assert charts_abreast({"some": found, "wide": found.model_copy(update={"natural": wide})}) == 1
 
 
 def test_steps_too_few_to_reach_the_budget_are_told() -> None:

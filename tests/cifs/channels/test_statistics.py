@@ -35,6 +35,19 @@ def statistics(model: CNN) -> ChannelStatistics:
     return channel_statistics(model, [labelled()], ATTACK, dataset="tiny", split="test")
 
 
+def test_a_class_is_parted_by_what_its_nr_channels_rise_more_than_its_pr_channels() -> None:
+    """Two NR channels go from 1 to 3, two PR ones from 3 to 2: 2 − (−1), in units of 2."""
+    known = {
+        "natural/activation": [1, 3, 1, 3],
+        "adversarial/activation": [3, 2, 3, 2],
+        "natural/relevance": [-1, 1, 0, 2],
+    }
+    rows = {f"conv/{key}": np.array([values, [np.nan] * 4], dtype=np.float32) for key, values in known.items()}
+    partings = ChannelStatistics(rows, np.array([7, 0]), "tiny", "test", {}).partings("conv")
+    assert partings[0] == pytest.approx(1.5)
+    assert np.isnan(partings[1])
+
+
 cuts = st.lists(st.integers(0, 30), max_size=6).map(sorted)
 
 

@@ -1,5 +1,7 @@
 """Figures hold the right numbers in the right order; how they are drawn is looked at, not tested."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from backend.schemas import (
     SweepEntry,
     TrajectoryStep,
 )
-from cifs.plot.activation import activation_figure, activation_info, mean_shift
+from cifs.plot.activation import activation_figure, activation_info, by_chance, mean_shift, most_raised
 from cifs.plot.by_class import by_class_figure, by_class_info
 from cifs.plot.colours import METHODS
 from cifs.plot.curves import curve_info, eps_figure, steps_figure
@@ -47,6 +49,22 @@ def test_the_shift_is_the_mean_over_each_kind_of_channel() -> None:
     assert found.nr_over_activation == pytest.approx(0.75)  # (4 + 2.5)/2 − (3 + 2)/2
     assert found.pr_under_activation == pytest.approx(0.75)  # (4 + 1)/2 − (3 + 0.5)/2
     assert (found.nr_over_activated, found.pr_under_activated) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n", range(9))
+def test_the_control_is_what_all_draws_of_as_many_channels_come_to(n: int) -> None:
+    change = np.random.default_rng(0).normal(1, 2, 8)
+    means = [change[list(drawn)].mean() for drawn in combinations(range(8), n)] if n else [change.mean()]
+    found = by_chance(change, n)
+    assert found.mean == pytest.approx(np.mean(means))
+    assert (found.high - found.mean, found.mean - found.low) == pytest.approx(2 * (1.96 * np.std(means),))
+
+
+def test_the_channels_named_are_nr_ones_that_rose_the_furthest_first() -> None:
+    info = activation_info(G, NATURAL, ADVERSARIAL)
+    assert most_raised(info, 3) == [2, 1]
+    assert most_raised(activation_info(G, NATURAL, [9.0, 2.5, 3.0, 9.0]), 3) == [1]  # 2 stayed, the others are PR
+    assert most_raised(activation_info(G, NATURAL, None), 3) == []
 
 
 def test_there_is_no_shift_without_an_attack() -> None:
