@@ -18,5 +18,6 @@ def backend(running_fake: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("CIFS_BACKEND_URL", running_fake.url)
     st.cache_data.clear()
     running_fake.asked.clear()
+    running_fake.requests.clear()
     yield running_fake
     running_fake.faults.set(None)

@@ -46,6 +46,7 @@ class FakeBackend(NamedTuple):
     url: str
     faults: Faults
     asked: list[tuple[str, Any]]  # (path, body) of every POST
+    requests: list[str]  # every request, word for word
 
 
 def attack_schema(**changes: Any) -> dict[str, Any]:
@@ -214,11 +215,13 @@ def shift(strength: float) -> schemas.ChannelShift:
     return schemas.ChannelShift(nr_over_activation=nr, pr_under_activation=pr, mean_activation=0.5)
 
 
-def create_fake(faults: Faults, asked: list[tuple[str, Any]]) -> FastAPI:
+def create_fake(faults: Faults, asked: list[tuple[str, Any]], requests: list[str]) -> FastAPI:
     app = FastAPI()
 
     @app.middleware("http")
     async def break_on_purpose(request: Request, go_on):  # type: ignore[no-untyped-def]
+        body = (await request.body()).decode(errors="replace")
+        requests.append(f"{request.method} {request.url.path}?{request.url.query} {body}")
         if faults.kind and request.url.path.startswith(faults.path):
             return broken(faults.kind)
         if request.method == "POST":
@@ -482,9 +485,9 @@ def broken(kind: Fault) -> Response:
 
 @contextmanager
 def fake_backend(port: int = 0) -> Iterator[FakeBackend]:
-    faults, asked = Faults(), []
+    faults, asked, requests = Faults(), list[tuple[str, Any]](), list[str]()
     server = uvicorn.Server(
-        uvicorn.Config(create_fake(faults, asked), host="127.0.0.1", port=port, log_level="warning")
+        uvicorn.Config(create_fake(faults, asked, requests), host="127.0.0.1", port=port, log_level="warning")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -492,7 +495,7 @@ def fake_backend(port: int = 0) -> Iterator[FakeBackend]:
         time.sleep(0.01)
     try:
         bound = server.servers[0].sockets[0].getsockname()[1]
-        yield FakeBackend(f"http://127.0.0.1:{bound}", faults, asked)
+        yield FakeBackend(f"http://127.0.0.1:{bound}", faults, asked, requests)
     finally:
         server.should_exit = True
         thread.join()
