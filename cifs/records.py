@@ -260,6 +260,7 @@ class RobustnessRow(BaseModel):
     arch: str
     width: int | None = Field(None, description="null where the architecture has none")
     epochs: int | None = Field(None, description="of its training, its start's included; null where that is not known")
+    kept: str | None = Field(None, description="which of its training's networks it is; null where that is not known")
     norm: Norm = Field("linf", description="of ε and of every attack in the row")
     eps: float = Field(description="the budget it was evaluated at")
     trained_eps: float | None = Field(None, description="the budget it was trained at; null for a natural model")
@@ -288,6 +289,7 @@ class PaperRow(BaseModel):
     arch: str
     width: int
     epochs: int
+    kept: str | None = Field(None, description="which of the training's networks it is; null: the paper does not say")
     eps: float
     accuracy: dict[str, float] = Field(description="fractions, by the key of a column; without intervals")
     strongest: str | None = Field(description="key of the column the poster underlines; null where it tells but one")

@@ -26,6 +26,7 @@ def robustness_row(entry: Entry, evaluation: Evaluation, checks: MaskingChecks |
         arch=config["arch"],
         width=config.get("width"),
         epochs=epochs_of(info),
+        kept=kept_of(info),
         trained_eps=info.eps,
         classes=class_names(info.dataset, len(evaluation.class_counts or [])),
         notes=[evaluation.criterion, evaluation.precision],
@@ -63,6 +64,17 @@ def epochs_of(info: Info) -> int | None:
     with suppress(KeyError, TypeError, ValueError):
         training = info.training or {}
         return int(training.get("total_epochs") or training["recipe"]["epochs"])
+    return None
+
+
+def kept_of(info: Info) -> str | None:
+    """Which of a training's networks a model is; None where that is not known."""
+    with suppress(KeyError, TypeError, ValueError):
+        training = info.training or {}
+        after, kept = training["recipe"]["epochs"] - training["kept_epoch"], training["recipe"]["keep"]
+        chosen = ", best on validation images" if kept == "best" else ""
+        epochs = epochs_of(info) or 0
+        return f"epoch {epochs - after} of {epochs}{chosen}"
     return None
 
 

@@ -34,4 +34,4 @@ def of_one_network(row: PaperRow, ours: RobustnessRow) -> bool:
 
 
 def source(row: PaperRow) -> str:
-    return f"paper, {row.source} (width {row.width}, {row.epochs} epochs)"
+    return f"paper, {row.source} (width {row.width}, {row.epochs} epochs: {row.kept or 'which is not said'})"

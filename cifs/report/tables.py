@@ -56,7 +56,7 @@ def _caption(table: RobustnessTable) -> str:
 
 def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[PrintedRow]:
     """A model, what was measured of it on more images, and its last checkpoint where that is another."""
-    epochs = "" if row.epochs is None else f"{row.epochs} epochs, "
+    epochs = f"{row.kept}, " if row.kept else "" if row.epochs is None else f"{row.epochs} epochs, "
     yield PrintedRow(
         title,
         f"measured here ({'' if row.width is None else f'width {row.width}, '}{epochs}n = {row.n:,})",
@@ -231,7 +231,7 @@ def to_csv(table: RobustnessTable) -> str:
             "linf",
             line.eps,
             "test",
-            "",
+            line.kept or "",
         ]
         for key, accuracy in line.accuracy.items():
             writer.writerow([*about, key, accuracy, "", "", "", key == line.strongest, line.source])

@@ -30,7 +30,8 @@ CAPTIONS = {
     "measured": "Below each accuracy its 95 % Wilson interval, and n where it was measured on the first images only.",
     "more": "Indented, n = …: what was measured on more images than the rest of the row.",
     "last": "Of each training the best checkpoint on validation images counts; indented, the last one.",
-    "paper": "On grey the paper's own figures, of the width and training they name: not measured here.",
+    "paper": "On grey the paper's own figures, of the width and training they name: not measured here. A last "
+    "epoch and a best one do not compare: training on lowers what is left under attack.",
 }
 
 

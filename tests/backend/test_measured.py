@@ -277,7 +277,24 @@ def test_the_epochs_are_those_of_the_recipe(serve: Serve, measured: Path, tmp_pa
     config["info"]["training"] = {"recipe": {"epochs": 30}}
     path.write_text(json.dumps(config))
     with serve(checkpoints=root) as client:
-        assert client.get("/models/tiny-cifs/robustness").json()["epochs"] == 30
+        row = client.get("/models/tiny-cifs/robustness").json()
+    assert (row["epochs"], row["kept"]) == (30, None)
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"), [("best", "epoch 12 of 13, best on validation images"), ("last", "epoch 12 of 13")]
+)
+def test_a_row_says_which_of_its_training_s_networks_it_is(
+    keep: str, expected: str, serve: Serve, measured: Path, tmp_path: Path
+) -> None:
+    """Five epochs after a start of eight, the fourth of them kept."""
+    root = shutil.copytree(measured, tmp_path / "checkpoints")
+    path = root / "tiny-cifs" / "config.json"
+    config = json.loads(path.read_text())
+    training = {"recipe": {"epochs": 5, "keep": keep}, "total_epochs": 13, "kept_epoch": 4}
+    path.write_text(json.dumps(config | {"info": config["info"] | {"training": training}}))
+    with serve(checkpoints=root) as client:
+        assert client.get("/models/tiny-cifs/robustness").json()["kept"] == expected
 
 
 def test_the_table_can_be_of_one_data_set(client: TestClient) -> None:
@@ -295,6 +312,9 @@ def test_the_paper_s_figures_stand_beside_ours_as_fractions_and_are_those_of_the
     ]
     assert [row["accuracy"]["pgd100"] for row in poster] == [0.4472, 0.4322, 0.487, 0.4708, 0.4725, 0.5151]
     assert {row["strongest"] for row in poster} == {"pgd100"}
+    # results.txt of the authors' repository names files for ResNet-18's vanilla and CIFS alone; docs/claim.md
+    last = "the last, ckp_119.pt"
+    assert [row["kept"] for row in poster] == [last, None, last, None, None, None]
     assert {row["title"]: row["accuracy"] for row in rows if row["source"] == "Figure 2"} == {
         "Vanilla AT": {"pgd20": 0.4664},
         "CIFS (sigmoid)": {"pgd20": 0.4987},

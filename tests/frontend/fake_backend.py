@@ -440,6 +440,7 @@ def paper_row(method: str) -> schemas.PaperRow:
     return schemas.PaperRow(
         source="poster", title=f"{info.title} of the paper", method=method, imgf=info.imgf and info.imgf.name,
         dataset="cifar10", arch="resnet18", width=64, epochs=120, eps=8 / 255, strongest="pgd20",
+        kept="the last, ckp_119.pt" if method == "vanilla" else None,
         accuracy=dict(zip(KEYS, ACCURACIES[method], strict=True)),
     )  # fmt: skip
 
@@ -464,7 +465,8 @@ def more(cells: dict[str, schemas.Cell]) -> dict[str, Any]:
     stages = [schemas.StageLeft(stage="square", through_mask=False, correct=412, remarks=["looks randomised"])]
     by_class["autoattack"] = cell(0.412, 1000, version="custom", stages=["square"]).model_copy(update={"after": stages})
     return {
-        "epochs": 30, "trained_eps": 0.1, "classes": CLASSES, "class_counts": [1000] * 10, "cells": by_class,
+        "epochs": 30, "kept": "epoch 30 of 30, best on validation images",
+        "trained_eps": 0.1, "classes": CLASSES, "class_counts": [1000] * 10, "cells": by_class,
         "curves": schemas.Curves.model_validate(curves), "checks": checks,
         "more": schemas.MoreImages(n=5000, cells={"natural": cell(0.9321, 5000)}),
         "last": schemas.LastCheckpoint(epoch=30, cells={"natural": cell(0.95), "pgd20": cell(0.1234, 1000)}),

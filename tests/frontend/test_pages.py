@@ -310,8 +310,9 @@ def test_networks_of_another_kind_never_share_a_table() -> None:
     page.selectbox(key="group").select(CIFAR).run()
     assert address(page, "group") == CIFAR
     shown = fine(page).get("html")[0].proto.body
-    assert "paper, poster (width 64, 120 epochs)" in shown
-    assert "measured here (width 16, 30 epochs, n = 10,000)" in shown
+    assert "paper, poster (width 64, 120 epochs: the last, ckp_119.pt)" in shown
+    assert "paper, poster (width 64, 120 epochs: which is not said)" in shown
+    assert "measured here (width 16, epoch 30 of 30, best on validation images, n = 10,000)" in shown
 
 
 def test_no_accuracy_under_attack_is_told_to_be_more_than_an_upper_bound() -> None:

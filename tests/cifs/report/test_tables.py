@@ -116,12 +116,15 @@ def test_what_was_measured_on_more_images_stands_below_with_its_n(table: Robustn
 
 
 def test_the_paper_s_rows_stand_below_ours_of_the_same_kind_alone(table: RobustnessTable) -> None:
-    paper = [paper_row("resnet18", {"natural": 0.8386, "cw": 0.5016}), paper_row("wrn28", {"cw": 0.532}, width=160)]
+    paper = [
+        paper_row("resnet18", {"natural": 0.8386, "cw": 0.5016}),
+        paper_row("wrn28", {"cw": 0.532}, width=160, kept="the last"),
+    ]
     ours = [row("Ours", dataset="cifar10", arch=arch) for arch in ("resnet18", "wrn28", "resnet10")]
     found = [printed(table.model_copy(update={"rows": [one], "paper": paper})).rows[1:] for one in ours]
     assert [[(line.title, line.source) for line in lines] for lines in found] == [
-        [("CIFS (softmax)", "paper, poster (width 64, 120 epochs)")],
-        [("CIFS (softmax)", "paper, poster (width 160, 120 epochs)")],
+        [("CIFS (softmax)", "paper, poster (width 64, 120 epochs: which is not said)")],
+        [("CIFS (softmax)", "paper, poster (width 160, 120 epochs: the last)")],
         [],
     ]
     assert [entry and (entry.text, entry.underlined) for entry in found[0][0].entries] == [
