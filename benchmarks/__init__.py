@@ -6,7 +6,18 @@ from importlib import import_module
 from benchmarks.claim import Claim
 from benchmarks.turns import Scale
 
-TOPICS = ("attacks", "gradients", "overhead", "training", "passes", "serving", "memory", "laboratory", "verdicts")
+TOPICS = (
+    "attacks",
+    "gradients",
+    "overhead",
+    "training",
+    "passes",
+    "serving",
+    "memory",
+    "laboratory",
+    "pages",
+    "verdicts",
+)
 
 
 def claims_of(topic: str, scale: Scale) -> Iterator[Claim]:

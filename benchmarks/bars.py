@@ -42,5 +42,7 @@ BARS = {
     "laboratory/survey": Bar("≤", 5),
     "laboratory/models": Bar("≤", 2.5),
     "laboratory/exemplars": Bar("≤", 300),
+    # milliseconds, from a click to a settled page that was shown before
+    "pages/slowest": Bar("≤", 300),
     "laboratory/restored": Bar("≥", 90),  # %
 }

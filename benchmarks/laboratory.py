@@ -34,7 +34,7 @@ from cifs.zoo import Zoo
 
 MODEL, DATA, INDEX = "fmnist-resnet10-w16-natural", "fashion_mnist_mini", 34
 OTHER, SURVEYED = "fmnist-resnet10-w16-vanilla", 32
-STREAMED, IN_ALL = 1_000, 10_000  # images looked through here, and of the claim
+STREAMED, ATTACKED, IN_ALL = 1_000, 250, 10_000  # images looked through here, and attacked; of the claim
 
 
 class Question(NamedTuple):
@@ -47,7 +47,10 @@ class Question(NamedTuple):
 def claims(scale: Scale) -> Iterator[Claim]:
     model = Zoo(CHECKPOINTS).entry(MODEL).load()
     x, y = load_images(DATA, "test").batch(slice(INDEX, INDEX + 1))
-    for question in (*questions(model, x, y, PGD(eps=dataset(DATA).eps)), stream(scale.of(STREAMED, 2))):
+    for question in (
+        *questions(model, x, y, PGD(eps=dataset(DATA).eps)),
+        *streams(scale.of(STREAMED, 2), scale.of(ATTACKED, 2)),
+    ):
         (once,) = scale.in_turns(question.ask, rounds=2, seconds=20)
         taken = question.times * once
         yield Claim(f"laboratory/{question.key}", question.text, shown(taken), "", taken, " s")
@@ -94,7 +97,8 @@ def questions(model: CNN, x: Tensor, y: Tensor, attack: PGD) -> Iterator[Questio
     yield Question("faithfulness", "notions of relevance on one image", lambda: faithfulness(model, inner, x, y))
 
 
-def stream(n: int) -> Question:
+def streams(n: int, attacked: int) -> Iterator[Question]:
+    """What the exemplars of all channels cost, and what it costs to attack the images first."""
     network = build("resnet18", width=16).to(memory_format=torch.channels_last).eval()
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (n, 3, 32, 32), generator=random, dtype=torch.uint8)
@@ -104,8 +108,13 @@ def stream(n: int) -> Question:
         batches = (images[index] for index in torch.arange(n).split(250))
         return exemplars(network, batches, dataset="random", split="test")
 
-    text = f"exemplars of all channels, ResNet-18 of width 16, {IN_ALL:,} images (from {n:,})"
-    return Question("exemplars", text, ask, IN_ALL / n)
+    def attack() -> object:
+        return perturb(network, *images[torch.arange(attacked)].batch(slice(None)), PGD(eps=8 / 255))
+
+    of = f"ResNet-18 of width 16, {IN_ALL:,} images"
+    yield Question("exemplars", f"exemplars of all channels, {of} (from {n:,})", ask, IN_ALL / n)
+    text = f"PGD-20 on them, for the exemplars of attacked images, {of} (from {attacked:,})"
+    yield Question("exemplars attacked", text, attack, IN_ALL / attacked)
 
 
 def restored(model: CNN, n: int) -> Claim:

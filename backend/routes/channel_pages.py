@@ -1,7 +1,7 @@
 """A page for every channel, its response to growing ε, and which notion of relevance is faithful."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from backend import resolve
+from backend.adversarial import adversarial
 from backend.dependencies import LabDep, ModelDep, RunDep
 from backend.errors import Refusal, invalid
 from backend.images import png
@@ -35,26 +36,26 @@ from backend.schemas.laboratory import (
     VisualiseRequest,
     VisualiseResponse,
 )
-from cifs.attacks import Attack, perturb
+from cifs.attacks import ATTACKS, Attack, perturb
 from cifs.channels import Estimate
-from cifs.channels.exemplars import RANKINGS, ChannelPage, Exemplars
+from cifs.channels.exemplars import RANKINGS, Exemplars
 from cifs.channels.faithfulness import NOTIONS, Faithfulness, faithfulness
 from cifs.channels.receptive_field import receptive_field
 from cifs.channels.response import response
 from cifs.channels.visualisation import COPIES, channel_direction, optimise, random_direction
-from cifs.data import Images
 from cifs.models import CNN
 from cifs.progress import Report
-from cifs.registry import described
+from cifs.registry import configure, described
 from cifs.tasks import exemplars_of
 
 router = APIRouter(route_class=StrictRoute, tags=["laboratory"])
+ATTACKED = 6  # images of a ranking that are attacked anew for a page
 
 
 @router.get("/models/{id}/layers/{layer}/channels/{channel}", responses=responses(404, 422, 500, 503, 504))
 async def channel_page(model: ModelDep, layer: str, channel: int, lab: LabDep, run: RunDep) -> ChannelProfile:
-    """What a channel looks for: the images that activate it most and for which it is most relevant, its class profile,
-    its weight in each class, and the channels whose activation goes with its own."""
+    """What a channel looks for: the images that activate it most and for which it is most relevant, natural and
+    attacked; its class profile, its weight in each class, and the channels whose activation goes with its own."""
     info = resolve.layer(model, layer)
     resolve.channels([channel], info)
     found = exemplars_of(lab.zoo.entry(model.id))
@@ -62,8 +63,20 @@ async def channel_page(model: ModelDep, layer: str, channel: int, lab: LabDep, r
         raise Refusal(404, f"model {model.id!r} has no exemplars; `cifs exemplars {model.id}` finds them")
     if layer not in found.layers:
         raise Refusal(404, f"layer {layer!r} of model {model.id!r} has no exemplars")
-    profile: ChannelProfile = await run(lambda report: _profile(Place(model, info, channel), found, lab))
+    attack = attack_of(found)
+    cost = resolve.gflops_of(attack, len(RANKINGS) * ATTACKED, model)
+    profile: ChannelProfile = await run(
+        lambda report: _profile(Place(model, info, channel), found, attack, lab, report), gflops=cost
+    )
     return profile
+
+
+def attack_of(found: Exemplars) -> Attack | None:
+    """The one its attacked images were made by."""
+    if found.attack is None:
+        return None
+    attack: Attack = configure(ATTACKS, found.attack["name"], {k: v for k, v in found.attack.items() if k != "name"})
+    return attack
 
 
 class Place(NamedTuple):
@@ -72,10 +85,23 @@ class Place(NamedTuple):
     channel: int
 
 
-def _profile(place: Place, found: Exemplars, lab: Lab) -> ChannelProfile:
+def _profile(place: Place, found: Exemplars, attack: Attack | None, lab: Lab, report: Report) -> ChannelProfile:
     page = found.page(place.layer.name, place.channel)
     images, cnn = lab.images(found.dataset, "test"), lab.model(place.model.id)
-    by_activation, by_relevance = ([*_exemplars(place, page, ranking, images, cnn)] for ranking in RANKINGS)
+
+    def natural(which: list[int]) -> tuple[Tensor, Tensor]:
+        x, y = images.batch(torch.tensor(which))
+        return x.to(lab.device), y.to(lab.device)
+
+    def attacked(which: list[int]) -> tuple[Tensor, Tensor]:
+        x, y = natural(which)
+        return (x if attack is None else adversarial(cnn, x, y, attack, report)), y
+
+    shown = {name: _exemplars(place, page.images[name], page.values[name], natural, cnn) for name in RANKINGS}
+    shown_attacked = {
+        name: _exemplars(place, page.attacked_images[name][:ATTACKED], page.attacked_values[name], attacked, cnn)
+        for name in page.attacked_images
+    }
     return ChannelProfile(
         model=place.model.id,
         layer=place.layer.name,
@@ -84,8 +110,11 @@ def _profile(place: Place, found: Exemplars, lab: Lab) -> ChannelProfile:
         dataset=found.dataset,
         split=found.split,
         n=int(found.counts.sum()),
-        by_activation=by_activation,
-        by_relevance=by_relevance,
+        by_activation=shown["activation"],
+        by_relevance=shown["relevance"],
+        attack=found.attack,
+        attacked_by_activation=shown_attacked.get("activation", []),
+        attacked_by_relevance=shown_attacked.get("relevance", []),
         classes=place.model.classes,
         activation=_finite(page.activation),
         relevance=_finite(page.relevance),
@@ -96,18 +125,24 @@ def _profile(place: Place, found: Exemplars, lab: Lab) -> ChannelProfile:
     )
 
 
-def _exemplars(place: Place, page: ChannelPage, ranking: str, images: Images, cnn: CNN) -> list[ChannelExemplar]:
+def _exemplars(
+    place: Place,
+    indices: list[int],
+    values: list[float],
+    look: Callable[[list[int]], tuple[Tensor, Tensor]],
+    cnn: CNN,
+) -> list[ChannelExemplar]:
+    """look: indices of images → the images (N, C, H, W), natural or attacked, and their labels (N,)."""
     shown = []
-    for index, value in zip(page.images[ranking], page.values[ranking], strict=True):
-        x, y = images.batch(slice(index, index + 1))
-        seen = receptive_field(cnn, place.layer.name, x.to(cnn.mean.device), place.channel)
+    for index, value, x, y in zip(indices, values, *look(indices), strict=False):
+        seen = receptive_field(cnn, place.layer.name, x[None], place.channel)
         shown.append(
             ChannelExemplar(
                 index=index,
                 label=int(y),
                 class_name=place.model.classes[int(y)],
                 value=value,
-                png=png(x[0]),
+                png=png(x),
                 seen=SeenField(top=seen.top, left=seen.left, bottom=seen.bottom, right=seen.right),
             )
         )

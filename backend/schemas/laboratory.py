@@ -363,6 +363,13 @@ class ChannelProfile(BaseModel):
     n: int = Field(description="images that were looked through")
     by_activation: list[ChannelExemplar] = Field(description="the images that activate it most")
     by_relevance: list[ChannelExemplar] = Field(description="those with the largest g · a for their label")
+    attack: dict[str, Any] | None = Field(None, description="of the attacked images, resolved; null where none were")
+    attacked_by_activation: list[ChannelExemplar] = Field(
+        [], description="the attacked images that activate it most: their natural images' numbers, made anew here"
+    )
+    attacked_by_relevance: list[ChannelExemplar] = Field(
+        [], description="those with the largest g · a for their label, of the attacked images"
+    )
     classes: list[str]
     activation: list[float | None] = Field(description="[K] mean over the images of each class; null without any")
     relevance: list[float | None] = Field(description="[K] mean true relevance for the class: its weight in the class")

@@ -1,11 +1,12 @@
 """A page for every channel: the images that tell what it looks for, its class profile, its nearest channels.
 
-One stream over a data set for all channels of all layers. Memory does not grow with the images; sums are in float64.
+One stream over a data set for all channels of all layers, natural and attacked. Memory does not grow with the images;
+sums are in float64.
 """
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cifs.attacks import Attack, perturb
 from cifs.channels.statistics import ClassMeans
 from cifs.channels.view import View, views
 from cifs.data import Images
@@ -34,6 +36,8 @@ class ChannelPage(NamedTuple):
 
     images: dict[str, list[int]]  # by ranking: indices in the split, the best first
     values: dict[str, list[float]]  # by ranking: what they are ranked by
+    attacked_images: dict[str, list[int]]  # the same of the attacked images; empty where none were attacked
+    attacked_values: dict[str, list[float]]
     activation: NDArray[np.float32]  # (K,) mean over the images of each class
     relevance: NDArray[np.float32]  # (K,) mean true relevance for the class of its images: its weight in the class
     nearest: list[int]  # channels of the layer whose activation goes with it over all images, the nearest first
@@ -42,13 +46,17 @@ class ChannelPage(NamedTuple):
 
 @dataclass(frozen=True)
 class Exemplars:
-    """By f"{layer}/{quantity}": images/…, values/… (C, TOP), activation, relevance (K, C), nearest, correlation."""
+    """By f"{layer}/{quantity}": images/…, values/… (C, TOP), activation, relevance (K, C), nearest, correlation.
+
+    And of attacked images attacked/images/…, attacked/values/… (C, TOP).
+    """
 
     arrays: Arrays
     counts: NDArray[np.int64]  # images of each class
     dataset: str
     split: str
     weights: str | None = None  # SHA-256 of the weights' file they are of
+    attack: dict[str, Any] | None = None  # resolved; None where no image was attacked
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -61,9 +69,15 @@ class Exemplars:
         of = {key.removeprefix(f"{layer}/"): a for key, a in self.arrays.items() if key.startswith(f"{layer}/")}
         if not 0 <= channel < len(of["nearest"]):
             raise UnknownName("channel", channel, [f"0 to {len(of['nearest']) - 1}"])
+
+        def ranked(kind: str) -> dict[str, list[Any]]:
+            return {name: of[f"{kind}/{name}"][channel].tolist() for name in RANKINGS if f"{kind}/{name}" in of}
+
         return ChannelPage(
-            images={ranking: of[f"images/{ranking}"][channel].tolist() for ranking in RANKINGS},
-            values={ranking: of[f"values/{ranking}"][channel].tolist() for ranking in RANKINGS},
+            images=ranked("images"),
+            values=ranked("values"),
+            attacked_images=ranked("attacked/images"),
+            attacked_values=ranked("attacked/values"),
             activation=of["activation"][:, channel],
             relevance=of["relevance"][:, channel],
             nearest=of["nearest"][channel].tolist(),
@@ -71,9 +85,9 @@ class Exemplars:
         )
 
     def save(self, path: Path) -> None:
-        about = np.array(json.dumps({"dataset": self.dataset, "split": self.split, "weights": self.weights}))
+        about = {key: getattr(self, key) for key in ("dataset", "split", "weights", "attack")}
         with replacing(path) as temporary:
-            np.savez_compressed(temporary, **self.arrays, counts=self.counts, about=about)  # type: ignore[arg-type]
+            np.savez_compressed(temporary, **self.arrays, counts=self.counts, about=np.array(json.dumps(about)))  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> "Exemplars":
@@ -87,63 +101,92 @@ class Exemplars:
 
 
 def exemplars(
-    model: CNN, batches: Iterable[Images], *, dataset: str, split: str, report: Report = unreported
+    model: CNN,
+    batches: Iterable[Images],
+    *,
+    dataset: str,
+    split: str,
+    attack: Attack | None = None,
+    report: Report = unreported,
 ) -> Exemplars:
     """Of all channels over the images of all batches, which follow each other in the split.
 
     Images are ranked by activation a, and by relevance: g · a for the label, for before a linear head g alone is the
-    same for all images of a class.
+    same for all images of a class. With an attack so are the images it makes, by their own a and g. `report` is called
+    at every step of it, and may raise Cancelled.
     """
     streams = {layer: _Stream(model.num_classes) for layer in model.layers}
-    first, labels = 0, []
+    attacked = {layer: _Best() for layer in model.layers}
+    labels: list[Tensor] = []
+    here = Progress("looking for what each channel looks for", 0)
     for images in batches:
         x, y = (tensor.to(device_of(model)) for tensor in images.batch(slice(None)))
         for layer, view in views(model, model.layers, x, classes=y).items():
-            streams[layer].add(view, y, first)
-        first += len(images)
+            streams[layer].add(view, y, here.done)
+        if attack is not None:
+            x_adv = perturb(model, x, y, attack, report=lambda step, here=here: report(here))  # type: ignore[misc]
+            for layer, view in views(model, model.layers, x_adv, classes=y).items():
+                attacked[layer].add(view, here.done)
         labels.append(images.labels)
-        report(Progress("looking for what each channel looks for", first))
-    if not first:
+        here = replace(here, done=here.done + len(images))
+        report(here)
+    if not here.done:
         raise InvalidParameter("there are no images to look for exemplars in")
     arrays = {f"{layer}/{key}": a for layer, stream in streams.items() for key, a in stream.arrays().items()}
-    return Exemplars(arrays, torch.cat(labels).bincount(minlength=model.num_classes).numpy(), dataset, split)
+    arrays |= {f"{layer}/attacked/{key}": a for layer, best in attacked.items() for key, a in best.arrays().items()}
+    counts = torch.cat(labels).bincount(minlength=model.num_classes).numpy()
+    return Exemplars(arrays, counts, dataset, split, attack=None if attack is None else attack.resolved())
+
+
+class _Best:
+    """The images at which one layer's channels were the most active, and the most relevant, so far."""
+
+    def __init__(self) -> None:
+        self.by: dict[str, tuple[Tensor, Tensor]] = {}  # by ranking: values and images, (≤ TOP, C) each
+
+    def add(self, view: View, first: int) -> None:
+        a = view.activation
+        images = torch.arange(first, first + len(a), device=a.device)[:, None].expand(-1, a.shape[1])
+        for ranking, values in zip(RANKINGS, (a, view.relevance * a), strict=True):
+            self._rank(ranking, values, images)
+
+    def _rank(self, ranking: str, values: Tensor, images: Tensor) -> None:
+        if ranking in self.by:
+            values, images = (torch.cat(pair) for pair in zip(self.by[ranking], (values, images), strict=True))
+        # Sorted and stable, so that of equal values the earliest image comes first, however the batches are cut.
+        order = values.argsort(dim=0, descending=True, stable=True)[:TOP]
+        self.by[ranking] = values.gather(0, order), images.gather(0, order)
+
+    def arrays(self) -> Arrays:
+        found: Arrays = {}
+        for ranking, (values, images) in self.by.items():
+            found[f"values/{ranking}"] = values.T.float().cpu().numpy()
+            found[f"images/{ranking}"] = images.T.cpu().numpy()
+        return found
 
 
 class _Stream:
     """What one layer's channels came to so far."""
 
     def __init__(self, num_classes: int) -> None:
-        self.best: dict[str, tuple[Tensor, Tensor]] = {}  # by ranking: values and images, (≤ TOP, C) each
+        self.best = _Best()
         self.activation, self.relevance = ClassMeans(num_classes), ClassMeans(num_classes)
         self.n = 0
         self.sums: Tensor | float = 0.0  # (C,) of activations
         self.products: Tensor | float = 0.0  # (C, C)
 
     def add(self, view: View, labels: Tensor, first: int) -> None:
-        a, g = view.activation, view.relevance
-        images = torch.arange(first, first + len(a), device=a.device)[:, None].expand(-1, a.shape[1])
-        for ranking, values in (("activation", a), ("relevance", g * a)):
-            self._rank(ranking, values, images)
-        self.activation.add(a, labels)
-        self.relevance.add(g, labels)
-        rows = a.double().cpu()
+        self.best.add(view, first)
+        self.activation.add(view.activation, labels)
+        self.relevance.add(view.relevance, labels)
+        rows = view.activation.double().cpu()
         self.n += len(rows)
         self.sums = self.sums + rows.sum(dim=0)
         self.products = self.products + rows.T @ rows
 
-    def _rank(self, ranking: str, values: Tensor, images: Tensor) -> None:
-        if ranking in self.best:
-            values, images = (torch.cat(pair) for pair in zip(self.best[ranking], (values, images), strict=True))
-        # Sorted and stable, so that of equal values the earliest image comes first, however the batches are cut.
-        order = values.argsort(dim=0, descending=True, stable=True)[:TOP]
-        self.best[ranking] = values.gather(0, order), images.gather(0, order)
-
     def arrays(self) -> Arrays:
         nearest, correlation = self._nearest()
-        found: Arrays = {"nearest": nearest.numpy(), "correlation": correlation.float().numpy()}
-        for ranking, (values, images) in self.best.items():
-            found[f"values/{ranking}"] = values.T.float().cpu().numpy()
-            found[f"images/{ranking}"] = images.T.cpu().numpy()
+        found = self.best.arrays() | {"nearest": nearest.numpy(), "correlation": correlation.float().numpy()}
         for name, means in (("activation", self.activation), ("relevance", self.relevance)):
             found[name] = means.mean().float().numpy()
         return found

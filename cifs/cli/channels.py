@@ -37,7 +37,11 @@ statistics = command("statistics", print_statistics)
 def print_exemplars(result: ExemplarsRecord, request: Mapping[str, Any], workspace: Workspace) -> None:
     """Where they were saved, and of how many channels."""
     layers = ", ".join(f"{layer} ({n})" for layer, n in result.channels.items())
-    console.print(f"saved {result.saved}: {result.n} test images of {result.dataset}, channels of {layers}")
+    attacked = f", also under {result.attack['name']}, ε = {result.attack['eps']:.4g}" if result.attack else ""
+    console.print(
+        f"saved {result.saved}: {result.n} test images of {result.dataset}{attacked}, channels of {layers}; "
+        f"{result.seconds:.0f} s"
+    )
 
 
 exemplars = command("exemplars", print_exemplars)

@@ -218,17 +218,17 @@ def demo(
     page_port = announced_port("dashboard", "CIFS_DASHBOARD_PORT", 8501, taken=[api_port])
     api, page = f"http://{HOST}:{api_port}", f"http://{HOST}:{page_port}"
     zoo = str((checkpoints or embedded_zoo()).resolve())
-    services = [_backend(api, api_port, zoo), _dashboard(api, page, page_port)]
+    services = [backend_service(api, api_port, zoo), dashboard_service(api, page, page_port)]
     say("Starting the backend and the dashboard …")
     Demo(services).run(f"\n  Dashboard  {page}\n  API docs   {api}/docs\n\nCtrl-C ends both.")
 
 
-def _backend(api: str, port: int, zoo: str) -> Service:
+def backend_service(api: str, port: int, zoo: str) -> Service:
     command = [sys.executable, "-m", "cifs.cli", "serve", "--host", HOST, "--port", str(port)]
     return Service("backend", command, health=f"{api}/health", env={"CIFS_CHECKPOINTS": zoo})
 
 
-def _dashboard(api: str, page: str, port: int) -> Service:
+def dashboard_service(api: str, page: str, port: int) -> Service:
     package = find_spec("frontend")  # a name, not an import: the science knows nothing of Streamlit
     if package is None or package.origin is None:
         raise DemoError("The dashboard is not installed: pip install cifs-lab")

@@ -46,6 +46,19 @@ def test_a_channels_page_is_what_the_task_saved(client: TestClient, folder: Path
         assert 0 <= seen["left"] <= seen["right"] <= 28
 
 
+def test_the_attacked_image_that_activates_it_most_does_so_under_the_attack_told(client: TestClient) -> None:
+    answer = client.get(PAGE).json()
+    assert (answer["attack"]["name"], answer["attack"]["steps"], answer["attack"]["eps"]) == ("pgd", 20, 0.1)
+    for ranking in ("by_activation", "by_relevance"):
+        assert len(answer[f"attacked_{ranking}"]) == 6
+    best = answer["attacked_by_activation"][0]
+    image = {"dataset": "fashion_mnist_mini", "index": best["index"]}
+    about: dict[str, Any] = {"model": "tiny-cifs", "images": [image], "attack": answer["attack"]}
+    view = client.post("/channels", json=about | {"layer": "layer3.0"}).json()["results"][0]
+    assert view["adversarial"]["activation"][3] == pytest.approx(best["value"], rel=1e-2)
+    assert best["png"] == client.post("/attack", json=about).json()["results"][0]["image"]["png"]
+
+
 def test_the_image_that_activates_it_most_does_so_by_the_value_told(client: TestClient) -> None:
     best = client.get(PAGE).json()["by_activation"][0]
     image = {"dataset": "fashion_mnist_mini", "index": best["index"]}

@@ -178,6 +178,9 @@ def channel_page(id: str, layer: str, channel: int) -> lab.ChannelProfile | JSON
     return lab.ChannelProfile(
         model=id, layer=layer, channel=channel, channels=CHANNELS[layer], dataset="fashion_mnist_mini", split="test",
         n=2000, by_activation=shown, by_relevance=shown[::-1], classes=CLASSES,
+        attack=None if id.endswith("vanilla") else {"name": "pgd", "eps": 0.1, "steps": 20},
+        attacked_by_activation=[] if id.endswith("vanilla") else shown[3:8],
+        attacked_by_relevance=[] if id.endswith("vanilla") else shown[:3],
         activation=[0.1 * k for k in range(10)], relevance=[-0.9 + 0.2 * k for k in range(10)],
         nearest=[lab.NearChannel(channel=4, correlation=0.9), lab.NearChannel(channel=5, correlation=0.5)],
     )  # fmt: skip

@@ -156,6 +156,15 @@ def test_a_channels_page_tells_what_it_fires_on_and_how_it_answers_to_the_attack
     assert 'style="top:25.00%;left:0.00%;height:50.00%;width:100.00%"' in boxes  # pixels 7 to 21 of 28
 
 
+def test_beside_the_natural_exemplars_stand_the_attacked_ones_with_their_attack(backend: FakeBackend) -> None:
+    page = fine(open_page("laboratory", ask="a channel", index="1"))
+    assert "The same of the **attacked** images, 2 of 5 of other classes" in texts(page)  # 3 to 7, beside 0 to 5
+    assert "Attacked by PGD, ε = 0.1, 20 steps" in texts(page)
+    older = fine(open_page("laboratory", ask="a channel", index="1", model="fmnist-resnet10-w16-vanilla"))
+    assert "attacked** images" not in texts(older)
+    assert "`cifs exemplars fmnist-resnet10-w16-vanilla` looks through attacked images, too." in texts(older)
+
+
 def test_without_exemplars_the_page_says_how_to_find_them(backend: FakeBackend) -> None:
     page = fine(open_page("laboratory", ask="a channel", model="fmnist-resnet10-w16-cas"))
     assert "`cifs exemplars fmnist-resnet10-w16-cas` finds them" in page.info[0].value

@@ -5,10 +5,12 @@ from html import escape
 
 import streamlit as st
 
+from backend.schemas import Choice
 from backend.schemas.laboratory import ChannelExemplar, ChannelProfile, ResponseRequest, ResponseResponse
 from cifs.plot.channel_page import ResponseInfo, profile_figure, profile_info, response_figure
 from cifs_client import BackendRefused
 from frontend import state
+from frontend.captions import attack_title
 from frontend.components.charts import draw
 from frontend.components.images import data_uri, size_of
 from frontend.components.lab import Lab
@@ -75,16 +77,30 @@ def sentence(profile: ChannelProfile) -> str:
 
 
 def _exemplars(profile: ChannelProfile) -> None:
-    left, right = st.columns(2, gap="medium")
     rankings = (
-        ("The images that activate it most", profile.by_activation),
-        ("The images for which it is most relevant (g · a)", profile.by_relevance),
+        ("The images that activate it most", profile.by_activation, profile.attacked_by_activation),
+        ("The images for which it is most relevant (g · a)", profile.by_relevance, profile.attacked_by_relevance),
     )
-    for column, (title, shown) in zip((left, right), rankings, strict=True):
+    for column, (title, natural, attacked) in zip(st.columns(2, gap="medium"), rankings, strict=True):
         with column:
-            st.markdown(f"**{title}**")
-            st.html(STYLE + to_html(shown[:SHOWN]))
-    st.caption("The box: the pixels on which the channel's strongest position depends.")
+            st.markdown(f"**{title}**, natural")
+            st.html(STYLE + to_html(natural[:SHOWN]))
+            if attacked:
+                st.markdown(f"The same of the **attacked** images{_of_others(natural, attacked)}")
+                st.html(to_html(attacked[:SHOWN]))
+    box = "The box: the pixels on which the channel's strongest position depends."
+    if profile.attack is None:
+        st.caption(f"{box} `cifs exemplars {profile.model}` looks through attacked images, too.")
+    else:
+        attack = attack_title(Choice.model_validate(profile.attack))
+        st.caption(f"{box} Attacked by {attack}, and ranked by their own activation and relevance.")
+
+
+def _of_others(natural: Sequence[ChannelExemplar], attacked: Sequence[ChannelExemplar]) -> str:
+    """How many of them are of classes that the natural ones are not of: the channel fires where it did not."""
+    known = {shown.label for shown in natural[:SHOWN]}
+    strangers = sum(shown.label not in known for shown in attacked[:SHOWN])
+    return f", {strangers} of {len(attacked[:SHOWN])} of other classes"
 
 
 def to_html(exemplars: Sequence[ChannelExemplar]) -> str:

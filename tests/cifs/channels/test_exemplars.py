@@ -1,11 +1,13 @@
 """Exemplars against sorting everything at once; nearest channels against numpy's correlation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cifs.attacks import PGD, perturb
 from cifs.channels import RELEVANCES, view
 from cifs.channels.exemplars import NEAREST, TOP, Exemplars, exemplars
 from cifs.data import Images
@@ -39,6 +41,31 @@ def test_exemplars_are_the_best_of_all_images(found: Exemplars, layer: str) -> N
             assert page.values[ranking] == pytest.approx(best.tolist(), abs=1e-5)
             shown = values[page.images[ranking], channel]
             torch.testing.assert_close(shown, best, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["stem", "layer4.0"])
+def test_attacked_exemplars_are_the_best_of_all_attacked_images(layer: str) -> None:
+    """Attacked all at once and sorted, against a stream of batches that keeps twelve."""
+    model, images, attack = tiny("cifs"), data(), PGD(eps=0.05, steps=3)
+    batches = [images[:25], images[25:26], images[26:]]
+    found = exemplars(model, batches, dataset="tiny", split="test", attack=attack)
+    assert found.attack == attack.resolved()
+    x, y = images.batch(slice(None))
+    x_adv = perturb(model, x, y, attack)
+    seen = view(model, layer, x_adv, relevance=RELEVANCES["true"](), classes=y)
+    natural = view(model, layer, x, relevance=RELEVANCES["true"](), classes=y)
+    assert not torch.allclose(seen.activation, natural.activation, atol=1e-3)
+    for ranking, values in (("activation", seen.activation), ("relevance", seen.relevance * seen.activation)):
+        for channel in range(values.shape[1]):
+            page = found.page(layer, channel)
+            best = values[:, channel].sort(descending=True).values[:TOP]
+            assert page.attacked_values[ranking] == pytest.approx(best.tolist(), abs=1e-4)
+            torch.testing.assert_close(values[page.attacked_images[ranking], channel], best, atol=1e-4, rtol=1e-3)
+
+
+def test_without_an_attack_there_are_no_attacked_exemplars(found: Exemplars) -> None:
+    page = found.page("layer3.0", 2)
+    assert (page.attacked_images, page.attacked_values, found.attack) == ({}, {}, None)
 
 
 def test_profiles_are_means_by_class(found: Exemplars) -> None:
@@ -87,9 +114,11 @@ def test_of_fewer_images_than_are_shown_all_are_shown() -> None:
 
 
 def test_saved_and_read_again_they_are_the_same(found: Exemplars, tmp_path: Path) -> None:
+    found = replace(found, attack=PGD(eps=0.05).resolved())
     found.save(tmp_path / "exemplars.npz")
     again = Exemplars.load(tmp_path / "exemplars.npz")
     assert (again.layers, again.dataset, again.split) == (found.layers, "tiny", "test")
+    assert again.attack == found.attack
     assert again.page("layer3.0", 2).images == found.page("layer3.0", 2).images
 
 
