@@ -79,8 +79,7 @@ CHANGES = (
 
 
 def claims(scale: Scale) -> Iterator[Claim]:
-    browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
+    if (browser := find_browser()) is None:
         yield skipped("pages/all", "a change of a page", "there is no Chromium; name one with CHROMIUM=/path")
         return
     found: list[Claim] = []
@@ -95,6 +94,10 @@ def claims(scale: Scale) -> Iterator[Claim]:
             yield found[-1]
     slowest = max(found, key=lambda claim: claim.figure or 0)
     yield replace(slowest, key="pages/slowest", text=f"the slowest of these: {slowest.text}")
+
+
+def find_browser() -> str | None:
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def measured(page: Page, url: str, change: Change, log: Path, rounds: int) -> Claim:
