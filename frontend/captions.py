@@ -12,11 +12,12 @@ EVEN = 0.5  # of the channels of a kind; fewer show nothing
 
 def shift_sentence(shift: MeanShift) -> str:
     """What the attack did to both kinds of channel, and whether that is the paper's pattern."""
+    chance = shift.nr_by_chance
     numbers = (
         f"Here the attack raised **{shift.nr_over_activated:.0%} of the NR channels** (mean activation "
-        f"{shift.nr_natural:.3g} → {shift.nr_adversarial:.3g}) and lowered **{shift.pr_under_activated:.0%} of the PR "
-        f"channels** ({shift.pr_natural:.3g} → {shift.pr_adversarial:.3g}). The control: as many channels drawn at "
-        f"random instead of the NR ones change by {_chance(shift.nr_by_chance)}."
+        f"{shift.nr_natural:.3g} → {shift.nr_adversarial:.3g}; the control, as many random channels: {chance.low:+.2g} "
+        f"to {chance.high:+.2g}) and lowered **{shift.pr_under_activated:.0%} of the PR channels** "
+        f"({shift.pr_natural:.3g} → {shift.pr_adversarial:.3g})."
     )
     return f"{numbers} {_pattern(shift)}"
 
@@ -49,7 +50,7 @@ def _pattern(shift: MeanShift) -> str:
     nr = shift.nr_over_activated > EVEN and shift.nr_over_activation > 0
     pr = shift.pr_under_activated > EVEN and shift.pr_under_activation > 0
     if nr and pr:
-        return "That is the paper's pattern: NR over-activated, PR under-activated."
+        return "That is the paper's pattern."
     if nr or pr:
         shown, missing = ("NR channels are over-activated", "PR") if nr else ("PR channels are under-activated", "NR")
         return (

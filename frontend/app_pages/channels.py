@@ -36,10 +36,11 @@ def page(lab: Lab) -> None:
         st.title("Why is this network fooled?", width="content", anchor=False)
         explain_words()
         scene = pick_scene(lab)
-    st.caption(
-        "An attack moves each pixel by at most ε, too little to change what *we* see. "
-        "Watch how it changes what the *channels* of one layer see."
-    )
+    with st.container(key="lead"):
+        st.caption(
+            "An attack moves each pixel by at most ε, too little to change what *we* see. "
+            "Watch how it changes what the *channels* of one layer see."
+        )
     if scene is not None:
         show_scene(lab, scene)
 

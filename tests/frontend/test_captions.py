@@ -39,7 +39,7 @@ def test_whether_an_image_shows_the_paper_s_pattern_is_computed(adversarial: lis
 
 def test_the_numbers_stand_before_the_verdict() -> None:
     sentence = said_of([0.5, 2.5, 4.0, 3.0])
-    assert "raised **100% of the NR channels** (mean activation 2.5 → 3.25)" in sentence
+    assert "raised **100% of the NR channels** (mean activation 2.5 → 3.25; the control" in sentence
     assert "lowered **100% of the PR channels** (2.5 → 1.75)" in sentence
 
 
@@ -57,8 +57,10 @@ def test_a_class_s_channels_are_told_with_how_many_how_much_which_and_the_contro
 
 
 def test_the_control_stands_beside_the_claim() -> None:
-    assert "The control: as many channels drawn at random instead of the NR ones change by +0 (95 %" in said_of(
-        [0.5, 2.5, 4.0, 3.0]
+    spread = 1.96 * (np.var([-0.5, 0.5, 1, -1], ddof=1) / 2 / 2) ** 0.5  # of two channels of four, drawn at random
+    said = said_of([0.5, 2.5, 4.0, 3.0])
+    assert (
+        f"(mean activation 2.5 → 3.25; the control, as many random channels: {-spread:+.2g} to {spread:+.2g})" in said
     )
 
 
