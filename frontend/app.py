@@ -3,6 +3,7 @@
 import streamlit as st
 
 from frontend import state
+from frontend.components.charts import files_are_about
 from frontend.style import apply_style
 from frontend.sweeping import spare
 
@@ -22,6 +23,7 @@ pages = [
     st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]
 page = st.navigation(pages, position="hidden")
+files_are_about("")  # a page says what it looks at
 links = st.container(key="navigation", horizontal=True, gap="small")
 try:
     with state.address(page.url_path):

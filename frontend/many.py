@@ -1,7 +1,5 @@
 """Many images of one survey: rows, and what is chosen of them. No Streamlit."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -76,16 +74,12 @@ def tally(rows: Sequence[Row]) -> Tally:
     return Tally(len(rows), len(right), flipped, by_noise)
 
 
-def to_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["image", "label", "natural prediction", "attacked prediction", "prediction under noise", "natural margin",
-         "attacked margin", "fate"]
-    )  # fmt: skip
-    for row in rows:
-        names = [classes[k] for k in (row.label, row.natural, row.adversarial, row.noise)]
-        writer.writerow(
-            [row.image, *names, f"{row.natural_margin:.6g}", f"{row.adversarial_margin:.6g}", row.fate]
-        )  # fmt: skip
-    return file.getvalue()
+def table_rows(rows: Sequence[Row], classes: Sequence[str]) -> list[dict[str, object]]:
+    return [
+        {
+            "image": row.image, "label": classes[row.label], "natural prediction": classes[row.natural],
+            "attacked prediction": classes[row.adversarial], "prediction under noise": classes[row.noise],
+            "natural margin": row.natural_margin, "attacked margin": row.adversarial_margin, "fate": row.fate,
+        }
+        for row in rows
+    ]  # fmt: skip

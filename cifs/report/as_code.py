@@ -4,22 +4,40 @@ import json
 import shlex
 from collections.abc import Mapping
 from pprint import pformat
-from typing import Any
+from typing import Any, Protocol
 
 
-def as_curl(base_url: str, path: str, body: Mapping[str, Any], *, keyed: bool = False) -> str:
+class Writer(Protocol):
+    def __call__(
+        self, base_url: str, path: str, body: Mapping[str, Any] | None, *, method: str = ..., keyed: bool = ...
+    ) -> str: ...
+
+
+def as_curl(
+    base_url: str, path: str, body: Mapping[str, Any] | None, *, method: str = "POST", keyed: bool = False
+) -> str:
     key = ' -H "Authorization: Bearer $CIFS_API_KEY"' if keyed else ""
+    how = "" if method == ("GET" if body is None else "POST") else f" -X {method}"
+    line = f"curl {shlex.quote(base_url + path)}{how}{key}"
+    if body is None:
+        return line
     written = shlex.quote(json.dumps(body, ensure_ascii=False))
-    return f"curl {base_url}{path} -H 'Content-Type: application/json'{key} -d {written}"
+    return f"{line} -H 'Content-Type: application/json' -d {written}"
 
 
-def as_python(base_url: str, path: str, body: Mapping[str, Any], *, keyed: bool = False) -> str:
+def as_python(
+    base_url: str, path: str, body: Mapping[str, Any] | None, *, method: str = "POST", keyed: bool = False
+) -> str:
+    """A script; it ends with the parsed `answer`."""
+    given = {"json": "request"} if body is not None else {}
+    given |= {"headers": "key"} if keyed else {}
+    options = "".join(f", {name}={value}" for name, value in given.items())
     lines = [
         *(["import os\n"] if keyed else []),
         "import httpx\n",
-        f"request = {pformat(dict(body), width=100, sort_dicts=False)}",
+        *([f"request = {pformat(dict(body), width=100, sort_dicts=False)}"] if body is not None else []),
         *(['key = {"Authorization": f"Bearer {os.environ[\'CIFS_API_KEY\']}"}'] if keyed else []),
-        f"reply = httpx.post({base_url + path!r}, json=request, timeout=120{', headers=key' if keyed else ''})",
+        f"reply = httpx.{method.lower()}({base_url + path!r}{options}, timeout=120)",
         "answer = reply.raise_for_status().json()",
     ]
     return "\n".join(lines) + "\n"

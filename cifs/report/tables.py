@@ -5,7 +5,7 @@ Accuracies in per cent; the strongest attack of each row is underlined, as on th
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Literal, NamedTuple
 
@@ -199,9 +199,38 @@ def _escape_latex(text: str) -> str:
 def _latex(entry: PrintedCell | None) -> str:
     if entry is None:
         return "--"
-    text = rf"\underline{{{entry.text}}}" if entry.underlined else entry.text
-    note = entry.note.replace("–", "--")
+    text = _escape_latex(entry.text)
+    text = rf"\underline{{{text}}}" if entry.underlined else text
+    note = _escape_latex(entry.note).replace("–", "--")
     return rf"{text} {{\scriptsize ({note})}}" if note else text
+
+
+def table_of(rows: Sequence[Mapping[str, object]]) -> PrintedTable:
+    """Of rows with the same columns; the first names the row. None: nothing to print."""
+    corner, *columns = rows[0] if rows else [""]
+    printed_rows = [
+        PrintedRow(_text(row[corner]), "", [None if row[c] is None else PrintedCell(_text(row[c])) for c in columns])
+        for row in rows
+    ]
+    return PrintedTable(corner, columns, printed_rows)
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def printed_csv(table: PrintedTable) -> str:
+    """As it is printed, a note beside its figure."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([table.corner, *table.columns])
+    for row in table.rows:
+        writer.writerow([_titled(row), *("" if entry is None else _plain(entry) for entry in row.entries)])
+    return file.getvalue()
+
+
+def _plain(entry: PrintedCell) -> str:
+    return f"{entry.text} ({entry.note})" if entry.note else entry.text
 
 
 def to_csv(table: RobustnessTable) -> str:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from frontend import state
 from frontend.components.channel_view import show_channels
+from frontend.components.exports import to_take_away
 from frontend.components.figure_one import show_its_class
 from frontend.components.intervention import show_intervention
 from frontend.components.lab import Lab, connect
@@ -11,6 +12,7 @@ from frontend.components.predictions import show_attack, show_trajectory
 from frontend.components.problems import readable_errors
 from frontend.components.scene import Scene, pick_scene
 from frontend.components.selection import show_importance
+from frontend.shelf import Shelf, opened
 
 WORDS = """
 - **channel**: one of a layer's detectors. It looks for one pattern everywhere in the image; where it finds it, its
@@ -52,18 +54,19 @@ def explain_words() -> None:
 
 def show_scene(lab: Lab, scene: Scene) -> None:
     with readable_errors("attack"):
-        show_attack(lab, scene)
-        show_view(lab, scene)
+        with opened() as attack:
+            show_attack(lab, scene)
+        show_view(lab, scene, attack)
 
 
 @st.fragment
-def show_view(lab: Lab, scene: Scene) -> None:
-    """Runs alone when another view is chosen."""
+def show_view(lab: Lab, scene: Scene, attack: Shelf) -> None:
+    """Runs alone when another view is chosen. `attack`: what was shown above it."""
     name = state.choose(
         st.segmented_control, "Look at", "view", list(VIEWS), default="every channel", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
-    with readable_errors(f"view-{name}"):
+    with readable_errors(f"view-{name}"), to_take_away(f"view-{name}", attack):
         VIEWS[name](lab, scene)
 
 

@@ -4,13 +4,15 @@ import streamlit as st
 
 from frontend import state
 from frontend.components.class_means import show_class_means
+from frontend.components.exports import to_take_away
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
 
 
 def page(lab: Lab) -> None:
     st.title("What does an attack do to a whole class?", anchor=False)
-    show_class_means(lab)
+    with to_take_away("classes"):
+        show_class_means(lab)
 
 
 with state.address(), readable_errors("page"):

@@ -4,8 +4,8 @@ import streamlit as st
 
 from frontend import state
 from frontend.captions import attack_title
+from frontend.components.exports import to_take_away
 from frontend.components.lab import Lab, connect
-from frontend.components.laboratory.common import show_request
 from frontend.components.many.asked import Asked, ask, pick_source
 from frontend.components.many.channels import show_change
 from frontend.components.many.confusion import show_confusion
@@ -13,6 +13,7 @@ from frontend.components.many.pictures import show_pictures
 from frontend.components.problems import readable_errors
 from frontend.components.scene import pick_subject
 from frontend.many import rows_of, tally
+from frontend.shelf import Shelf, opened
 
 VIEWS = {"pictures": show_pictures, "confusion": show_confusion, "channels": show_change}
 
@@ -22,10 +23,11 @@ def page(lab: Lab) -> None:
         st.title("Which images does the attack flip?", width="content", anchor=False)
         subject = pick_subject(lab)
         source = subject and pick_source(lab, subject.model)
-    asked = subject and source and ask(lab, subject, source)
+    with opened() as survey:
+        asked = subject and source and ask(lab, subject, source)
     if asked:
         st.markdown(sentence(asked))
-        show_view(lab, asked)
+        show_view(lab, asked, survey)
 
 
 def sentence(asked: Asked) -> str:
@@ -39,16 +41,14 @@ def sentence(asked: Asked) -> str:
 
 
 @st.fragment
-def show_view(lab: Lab, asked: Asked) -> None:
-    """Runs alone when another view, order or page is chosen."""
+def show_view(lab: Lab, asked: Asked, survey: Shelf) -> None:
+    """Runs alone when another view, order or page is chosen. `survey`: what was asked for it."""
     name = state.choose(
         st.segmented_control, "Look at", "look", list(VIEWS), default="pictures", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
-    with readable_errors(f"look-{name}"):
+    with readable_errors(f"look-{name}"), to_take_away(f"look-{name}", survey):
         VIEWS[name](lab, asked)
-    if asked.request.images is None:  # files would be part of it, whole
-        show_request(lab, "/survey", asked.request)
 
 
 with state.address(), readable_errors("page"):

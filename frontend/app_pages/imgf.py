@@ -6,6 +6,7 @@ from backend.schemas import Choice
 from backend.schemas.laboratory import Reselection
 from frontend import state
 from frontend.components.asking import ask_channels, ask_what_if
+from frontend.components.exports import to_take_away
 from frontend.components.intervention import show_both
 from frontend.components.lab import Lab, connect
 from frontend.components.predictions import show_twins
@@ -34,11 +35,12 @@ def page(lab: Lab) -> None:
         show_twins(lab, scene)
     with choice:
         imgf = pick_imgf(lab, scene)
-    if imgf is not None:
-        with readable_errors("consequence"):
-            show_consequence(lab, scene, imgf)
-    with readable_errors("imgf"):
-        show_imgf(lab, scene, imgf)
+    with to_take_away("imgf"):
+        if imgf is not None:
+            with readable_errors("consequence"):
+                show_consequence(lab, scene, imgf)
+        with readable_errors("imgf"):
+            show_imgf(lab, scene, imgf)
 
 
 def pick_imgf(lab: Lab, scene: Scene) -> Choice | None:

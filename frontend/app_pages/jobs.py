@@ -6,9 +6,11 @@ import streamlit as st
 
 from backend.schemas import Job
 from frontend import state
+from frontend.components.exports import to_take_away
 from frontend.components.job_view import ACTIVE, asked_for, pick_job, show_job, title
 from frontend.components.lab import connect
 from frontend.components.problems import readable_errors
+from frontend.components.tables import show_rows
 from frontend.desk import Desk
 
 STATES: dict[str, tuple[str, ...]] = {
@@ -50,11 +52,11 @@ def show_list(desk: Desk, jobs: list[Job]) -> None:
 
     @st.fragment(run_every=2.0 if active else None)
     def live() -> None:
-        with readable_errors("list"):
+        with readable_errors("list"), to_take_away("jobs"):
             now = {job.id: job for job in desk.jobs(limit=200).jobs}
             rows = [row(now.get(job.id, job)) for job in jobs]
             shares = st.column_config.ProgressColumn("done", min_value=0.0, max_value=1.0, format="percent")
-            st.dataframe(rows, hide_index=True, width="stretch", key="jobs", column_config={"done": shares})
+            show_rows(st.dataframe, rows, key="jobs", name="jobs", width="stretch", column_config={"done": shares})
 
     live()
 

@@ -4,7 +4,8 @@ import streamlit as st
 
 from backend.schemas.laboratory import ReportRequest
 from frontend import state
-from frontend.components.charts import file_name
+from frontend.components.charts import named
+from frontend.components.exports import to_take_away
 from frontend.components.lab import Lab, connect
 from frontend.components.laboratory.by_hand import show_by_hand
 from frontend.components.laboratory.channel_page import show_channel_page
@@ -49,7 +50,7 @@ def offer_report(lab: Lab, scene: Scene) -> None:
     """Computed when it is asked for."""
     request = ReportRequest(**about(scene), layer=scene.layer.name)
     st.download_button(
-        "All of it as one page", lambda: lab.report(request), f"{file_name(f'analysis {scene.model.id}')}.html",
+        "All of it as one page", lambda: lab.report(request), f"{named('analysis')}.html",
         "text/html", key="report", icon=":material/description:", type="tertiary", on_click="ignore",
         help="Predictions, attack, channels, margin, circuit, card and digests: an HTML file that needs no network",
     )  # fmt: skip
@@ -62,7 +63,7 @@ def show_view(lab: Lab, scene: Scene) -> None:
         st.segmented_control, "Ask", "ask", list(VIEWS), default="who carried it", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
-    with readable_errors(f"ask-{name}"):
+    with readable_errors(f"ask-{name}"), to_take_away(f"ask-{name}"):
         VIEWS[name](lab, scene)
 
 

@@ -3,11 +3,13 @@
 import streamlit as st
 
 from frontend import state
+from frontend.components.exports import offer
 from frontend.components.lab import Lab, connect
 from frontend.components.lesson.guess import revealed
 from frontend.components.lesson.material import Material, material
 from frontend.components.lesson.steps import STEPS
 from frontend.components.problems import readable_errors
+from frontend.shelf import opened
 
 STYLE = """<style>
 .st-key-lesson p, .st-key-lesson li, .st-key-lesson label { font-size: 1.15rem; line-height: 1.55; }
@@ -51,9 +53,11 @@ def show_step(taught_with: Material) -> None:
     )  # fmt: skip
     step = STEPS[number - 1]
     st.header(f"{number}. {step.title}", anchor=False)
-    with readable_errors(f"step-{number}"):
+    with readable_errors(f"step-{number}"), opened() as shown:
         step.show(number, taught_with)
     _buttons(number)
+    if view == NORMAL:
+        offer(shown, f"step-{number}")
 
 
 def _buttons(number: int) -> None:

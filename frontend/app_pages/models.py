@@ -9,8 +9,10 @@ from cifs.records import network_text
 from cifs_client import BackendRefused, Form
 from frontend import state
 from frontend.captions import card_body
+from frontend.components.exports import to_take_away
 from frontend.components.lab import Lab, connect, forget
 from frontend.components.problems import readable_errors
+from frontend.components.tables import show_rows
 from frontend.desk import Desk
 
 
@@ -21,7 +23,7 @@ def page(lab: Lab, desk: Desk) -> None:
     view = state.choose(
         st.segmented_control, "Do", "do", views, default=views[0], required=True, label_visibility="collapsed"
     )
-    with readable_errors(f"models-{view}"):
+    with readable_errors(f"models-{view}"), to_take_away(f"models-{view}"):
         if view == "look at one":
             show_models(desk, models)
         elif view == "bring a model":
@@ -45,7 +47,7 @@ def show_models(desk: Desk, models: dict[str, ModelInfo]) -> None:
              "size": f"{layer.height}×{layer.width}"}
             for layer in model.layers
         ]  # fmt: skip
-        st.dataframe(layers, hide_index=True, key="layers")
+        show_rows(st.dataframe, layers, key="layers", name=f"layers {picked}")
         if any(layer.modified for layer in model.layers):
             st.caption("\\* features are selected here")
         for page, label in (("channels", "Look at its channels"), ("laboratory", "To the laboratory")):

@@ -10,10 +10,11 @@ from cifs.plot.curves import curve_info, eps_figure, steps_figure
 from cifs.plot.robustness import robustness_figure, robustness_info
 from cifs.report import groups, remark, remarks
 from frontend import state
-from frontend.components.charts import draw
+from frontend.components.charts import draw, files_are_about
 from frontend.components.checks import show_checks
 from frontend.components.difference import show_difference
 from frontend.components.epochs import show_by_epoch
+from frontend.components.exports import to_take_away
 from frontend.components.gallery import at_hand
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
@@ -50,7 +51,7 @@ def page(lab: Lab) -> None:
         st.segmented_control, "Look at", "show", list(views), default="table", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
-    with readable_errors(f"view-{name}"):
+    with readable_errors(f"view-{name}"), to_take_away(f"view-{name}"):
         if name == "by epoch":
             show_by_epoch(Desk(lab.settings))
         elif (table := pick_group(lab)) is not None:
@@ -66,6 +67,7 @@ def pick_group(lab: Lab) -> RobustnessTable | None:
     shown = {model.id for model in at_hand(lab.datasets(), lab.models())}
     names = sorted(found, key=lambda name: not any(row.model in shown for row in found[name].rows))
     name = state.choose(st.selectbox, "Data set and network", "group", names, default=names[0])
+    files_are_about(name)
     return found[name]
 
 

@@ -10,13 +10,16 @@ from cifs.plot.study import gains_figure, study_info
 from cifs.records import StudyAccuracy, StudyCell, StudyRecord, StudyVerdict
 from cifs_client import BackendRefused
 from frontend import state
-from frontend.components.charts import draw
+from frontend.components.charts import draw, files_are_about
 from frontend.components.epochs import show_study
+from frontend.components.exports import to_take_away
 from frontend.components.job_view import ACTIVE, show_job
 from frontend.components.lab import connect
 from frontend.components.problems import readable_errors
+from frontend.components.tables import show_rows
 from frontend.desk import Desk
 from frontend.overrides import duration
+from frontend.shelf import opened
 
 OUTCOMES = {
     "confirmed": ":green-badge[:material/check: confirmed]",
@@ -36,7 +39,9 @@ def page(desk: Desk) -> None:
     name = state.choose(
         st.selectbox, "Study", "study", list(names), default=next(iter(names)), format_func=names.__getitem__
     )
-    study = desk.study(name)
+    with opened() as asked:
+        study = desk.study(name)
+    files_are_about(study.name)
     st.markdown(f"**{study.question}**")
     show_state(desk, study)
     if study.record is None:
@@ -54,7 +59,8 @@ def page(desk: Desk) -> None:
         st.segmented_control, "Look at", "show", list(views), default="verdict", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
-    views[view](study, study.record)
+    with to_take_away(f"study-{view}", asked):
+        views[view](study, study.record)
 
 
 # ---- at work --------------------------------------------------------------------------------------------------------
@@ -125,13 +131,11 @@ def show_cells(study: StudyView) -> None:
         seeds = sorted({cell.seed for cell in cells})
         found = {(cell.arm, cell.seed): cell for cell in cells}
         arms = list(dict.fromkeys(cell.arm for cell in cells))
-        st.table(
-            {
-                "arm": [study.arms[arm] for arm in arms],
-                **{f"seed {seed}": [cell_text(found.get((arm, seed))) for arm in arms] for seed in seeds},
-            },
-            hide_index=True,
-        )
+        rows = [
+            {"arm": study.arms[arm], **{f"seed {seed}": cell_text(found.get((arm, seed))) for seed in seeds}}
+            for arm in arms
+        ]
+        show_rows(st.table, rows, key=f"cells-{regime}", name=f"progress {regime}")
 
 
 def by_regime(cells: list[StudyCell]) -> dict[str, list[StudyCell]]:
@@ -219,7 +223,7 @@ def show_accuracies(study: StudyView, record: StudyRecord) -> None:
         }
         for (arm, checkpoint), levels in found.items()
     ]
-    st.table(rows, hide_index=True)
+    show_rows(st.table, rows, key="accuracies", name=f"accuracies {regime}")
     st.caption(
         f"Accuracy (%) on the first {record.test_images:,} test images, mean over seeds, with {interval_name(record)} "
         "intervals over seeds and images. Each level's attack is at least as strong as the one before."

@@ -5,9 +5,11 @@ import streamlit as st
 from backend.schemas import Job, PlanRequest
 from cifs_client import BackendRefused
 from frontend import state
+from frontend.components.exports import to_take_away
 from frontend.components.job_view import asked_for, pick_job, show_job
 from frontend.components.lab import Lab, connect
 from frontend.components.problems import readable_errors
+from frontend.components.tables import show_rows
 from frontend.components.training_form import Order, order_form, pick_recipe
 from frontend.desk import Desk
 from frontend.overrides import duration
@@ -43,7 +45,7 @@ def show_new(lab: Lab, desk: Desk, taken: set[str]) -> None:
     with left:
         recipe = pick_recipe(book)
         order = None if recipe is None else order_form(recipe, book, lab)
-    with right, readable_errors("plan"):
+    with right, readable_errors("plan"), to_take_away("plan"):
         if order is not None:
             show_plan(desk, order, taken)
 
@@ -57,9 +59,10 @@ def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
         return
     if plan.changes:
         rows = [
-            {"": change.key, "recipe": shown(change.before), "yours": shown(change.after)} for change in plan.changes
+            {"setting": change.key, "recipe": shown(change.before), "yours": shown(change.after)}
+            for change in plan.changes
         ]
-        st.dataframe(rows, hide_index=True, width="stretch", key="diff")
+        show_rows(st.dataframe, rows, key="diff", name=f"changes of {order.recipe.name}", width="stretch")
     else:
         st.caption("The recipe as it is.")
     show_estimate(desk, order)

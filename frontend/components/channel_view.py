@@ -25,7 +25,6 @@ def show_channels(lab: Lab, scene: Scene) -> None:
     _explore(lab, scene, result)
 
 
-@st.fragment
 def _explore(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
     info = info_of(result)
     target = scene.model.classes[result.natural.target]
@@ -38,7 +37,7 @@ def _explore(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
         channel = _pick_channel(scene, info)
         st.caption(f"{channel_sentence(info, channel)} Click a channel in the chart to see its maps.")
     with place:
-        name = f"channels of {scene.layer.name}, {scene.model.id}"
+        name = f"channels of {scene.layer.name}"
         draw(
             activation_figure(info, picked=channel), key=CHART, on_select=_take_click, selection_mode="points",
             alt=f"activation of every channel, natural and adversarial, by relevance for {target}", name=name,
@@ -87,5 +86,8 @@ def clicked(event: Any) -> int | None:
 def _maps(lab: Lab, scene: Scene, channel: int) -> None:
     maps = ask_maps(lab, scene, channel).channels[0]
     info = maps_info(maps.channel, maps.natural, maps.adversarial)
-    draw(maps_figure(info), key="maps", alt=f"where channel {channel} fires, natural and adversarial")
+    draw(
+        maps_figure(info), key="maps", name=f"maps of channel {channel}",
+        alt=f"where channel {channel} fires, natural and adversarial",
+    )  # fmt: skip
     st.caption(f"Where channel {channel} fires. One colour scale for both, so brighter is more on either side.")

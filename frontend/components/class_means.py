@@ -3,11 +3,12 @@
 import streamlit as st
 
 from backend.schemas import ModelInfo
+from cifs.plot.labels import eps_text
 from cifs.plot.shift import shift_figure, shift_info
 from cifs.report import groups
 from cifs_client import BackendRefused
 from frontend import state
-from frontend.components.charts import draw
+from frontend.components.charts import draw, files_are_about
 from frontend.components.figure_one import Found, answer, in_order, network, show_figure, statistics_of
 from frontend.components.gallery import at_hand
 from frontend.components.lab import Lab
@@ -43,6 +44,7 @@ def show_class_means(lab: Lab) -> None:
         )
     if any(of.layer != layer for of in found.values()):
         found = statistics_of(lab, models, class_index, layer)
+    files_are_about(f"{models[0].dataset}, ε = {eps_text(found[models[0].id].attack['eps'])}")
     with place:
         st.markdown(answer(models, found))
         if class_index == first:

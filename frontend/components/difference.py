@@ -46,9 +46,13 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
     draw_figure(
         margin_figure(margins(comparison, titles, reported.points if reported else {}), method, names[second]),
         key="margin",
+        name=f"margin {first} {second}",
         alt="points ahead, by attack",
     )
-    draw(printed_difference(comparison, exactly, names[first], names[second]))
+    draw(
+        printed_difference(comparison, exactly, names[first], names[second]), key="difference-table",
+        name=f"difference {first} {second}",
+    )  # fmt: skip
     diamonds = f" Diamonds are the margin in the paper ({reported.source}), under its own attacks." if reported else ""
     st.caption(f"Whiskers are 95 % intervals of the difference.{diamonds}")
     with st.expander("How to read this"):
@@ -73,6 +77,7 @@ def show_settings(comparison: Comparison, titles: dict[str, str], method: str, s
     draw_figure(
         setting_margin_figure(found[column], method, second),
         key="settings",
+        name="margin by setting",
         alt="points ahead, by the attack's setting",
     )
     n = next(tried.n for tried in comparison.settings if tried.column == column)

@@ -26,7 +26,6 @@ def show_intervention(lab: Lab, scene: Scene) -> None:
     _experiment(lab, scene, ask_channels(lab, scene).results[0])
 
 
-@st.fragment
 def _experiment(lab: Lab, scene: Scene, result: ChannelsResult) -> None:
     target = scene.model.classes[result.natural.target]
     st.header("If these channels were held back, would the attack still work?", anchor=False)

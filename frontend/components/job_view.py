@@ -10,8 +10,10 @@ from backend.schemas import Job, JobEvent
 from cifs.plot.training import TrainingInfo, training_figures, training_info
 from frontend import state
 from frontend.components.charts import draw
+from frontend.components.exports import to_take_away
 from frontend.components.lab import forget
 from frontend.components.problems import readable_errors
+from frontend.components.tables import show_rows
 from frontend.desk import Desk
 from frontend.overrides import duration
 
@@ -57,7 +59,7 @@ def show_job(desk: Desk, job_id: str, *, beside: Sequence[str] = ()) -> None:
 
     @st.fragment(run_every=every)
     def live() -> None:
-        with readable_errors(f"job-{job_id}"):
+        with readable_errors(f"job-{job_id}"), to_take_away(f"job-{job_id}"):
             now = desk.job(job_id)
             _show(desk, now, beside)
             if now.state != job.state:
@@ -151,7 +153,7 @@ def show_training(desk: Desk, jobs: Sequence[Job]) -> None:
             st.markdown(f"**{title}**")
             draw(figure, key=f"{title}-{'-'.join(job.id for job in jobs)}", alt=f"{title} by step")
     if len(runs) > 1:
-        st.table([_outcome(run) for run in runs], hide_index=True)
+        show_rows(st.table, [_outcome(run) for run in runs], key="outcomes", name="runs compared")
 
 
 def _outcome(run: TrainingInfo) -> dict[str, str]:

@@ -10,6 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from backend.schemas import Example
 from cifs_client import Client, ClientSettings, send
+from frontend.shelf import put_request
 
 ADDRESS: dict[str | type[Any], Callable[[Any], Any]] = {ClientSettings: repr}
 
@@ -21,6 +22,7 @@ class Lab(Client):
         return _example(self.settings, model, dataset)
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
+        put_request(method, path, body)
         return (_catalogue if method == "GET" else _computed)(self.settings, method, path, body)
 
 

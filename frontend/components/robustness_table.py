@@ -1,5 +1,6 @@
 """The robustness table with its downloads, and what stands behind each figure."""
 
+from collections.abc import Callable
 from itertools import groupby
 
 import streamlit as st
@@ -8,8 +9,11 @@ from backend.schemas import RobustnessRow, RobustnessTable
 from cifs.plot.labels import eps_text, labels
 from cifs.plot.robustness import sweep_figure, sweep_info
 from cifs.records import network_text
-from cifs.report import FORMATS, PrintedTable, printed, printed_paper, to_html
+from cifs.report import FORMATS, PrintedTable, printed, printed_paper, to_csv, to_html
 from frontend.components.charts import draw as draw_figure
+from frontend.components.charts import named
+from frontend.components.tables import show_rows
+from frontend.shelf import ShownTable, put_table, writers
 
 STYLE = """<style>
 table.robustness { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin-bottom: .6rem }
@@ -37,7 +41,7 @@ CAPTIONS = {
 
 def show_table(table: RobustnessTable) -> None:
     shown = printed(table)
-    draw(shown)
+    draw(shown, key="robustness-table", name="robustness", csv=lambda: to_csv(table))
     kinds = {row.kind for row in shown.rows}
     st.caption(" ".join(text for kind, text in CAPTIONS.items() if kind in kinds))
     bounds = "Every accuracy under attack is an upper bound: a stronger attack may lower it."
@@ -52,8 +56,11 @@ def show_table(table: RobustnessTable) -> None:
     show_details(table)
 
 
-def draw(table: PrintedTable) -> None:
-    st.html(STYLE + to_html(table))
+def draw(table: PrintedTable, *, key: str, name: str, csv: Callable[[], str] | None = None) -> None:
+    """`csv`: what a script wants, where that is more than what is printed."""
+    put_table(ShownTable(key, named(name), writers(table) | ({".csv": csv} if csv else {})))
+    with st.container(key=key):
+        st.html(STYLE + to_html(table, name))
 
 
 def show_details(table: RobustnessTable) -> None:
@@ -65,8 +72,8 @@ def show_details(table: RobustnessTable) -> None:
         with st.expander(f"{name}: settings, sweep and notes"):
             row_details(row, titles)
     with st.expander("The paper's numbers: CIFAR-10, large networks trained on GPUs"):
-        for _, rows in groupby(table.paper, key=lambda row: row.arch):
-            draw(printed_paper(list(rows), table.columns))
+        for arch, rows in groupby(table.paper, key=lambda row: row.arch):
+            draw(printed_paper(list(rows), table.columns), key=f"paper-{arch}", name=f"paper {arch}")
 
 
 def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
@@ -78,12 +85,20 @@ def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
         st.markdown(f"- {note}")
     if row.sweep:
         st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
-        draw_figure(sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", alt=f"sweep of {row.model}")
+        draw_figure(
+            sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", name=f"sweep {row.model}",
+            alt=f"sweep of {row.model}",
+        )  # fmt: skip
     if (found := row.cells.get("autoattack")) and found.after:
         st.markdown(f"**AutoAttack, stage by stage.** Each attacks what was left of the first {found.n:,} images.")
         stages = [stage.model_dump() for stage in found.after]
-        st.dataframe([stage | {"remarks": "; ".join(stage["remarks"])} for stage in stages], hide_index=True)
+        rows = [stage | {"remarks": "; ".join(stage["remarks"])} for stage in stages]
+        show_rows(st.dataframe, rows, key=f"stages-{row.model}", name=f"autoattack by stage {row.model}")
     settings = {titles.get(key, key): cell.settings for key, cell in row.cells.items() if cell.settings}
     if settings:
-        shown = [{"column": name} | {k: str(v) for k, v in values.items()} for name, values in settings.items()]
-        st.dataframe(shown, hide_index=True)
+        names = dict.fromkeys(name for values in settings.values() for name in values)
+        settings_rows: list[dict[str, object]] = [
+            {"column": title, **{name: str(values[name]) if name in values else None for name in names}}
+            for title, values in settings.items()
+        ]
+        show_rows(st.dataframe, settings_rows, key=f"settings-{row.model}", name=f"settings {row.model}")

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from backend.schemas import Choice, ImageRef, LayerInfo, ModelInfo
+from backend.schemas import Choice, DatasetImage, ImageRef, LayerInfo, ModelInfo
 from cifs.plot.labels import eps_text
 from cifs.records import network_text
 from frontend import state
+from frontend.components.charts import files_are_about
 from frontend.components.gallery import nearness, pick_image
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
@@ -56,7 +57,17 @@ def pick_scene(lab: Lab) -> Scene | None:
         target, relevance = _pick_relevance(lab, model, layer)
         attack = attack_form(lab.attacks(), model)
     image = pick_image(lab, model, first)
-    return Scene(model, layer, image, attack, target, relevance) if image else None
+    if image is None:
+        return None
+    of = f"{image.dataset} {image.index}" if isinstance(image, DatasetImage) else "upload"
+    files_are_about(f"{of}, {model.id}, {budget(model, attack)}")
+    return Scene(model, layer, image, attack, target, relevance)
+
+
+def budget(model: ModelInfo, attack: Choice) -> str:
+    """As in "ε = 8/255"."""
+    given = attack.parameters.get("eps", model.default_eps)
+    return f"ε = {given if isinstance(given, str) else eps_text(given)}"
 
 
 def _models(lab: Lab) -> list[ModelInfo]:

@@ -1,5 +1,6 @@
 """One browser and one pair of servers for every file here."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +14,12 @@ __all__ = ["dashboard", "page", "screenshots"]
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard whose server has a worker and nothing done yet."""
+    """A dashboard whose server has a worker and nothing done yet; what is kept beside a model goes into a copy."""
     folder = tmp_path_factory.mktemp("workplace")
-    with servers.dashboard(folder, CIFS_JOBS="embedded", CIFS_RUNS=str(folder / "runs")) as url:
+    checkpoints = folder / "checkpoints"
+    shutil.copytree(servers.ROOT / "checkpoints", checkpoints, ignore=shutil.ignore_patterns("*-w64-*", "*wrn28*"))
+    settings = {"CIFS_JOBS": "embedded", "CIFS_RUNS": str(folder / "runs"), "CIFS_CHECKPOINTS": str(checkpoints)}
+    with servers.dashboard(folder, **settings) as url:
         yield url
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, tally, to_csv
+from cifs.report import printed_csv, table_of
+from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, table_rows, tally
 from tests.frontend.dashboard import address, charts, fine, open_app, open_page, texts
 from tests.frontend.fake_backend import FakeBackend, pixels, png
 
@@ -40,7 +41,7 @@ def test_rows_are_chosen_by_all_that_is_asked_and_put_in_order() -> None:
 
 
 def test_the_table_names_classes() -> None:
-    read = list(csv.DictReader(io.StringIO(to_csv(ROWS, ["Bag", "Coat, long", "Shirt"]))))
+    read = list(csv.DictReader(io.StringIO(printed_csv(table_of(table_rows(ROWS, ["Bag", "Coat, long", "Shirt"]))))))
     assert read[0] == {
         "image": "7", "label": "Coat, long", "natural prediction": "Coat, long", "attacked prediction": "Shirt",
         "prediction under noise": "Coat, long", "natural margin": "-4", "attacked margin": "3", "fate": "flipped",

@@ -186,13 +186,14 @@ def test_notions_are_compared_over_many_images_with_intervals(backend: FakeBacke
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if view != "a channel"])
 def test_what_a_view_asked_can_be_copied_and_asked_again(view: str, backend: FakeBackend) -> None:
-    page = fine(open_page("laboratory", ask=view, index="1"))
-    path, body = backend.asked[-1]
-    curl, python = (element.value for element in page.get("code"))
-    words = shlex.split(curl)
-    assert words[:2] == ["curl", f"{backend.url}{path}"]
-    assert json.loads(words[-1]) == body
+    page = open_page("laboratory", ask=view, index="1")
+    page.session_state[f"exports-ask-{view}"] = True
+    curl, python = (element.value for element in fine(page.run()).get("code"))
+    lines = [shlex.split(line) for line in curl.splitlines()]
+    asked_for = backend.asked[-len(lines) :]
+    assert [words[:2] for words in lines] == [["curl", f"{backend.url}{path}"] for path, _ in asked_for]
+    assert [json.loads(words[-1]) for words in lines] == [body for _, body in asked_for]
     names: dict[str, Any] = {}
     exec(python, names)
-    assert backend.asked[-1] == (path, body)
+    assert backend.asked[-len(lines) :] == asked_for
     assert names["answer"]["model"]

@@ -11,7 +11,7 @@ from cifs.plot.predictions import Belief, probability_figure, probability_info
 from frontend import state
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, show_request
+from frontend.components.laboratory.common import about
 from frontend.components.predictions import said
 from frontend.components.scene import Scene
 from frontend.components.schema_form import sliders
@@ -46,7 +46,6 @@ def show_by_hand(lab: Lab, scene: Scene) -> None:
         "could not know: this tests the mechanism. The control puts the same multipliers on random channels, "
         f"{CONTROLS} times."
     )
-    show_request(lab, "/channels/what-if", request)
 
 
 def _pick_edit(lab: Lab, scene: Scene) -> Edit | None:

@@ -14,7 +14,7 @@ from frontend.captions import attack_title
 from frontend.components.charts import draw
 from frontend.components.images import data_uri, size_of
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, kind, show_request
+from frontend.components.laboratory.common import about, kind
 from frontend.components.laboratory.note import show_note
 from frontend.components.laboratory.optimised import show_optimised
 from frontend.components.scene import Scene
@@ -144,7 +144,6 @@ def _response(lab: Lab, scene: Scene, channel: int) -> None:
         f"{info.activation[-1]:.3g} at twice that; it is **{kind(info.relevance[0])}** there."
     )
     draw(response_figure(info), key="response", alt=f"channel {channel} against ε")
-    show_request(lab, "/channels/response", request)
 
 
 def response_of(response: ResponseResponse) -> ResponseInfo:

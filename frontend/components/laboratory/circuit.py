@@ -5,10 +5,11 @@ import streamlit as st
 from backend.schemas.laboratory import CircuitRequest, CircuitResponse, CircuitResult, Direction
 from cifs.plot.circuit import PatchInfo, patch_figure
 from frontend import state
-from frontend.components.charts import draw, file_name
+from frontend.components.charts import draw, named
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, kind, listed, pick_layers, plural, show_request
+from frontend.components.laboratory.common import about, kind, listed, pick_layers, plural
 from frontend.components.scene import Scene
+from frontend.components.tables import show_rows
 
 DIRECTIONS: dict[Direction, str] = {
     "restore": "natural activations into the attacked pass",
@@ -38,17 +39,16 @@ def show_circuit(lab: Lab, scene: Scene) -> None:
         info = info_of(result, direction)
         draw(
             patch_figure(info), key="patch-curves", alt=words.replace("*", ""),
-            name=f"circuit, {scene.model.id}, {' '.join(response.layers)}",
+            name=f"circuit, {' '.join(response.layers)}",
         )  # fmt: skip
     with table:
         _table(result)
-        _download(response, scene)
+        _download(response)
     st.caption(
         "Greedy: of the channels that promise most by a first-order estimate, the one that moves the margin most is "
         "patched; then each that is not needed is taken out again. None that is left can be spared, but a smaller set "
         f"may exist. Took {response.seconds:.2f} s."
     )
-    show_request(lab, "/channels/circuit", request)
 
 
 def info_of(result: CircuitResult, direction: Direction) -> PatchInfo:
@@ -76,20 +76,19 @@ def sentence(response: CircuitResponse, classes: list[str]) -> str:
 
 
 def _table(result: CircuitResult) -> None:
-    st.dataframe(
-        {
-            "layer": [channel.layer for channel in result.channels],
-            "channel": [channel.channel for channel in result.channels],
-            "kind": [kind(channel.relevance) for channel in result.channels],
-            "margin after": [channel.margin for channel in result.channels],
-        },
-        hide_index=True, height=300, width="stretch",
+    show_rows(
+        st.dataframe,
+        [
+            {"layer": c.layer, "channel": c.channel, "kind": kind(c.relevance), "margin after": c.margin}
+            for c in result.channels
+        ],
+        key="circuit-table", name="circuit", height=300, width="stretch",
         column_config={"margin after": st.column_config.NumberColumn(format="%.2f")},
     )  # fmt: skip
 
 
-def _download(response: CircuitResponse, scene: Scene) -> None:
+def _download(response: CircuitResponse) -> None:
     st.download_button(
-        "The circuit as JSON", response.model_dump_json(indent=2), f"{file_name(f'circuit {scene.model.id}')}.json",
+        "The circuit as JSON", response.model_dump_json(indent=2), f"{named('circuit')}.json",
         "application/json", type="tertiary", icon=":material/download:", on_click="ignore",
     )  # fmt: skip

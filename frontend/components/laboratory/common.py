@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
-from pydantic import BaseModel
 
-from cifs.report.as_code import as_curl, as_python
 from frontend import state
-from frontend.components.lab import Lab
 from frontend.components.scene import Scene
 
 
@@ -40,12 +37,3 @@ def pick_layers(scene: Scene) -> list[str]:
 def listed(names: Sequence[str]) -> str:
     """As in "stem, layer1.0 and layer2.0"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-
-
-def show_request(lab: Lab, path: str, request: BaseModel) -> None:
-    """What was asked, to be asked from elsewhere; an upload is part of it, whole."""
-    where = (lab.settings.base_url, path, request.model_dump(mode="json", exclude_none=True))
-    keyed = lab.settings.api_key is not None
-    with st.expander("This request, to copy"):
-        st.code(as_curl(*where, keyed=keyed), language="bash", wrap_lines=True)
-        st.code(as_python(*where, keyed=keyed), language="python")

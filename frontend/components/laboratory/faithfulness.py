@@ -8,8 +8,8 @@ from cifs.plot.faithfulness import NotionCurves, faithfulness_figure
 from frontend import state
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import show_request
 from frontend.components.scene import Scene
+from frontend.components.tables import show_rows
 
 SIZES = (8, 16, 32, 64)  # images
 MOST = 16_384  # images × channels that a request may ask for
@@ -40,7 +40,7 @@ def show_faithfulness(lab: Lab, scene: Scene) -> None:
     ]
     draw(
         faithfulness_figure(response.shares, curves), key="faithfulness", alt=sentence(response).replace("*", ""),
-        name=f"relevance compared, {scene.model.id}, {scene.layer.name}",
+        name=f"relevance compared, {scene.layer.name}",
     )  # fmt: skip
     _table(response)
     st.caption(
@@ -48,7 +48,6 @@ def show_faithfulness(lab: Lab, scene: Scene) -> None:
         "deletion and insertion many. Means with 95 % bootstrap intervals over "
         f"n = {response.n} images; {response.seconds:.1f} s."
     )
-    show_request(lab, "/channels/faithfulness", request)
 
 
 def sentence(response: FaithfulnessResponse) -> str:
@@ -78,17 +77,17 @@ def shown(interval: Interval) -> str:
 
 
 def _table(response: FaithfulnessResponse) -> None:
-    def column(pick: str) -> list[str]:
-        return [shown(getattr(of, pick)) for of in response.notions]
-
-    st.dataframe(
+    rows = [
         {
-            "order of channels": [_title(of) for of in response.notions],
-            "rank correlation with ablation": column("correlation"),
-            "deletion area (small is faithful)": column("deletion"),
-            "insertion area (large is faithful)": column("insertion"),
-        },
-        hide_index=True, width="stretch",
+            "order of channels": _title(of),
+            "rank correlation with ablation": shown(of.correlation),
+            "deletion area (small is faithful)": shown(of.deletion),
+            "insertion area (large is faithful)": shown(of.insertion),
+        }
+        for of in response.notions
+    ]
+    show_rows(
+        st.dataframe, rows, key="notions", name="relevance compared", width="stretch",
     )  # fmt: skip
 
 

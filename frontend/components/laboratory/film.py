@@ -6,7 +6,7 @@ from backend.schemas.laboratory import FilmRequest, FilmResult
 from cifs.plot.film import FilmInfo, PathInfo, film_figure, paths_figure
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, kind, show_request
+from frontend.components.laboratory.common import about, kind
 from frontend.components.scene import Scene
 
 
@@ -16,13 +16,12 @@ def show_film(lab: Lab, scene: Scene) -> None:
         result = lab.film(request).results[0]
     words = sentence(result, scene)
     st.markdown(words)
-    draw(film_figure(info_of(result)), key="film", alt=words.replace("*", ""), name=f"film, {scene.model.id}")
+    draw(film_figure(info_of(result)), key="film", alt=words.replace("*", ""), name="film")
     activation, importance = st.columns(2, gap="medium")
     with activation:
         _paths(result, "activation", scene)
     with importance:
         _paths(result, "importance", scene)
-    show_request(lab, "/channels/film", request)
 
 
 def info_of(result: FilmResult) -> FilmInfo:

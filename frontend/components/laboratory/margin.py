@@ -6,7 +6,7 @@ from backend.schemas.laboratory import MarginRequest, MarginResult
 from cifs.plot.waterfall import WaterfallInfo, waterfall_figure, waterfall_info
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, plural, show_request
+from frontend.components.laboratory.common import about, plural
 from frontend.components.scene import Scene
 
 
@@ -19,10 +19,9 @@ def show_margin(lab: Lab, scene: Scene) -> None:
     st.markdown(words)
     draw(
         waterfall_figure(info, height=400), key="waterfall", alt=words.replace("*", ""),
-        name=f"margin by channel, {scene.model.id}, {scene.layer.name}",
+        name=f"margin by channel, {scene.layer.name}",
     )  # fmt: skip
     st.caption(accuracy(result))
-    show_request(lab, "/channels/margin", request)
 
 
 def info_of(result: MarginResult) -> WaterfallInfo:

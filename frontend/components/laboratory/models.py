@@ -1,6 +1,6 @@
 """Two to four models side by side on one image: what they say, their channels, and what fools which."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -14,11 +14,11 @@ from frontend import state
 from frontend.components.channel_view import info_of as channels_of
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import show_request
 from frontend.components.laboratory.margin import info_of as margin_of
 from frontend.components.predictions import said
 from frontend.components.robustness_table import STYLE
 from frontend.components.scene import Scene
+from frontend.components.tables import keep_table
 
 MOST = 4
 CHANNELS, MARGIN, TRANSFER = "channels", "margin", "transfer"
@@ -71,11 +71,10 @@ def _show_channels(lab: Lab, scene: Scene, chosen: Sequence[ModelInfo]) -> None:
             words = change(info)
             draw(
                 activation_figure(info, ranges=ranges, height=300), key=f"channels-of-{model.id}",
-                alt=f"channels of {scene.layer.name}, {model.title}: {words}",
+                alt=f"channels of {scene.layer.name}, {model.title}: {words}", name=f"channels {model.id}",
             )  # fmt: skip
             st.caption(words)
     st.caption("All charts have the same axes; each model is shown the image that an attack on it made.")
-    show_request(lab, "/channels", requests[-1])
 
 
 def change(info: ActivationInfo) -> str:
@@ -103,10 +102,12 @@ def _show_margins(lab: Lab, scene: Scene, chosen: Sequence[ModelInfo]) -> None:
                 f"{result.adversarial_margin:+.2f}. NR channels {info.by_nr:+.2f}, PR channels {info.by_pr:+.2f}."
             )
             figure = waterfall_figure(info, span=span, height=340)
-            draw(figure, key=f"margin-of-{model.id}", alt=f"margin by channel, {model.title}: {words}")
+            draw(
+                figure, key=f"margin-of-{model.id}", name=f"margin {model.id}",
+                alt=f"margin by channel, {model.title}: {words}",
+            )  # fmt: skip
             st.caption(words)
     st.caption("All waterfalls have the same axis. The rival is each model's own strongest wrong class.")
-    show_request(lab, "/channels/margin", requests[-1])
 
 
 def _columns(n: int) -> list[st.delta_generator.DeltaGenerator]:
@@ -122,9 +123,11 @@ def _show_transfer(lab: Lab, scene: Scene, chosen: Sequence[ModelInfo]) -> None:
     request = TransferRequest(models=[model.id for model in chosen], images=[scene.image], attack=scene.attack)
     response = lab.transfer(request)
     st.markdown(sentence(response, chosen[0]))
-    st.html(STYLE + to_html(response, {model.id: model.title for model in chosen}))
+    titles = {model.id: model.title for model in chosen}
+    keep_table(table_rows(response, titles), key="transfer", name="transfer")
+    with st.container(key="transfer"):
+        st.html(STYLE + to_html(response, titles))
     st.caption("Row: the model that was attacked. Column: the model that is shown the image. Bold: it is fooled.")
-    show_request(lab, "/attack/transfer", request)
 
 
 def suited(models: list[ModelInfo], model: ModelInfo) -> list[ModelInfo]:
@@ -145,13 +148,26 @@ def sentence(response: TransferResponse, model: ModelInfo) -> str:
     )
 
 
+def table_rows(response: TransferResponse, titles: Mapping[str, str]) -> list[dict[str, object]]:
+    """What each model says of the natural image, and of what was made on each."""
+    shown = {"natural image": [response.natural[name][0] for name in response.models]}
+    for source in response.models:
+        made = [entry.predictions[0] for entry in response.entries if entry.source == source]
+        shown[f"attack on {titles[source]}"] = made
+    return [
+        {"image": image, **{titles[name]: said(says) for name, says in zip(response.models, row, strict=True)}}
+        for image, row in shown.items()
+    ]
+
+
 def to_html(response: TransferResponse, titles: dict[str, str]) -> str:
     head = "".join(f"<th>{escape(titles[name])}</th>" for name in response.models)
     rows = [_row("natural image", [response.natural[name][0] for name in response.models], response.labels[0])]
     for source in response.models:
         shown = [entry.predictions[0] for entry in response.entries if entry.source == source]
         rows.append(_row(f"attack on {titles[source]}", shown, response.labels[0]))
-    return f'<table class="robustness"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    table = f'<table class="robustness"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return f'<div class="scrolls" role="region" tabindex="0" aria-label="Transfer">{table}</div>'
 
 
 def _row(title: str, predictions: list[Prediction], label: int) -> str:

@@ -6,7 +6,6 @@ from backend.schemas.laboratory import VisualiseRequest, VisualiseResponse
 from cifs_client import BackendRefused
 from frontend.components.images import Picture, show_pictures
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import show_request
 from frontend.components.scene import Scene
 
 
@@ -35,7 +34,6 @@ def show_optimised(lab: Lab, scene: Scene, channel: int) -> None:
             "each step on shifted, scaled and turned copies; measured as it stands. It shows what drives the "
             "channel, not what it met in the data. The control was made alike for a random direction of the layer."
         )
-    show_request(lab, "/channels/visualise", request)
 
 
 def sentence(found: VisualiseResponse) -> str:

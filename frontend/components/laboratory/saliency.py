@@ -6,7 +6,7 @@ from backend.schemas.laboratory import SaliencyMaps, SaliencyRequest, SaliencyRe
 from cifs.plot.saliency import saliency_figure, saliency_info
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
-from frontend.components.laboratory.common import about, show_request
+from frontend.components.laboratory.common import about
 from frontend.components.scene import Scene
 
 
@@ -27,7 +27,6 @@ def show_saliency(lab: Lab, scene: Scene) -> None:
         info = saliency_info(titles, [maps.integrated_gradients for _, maps in _both(result)], signed=True)
         draw(saliency_figure(info), key="gradients", alt="Integrated Gradients of the natural and the attacked image")
     st.caption("Each map explains the class its own image is predicted as, so the two may explain different classes.")
-    show_request(lab, "/channels/saliency", request)
 
 
 def _both(result: SaliencyResult) -> list[tuple[str, SaliencyMaps]]:

@@ -10,10 +10,11 @@ from cifs_client import BackendError, BackendMissing
 from frontend import state
 from frontend.batch import Picture, read
 from frontend.captions import attack_title
+from frontend.components.charts import files_are_about
 from frontend.components.gallery import fitting_datasets
 from frontend.components.job_view import ACTIVE, show_job
 from frontend.components.lab import Lab
-from frontend.components.scene import Subject
+from frontend.components.scene import Subject, budget
 from frontend.desk import Desk
 
 FEW = (16, 32, 64)  # attacked at once
@@ -71,6 +72,8 @@ def ask(lab: Lab, subject: Subject, source: Source) -> Asked | None:
     else:
         images: list[ImageRef] = [UploadedImage(png=picture.png, label=picture.label) for picture in source]
         request, n = SurveyRequest(**place, images=images), len(images)
+    of = source.dataset if isinstance(source, FirstImages) else "files"
+    files_are_about(f"{n} of {of}, {subject.model.id}, {budget(subject.model, subject.attack)}")
     try:
         with st.spinner(f"Attacking {n} images with {attack_title(subject.attack)} …", show_time=True):
             return Asked(subject, source, request, lab.survey(request))

@@ -1,15 +1,14 @@
 """What the attack does to every channel of a layer, class by class."""
 
-import csv
-import io
-
 import streamlit as st
 
 from backend.schemas.survey import ChangeByClass
 from cifs.plot.change_by_class import ChangeInfo, change_figure, change_info, shares
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
+from frontend.components.laboratory.common import kind
 from frontend.components.many.asked import Asked
+from frontend.components.tables import keep_table
 
 
 def show_change(lab: Lab, asked: Asked) -> None:
@@ -17,16 +16,12 @@ def show_change(lab: Lab, asked: Asked) -> None:
     info = change_info(model.classes, asked.survey.channels)
     words = sentence(info, layer)
     st.markdown(words)
-    draw(change_figure(info), key="change", alt=words.replace("*", ""), name=f"change by class, {layer}, {model.id}")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(
-            "Each row has its own order: left the channels most relevant for the class (PR), right of the black line "
-            "those that are not (NR). Red: more active than on the natural images; blue: less.", width="stretch",
-        )  # fmt: skip
-        st.download_button(
-            "Table", to_csv(asked.survey.channels, model.classes), f"change-{layer}-{model.id}.csv", "text/csv",
-            type="tertiary", icon=":material/download:", on_click="ignore", help="Every class and channel as CSV",
-        )  # fmt: skip
+    draw(change_figure(info), key="change", alt=words.replace("*", ""), name=f"change by class, {layer}")
+    keep_table(table_rows(asked.survey.channels, model.classes), key="change-table", name=f"channels by class {layer}")
+    st.caption(
+        "Each row has its own order: left the channels most relevant for the class (PR), right of the black line "
+        "those that are not (NR). Red: more active than on the natural images; blue: less."
+    )
 
 
 def sentence(info: ChangeInfo, layer: str) -> str:
@@ -40,13 +35,18 @@ def sentence(info: ChangeInfo, layer: str) -> str:
     )
 
 
-def to_csv(change: ChangeByClass, classes: list[str]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["class", "images", "channel", "kind", "relevance", "natural", "attacked", "noise"])
+def table_rows(change: ChangeByClass, classes: list[str]) -> list[dict[str, object]]:
+    """Every class and channel."""
+    rows: list[dict[str, object]] = []
     for k, name in enumerate(classes):
         columns = (change.relevance[k], change.natural[k], change.adversarial[k], change.noise[k])
-        for channel, values in enumerate(zip(*(column or () for column in columns), strict=True)):
-            kind = "PR" if values[0] > 0 else "NR"
-            writer.writerow([name, change.counts[k], channel, kind, *(f"{value:.6g}" for value in values)])
-    return file.getvalue()
+        for channel, (g, natural, attacked, noise) in enumerate(
+            zip(*(column or () for column in columns), strict=True)
+        ):
+            rows.append(
+                {
+                    "class": name, "images": change.counts[k], "channel": channel, "kind": kind(g), "relevance": g,
+                    "natural": natural, "attacked": attacked, "noise": noise,
+                }
+            )  # fmt: skip
+    return rows

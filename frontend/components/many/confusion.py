@@ -22,7 +22,7 @@ def show_confusion(lab: Lab, asked: Asked) -> None:
             st.caption(f"Right on {info.right:,} of {survey.n:,}.")
             draw(
                 confusion_figure(info), key=f"confusion-{name}", alt=f"{title} by label and prediction: {told(info)}",
-                name=f"confusion, {name}, {asked.subject.model.id}",
+                name=f"confusion, {name}",
             )  # fmt: skip
     st.caption("A row is a label; the colour is the share of its images, from 0 to 100 % in both.")
 

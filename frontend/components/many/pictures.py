@@ -11,7 +11,8 @@ from frontend.components.gallery import MINE, UPLOAD, Upload
 from frontend.components.images import data_uri
 from frontend.components.lab import Lab
 from frontend.components.many.asked import Asked, Source
-from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, rows_of, to_csv
+from frontend.components.tables import keep_table
+from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, rows_of, table_rows
 
 PAGE = 24
 ANY, NONE = "any", -1  # and no class
@@ -24,10 +25,7 @@ def show_pictures(lab: Lab, asked: Asked) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         page = _pick_page(len(shown))
         st.caption(f"{len(shown):,} of {len(rows):,} images. Click one to open it in the laboratory.", width="stretch")
-        st.download_button(
-            "Table", to_csv(shown, asked.subject.model.classes), f"survey-{asked.subject.model.id}.csv", "text/csv",
-            type="tertiary", icon=":material/download:", on_click="ignore", help="These images as CSV",
-        )  # fmt: skip
+    keep_table(table_rows(shown, asked.subject.model.classes), key="tiles", name="images")
     if not shown:
         st.info("No image is like this.", icon=":material/filter_alt_off:")
         return
