@@ -14,11 +14,14 @@ from cifs.attacks import PGD, perturb
 from cifs.channels import (
     Edits,
     Patching,
+    Reselected,
     Scaled,
     Surveyor,
     attack_again,
     circuits,
     film,
+    grad_cam,
+    integrated_gradients,
     margin_split,
     masks_of,
     transfer,
@@ -29,6 +32,7 @@ from cifs.channels.response import response
 from cifs.channels.visualisation import channel_direction, optimise
 from cifs.data import Images, dataset, load_images
 from cifs.models import CNN, build
+from cifs.selection.imgf import Softmax
 from cifs.tasks.analysing import Subject, analyse
 from cifs.zoo import Zoo
 
@@ -74,7 +78,16 @@ def questions(model: CNN, x: Tensor, y: Tensor, attack: PGD) -> Iterator[Questio
     yield Question("integral", f"margin by channel at {inner}", lambda: margin_split(model, inner, x, x_adv, y))
     yield Question("circuit", f"circuit at {last}", lambda: circuit([last]))
     yield Question("circuit of all", "circuit over all layers", lambda: circuit(list(model.layers)))
+
+    def saliency() -> object:
+        return grad_cam(model, inner, x, y), integrated_gradients(model, x, y)
+
+    def other_imgf() -> object:
+        return attack_again(model, x, y, attack, Edits({}, [Reselected(last, Softmax())]))
+
+    yield Question("saliency", "Grad-CAM and Integrated Gradients", saliency)
     yield Question("edited", "edited network, attacked again", edited_and_attacked)
+    yield Question("imgf", "another IMGF in the network, attacked again", other_imgf)
     yield Question("film", "film of PGD-20", lambda: film(model, x, y, attack))
     yield Question("response", "response along 9 ε", along_eps)
 

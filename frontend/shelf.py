@@ -75,7 +75,7 @@ def put_table(shown: ShownTable) -> None:
 
 def put_request(method: str, path: str, body: str | None) -> None:
     """What only lists what there is, and thumbnails, are no answers to take away."""
-    listing = path in CATALOGUE or path.startswith(("/jobs?", "/datasets/")) or path.endswith("/log")
+    listing = path in CATALOGUE or path.startswith(("/jobs?", "/datasets/"))
     if (shelf := _shelf.get()) is not None and not listing and len(body or "") <= LONGEST:
         shelf.requests[AskedRequest(method, path, body)] = None
 

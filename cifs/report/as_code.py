@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pprint import pformat
 from typing import Any, Protocol
 
+TEXTS = ("/card", "/log")  # ends of paths whose answers are no JSON
+
 
 class Writer(Protocol):
     def __call__(
@@ -28,7 +30,7 @@ def as_curl(
 def as_python(
     base_url: str, path: str, body: Mapping[str, Any] | None, *, method: str = "POST", keyed: bool = False
 ) -> str:
-    """A script; it ends with the parsed `answer`."""
+    """A script; it ends with the `answer`, parsed where it is JSON."""
     given = {"json": "request"} if body is not None else {}
     given |= {"headers": "key"} if keyed else {}
     options = "".join(f", {name}={value}" for name, value in given.items())
@@ -38,6 +40,6 @@ def as_python(
         *([f"request = {pformat(dict(body), width=100, sort_dicts=False)}"] if body is not None else []),
         *(['key = {"Authorization": f"Bearer {os.environ[\'CIFS_API_KEY\']}"}'] if keyed else []),
         f"reply = httpx.{method.lower()}({base_url + path!r}{options}, timeout=120)",
-        "answer = reply.raise_for_status().json()",
+        f"answer = reply.raise_for_status().{'text' if path.endswith(TEXTS) else 'json()'}",
     ]
     return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """The laboratory and the lesson in a real browser, on the real backend and the embedded models."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,33 @@ def test_a_film_plays_without_the_server(dashboard: str, page: Page) -> None:
     settle(page)
     page.locator(".st-key-film .slider-rail-touch-rect").click(position={"x": 2, "y": 5}, force=True)
     page.wait_for_function(f"{shown} === 0")
+    assert_healthy(page)
+
+
+def test_every_question_is_answered_beside_its_control(dashboard: str, page: Page) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto(f"{dashboard}/laboratory?index=34&ask=by hand&edit=all PR channels")
+    expect(page.get_by_text("With all PR channels of layer4.0 × 0, the attacked image is taken for")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"On random channels .* of 20 draws"))).to_be_visible()
+    page.get_by_role("radio", name="attack the edited network again").click()
+    expect(page.get_by_text(re.compile("Attacked again, "))).to_be_visible()
+    assert "then=attack" in page.url
+    ask = page.get_by_role("radiogroup", name="Ask", exact=True)
+    ask.get_by_text("who carried it", exact=True).click()
+    expect(page.get_by_text(re.compile(r"The margin of .* over Bag rose from "))).to_be_visible()
+    said = page.get_by_text(re.compile("The margin of .* over Bag")).inner_text()
+    before, after, nr, pr = (float(n) for n in re.findall(r"[+-]\d+\.\d+", said)[:4])
+    assert nr + pr == pytest.approx(after - before, abs=0.021)  # of four rounded figures
+    ask.get_by_text("relevance", exact=True).click()
+    expect(page.get_by_text("agrees best with ablation: rank correlation")).to_be_visible(timeout=60_000)
+    page.wait_for_selector(".st-key-faithfulness .js-plotly-plot")
+    ask.get_by_text("saliency", exact=True).click()
+    for key in ("grad-cam", "gradients"):
+        page.wait_for_selector(f".st-key-{key} .js-plotly-plot")
+        axis = f"document.querySelector('.st-key-{key} .js-plotly-plot').layout.coloraxis"
+        least, most = page.evaluate(f"[{axis}.cmin, {axis}.cmax]")
+        assert least < most  # one scale for both
+    settle(page)
     assert_healthy(page)
 
 

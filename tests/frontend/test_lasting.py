@@ -123,7 +123,7 @@ def test_robustness_shows_curves_by_epoch_of_studies_and_trainings(server: Serve
 
 def diff(page: AppTest) -> dict[str, str]:
     tables = [table for table in page.dataframe if "recipe" in table.value]
-    return {} if not tables else dict(zip(tables[0].value[""], tables[0].value["yours"], strict=True))
+    return {} if not tables else dict(zip(tables[0].value["setting"], tables[0].value["yours"], strict=True))
 
 
 @pytest.mark.usefixtures("server")
