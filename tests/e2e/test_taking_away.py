@@ -47,7 +47,8 @@ def open_exports(page: Page) -> None:
     expect(boxes.first).to_be_visible()
     settle(page)
     for box in boxes.all():
-        box.get_by_text(EXPORTS).click()
+        if box.locator("details").get_attribute("open") is None:
+            box.get_by_text(EXPORTS).click()
         expect(box.locator("[class*='st-key-take-'], [data-testid=stCode]").first).to_be_visible()
     settle(page)
 
@@ -65,6 +66,7 @@ def test_no_figure_and_no_table_is_without_its_files(workplace: str, browser: Br
         for view in views.all()[1:]:
             view.click()
             expect(view).to_be_checked()
+            settle(page)
             open_exports(page)
             assert_healthy(page)
             assert page.evaluate(WITHOUT) == [], view.inner_text()
