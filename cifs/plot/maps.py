@@ -1,5 +1,6 @@
 """Feature maps of one channel, natural beside adversarial, on one shared colour scale."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +22,16 @@ class MapsInfo(NamedTuple):
 
 def maps_info(channel: int, natural: Any, adversarial: Any = None) -> MapsInfo:
     """natural, adversarial: the channel's feature map, (H, W), anything that numpy takes for an array."""
-    named = [("natural", natural), ("adversarial", adversarial)]
-    shown = [(name, np.asarray(values, dtype=float)) for name, values in named if values is not None]
-    low = min(0.0, *(values.min() for _, values in shown))
-    high = max(values.max() for _, values in shown)
-    return MapsInfo(
-        channel=channel,
-        titles=[f"{name}<br>mean {values.mean():.3g}" for name, values in shown],
-        maps=[values for _, values in shown],
-        low=float(low),
-        high=float(high if high > low else low + 1.0),
-    )
+    both = {"natural": natural, "adversarial": adversarial}
+    return images_info(channel, {name: values for name, values in both.items() if values is not None})
+
+
+def images_info(channel: int, maps: Mapping[str, Any]) -> MapsInfo:
+    """The same channel on several images, by what they show."""
+    shown = {name: np.asarray(values, dtype=float) for name, values in maps.items()}
+    low, high = min(0.0, *(v.min() for v in shown.values())), max(v.max() for v in shown.values())
+    titles = [f"{name}<br>mean {values.mean():.3g}" for name, values in shown.items()]
+    return MapsInfo(channel, titles, list(shown.values()), float(low), float(high if high > low else low + 1.0))
 
 
 def maps_figure(info: MapsInfo) -> go.Figure:
@@ -42,7 +42,7 @@ def maps_figure(info: MapsInfo) -> go.Figure:
     }
     for k in range(len(info.maps)):
         x, y = _axis("x", k), _axis("y", k)
-        plain = {"showticklabels": False, "constrain": "domain", "showgrid": False}
+        plain = {"showticklabels": False, "ticks": "", "constrain": "domain", "showgrid": False}
         layout[x.replace("x", "xaxis")] = plain | {"domain": _domain(k, len(info.maps)), "anchor": y}
         layout[y.replace("y", "yaxis")] = plain | {"anchor": x, "autorange": "reversed", "scaleanchor": x}
     hover = "row %{y}, column %{x}: %{z:.3g}<extra></extra>"

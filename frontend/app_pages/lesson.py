@@ -14,6 +14,7 @@ from frontend.shelf import opened
 STYLE = """<style>
 .st-key-lesson p, .st-key-lesson li, .st-key-lesson label { font-size: 1.15rem; line-height: 1.55; }
 .st-key-lesson { max-width: 62rem; margin: 0 auto; }
+.st-key-lesson [data-testid="stSliderThumbValue"] * { font-size: 1rem !important; line-height: 1.2; }
 </style>"""
 TEACHER = """<style>
 .st-key-lesson p, .st-key-lesson li, .st-key-lesson label { font-size: 1.5rem; }

@@ -74,7 +74,7 @@ def test_files_of_class_folders_are_attacked_and_one_opens(workplace: str, brows
     page = visit(browser, f"{workplace}/images?model={MODEL}&images-of=files")
     page.get_by_role("button", name="Files").click()
     page.locator("input[type=file]").set_input_files([archive, __file__])
-    tiles = page.locator("[class*='st-key-open-'] button")
+    tiles = page.locator("[class*='st-key-open-'] button:has(img)")
     expect(tiles).to_have_count(4)
     page.keyboard.press("Escape")
     tiles.first.click()

@@ -33,6 +33,12 @@ def test_a_link_to_a_step_that_was_answered_shows_the_answer(step: int) -> None:
     assert not [button for button in page.button if button.label == "Retry"]
 
 
+def test_who_predicted_nothing_is_not_told_to_have_been_right() -> None:
+    page = fine(open_page("lesson", step="5", shown="5"))
+    assert not [*page.success, *page.warning]
+    assert [said.value.startswith("**You had not guessed:**") for said in page.info] == [True, True]
+
+
 def test_predicting_comes_before_seeing() -> None:
     page = fine(open_page("lesson", step="2"))
     assert not [button for button in page.button if button.label == "Show me"]

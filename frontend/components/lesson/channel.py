@@ -7,10 +7,10 @@ import numpy as np
 import streamlit as st
 
 from backend.schemas import ChannelsRequest, DatasetImage, ImageRef, MapsRequest, Sample
-from cifs.plot.maps import maps_figure, maps_info
+from cifs.plot.maps import images_info, maps_figure
 from frontend.components.charts import draw
 from frontend.components.images import Picture, show_pictures
-from frontend.components.lesson.guess import ask_to_see, guess, verdict
+from frontend.components.lesson.guess import ask_to_see, guess, judged, verdict
 from frontend.components.lesson.material import DATASET, Material
 
 OTHERS = (1, 7, 9)  # Trouser, Sneaker, Ankle boot: as unlike as the data has them
@@ -40,15 +40,16 @@ def channel(step: int, material: Material) -> None:
     if not ask_to_see(step, ready=chosen is not None):
         return
     best = names[contest.winner]
-    verdict(chosen == best, f"channel {contest.channel} fires most on the {best}.")
+    verdict(judged(chosen, best), f"channel {contest.channel} fires most on the {best}.")
     maps = material.lab.maps(
         MapsRequest(model=material.natural.id, layer=layer, images=images, channels=[contest.channel])
     )
-    for column, name, result, activation in zip(st.columns(3), names, maps.results, contest.activations, strict=True):
-        with column:
-            st.markdown(f"**{name}**: activation {activation:.3f}")
-            info = maps_info(contest.channel, result.channels[0].natural)
-            draw(maps_figure(info), key=f"map-{name}", alt=f"feature map of channel {contest.channel} on {name}")
+    by_name = {name: result.channels[0].natural for name, result in zip(names, maps.results, strict=True)}
+    draw(
+        maps_figure(images_info(contest.channel, by_name)), key="lesson-maps",
+        name=f"maps of channel {contest.channel}",
+        alt=f"feature maps of channel {contest.channel} on {', '.join(names)}, on one scale",
+    )  # fmt: skip
     st.markdown("What does it look for? Compare where the maps are bright with what is there in the images.")
 
 

@@ -57,7 +57,16 @@ def ask_to_see(step: int, *, ready: bool) -> bool:
     return False
 
 
-def verdict(right: bool, truth: str) -> None:
+def judged(guessed: Any | None, truth: Any) -> bool | None:
+    """Whether that was what the person said; None where nothing was."""
+    return None if guessed is None else guessed == truth
+
+
+def verdict(right: bool | None, truth: str) -> None:
+    """right: as from `judged`."""
+    if right is None:
+        st.info(f"**You had not guessed:** {truth}", icon=":material/lightbulb:")
+        return
     (st.success if right else st.warning)(
         f"**{'As you said' if right else 'Not as you said'}:** {truth}",
         icon=":material/check_circle:" if right else ":material/lightbulb:",

@@ -5,7 +5,7 @@ import streamlit as st
 from cifs.plot.robustness import robustness_figure, robustness_info
 from cifs.records import RobustnessRow, RobustnessTable
 from frontend.components.charts import draw
-from frontend.components.lesson.guess import ask_to_see, guess, verdict
+from frontend.components.lesson.guess import ask_to_see, guess, judged, verdict
 from frontend.components.lesson.material import Material
 
 SHOWN = ("natural", "pgd20", "worst")  # columns
@@ -26,7 +26,7 @@ def honest(step: int, material: Material) -> None:
         st.info("These networks have not been evaluated on this server yet: `cifs evaluate ID` does it.")
         return
     best = max(table.rows, key=robust)
-    verdict(chosen == best.title, ranking(table))
+    verdict(judged(chosen, best.title), ranking(table))
     draw(robustness_figure(robustness_info(table)), key="lesson-table", alt="accuracy of each network by attack")
     st.markdown(weaker(table))
     st.markdown(

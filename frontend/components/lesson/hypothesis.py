@@ -7,7 +7,7 @@ from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
 from cifs_client import BackendError
 from frontend.components.charts import draw
-from frontend.components.lesson.guess import ask_to_see, guess, verdict
+from frontend.components.lesson.guess import ask_to_see, guess, judged, verdict
 from frontend.components.lesson.material import DATASET, Material
 from frontend.components.predictions import said
 
@@ -31,9 +31,9 @@ def hypothesis(step: int, material: Material) -> None:
     with st.spinner("Editing the network, and attacking it again …"):
         result = material.lab.what_if(request).results[0]
     back = result.adversarial.after.prediction == result.label
-    verdict((first == BACK) == back, coming_back(result, thing))
+    verdict(judged(first, BACK if back else NOT_BACK), coming_back(result, thing))
     holds = not any(again.success for again in result.again)
-    verdict((second == HOLDS) == holds, attacked_again(result, holds))
+    verdict(judged(second, HOLDS if holds else FALLS), attacked_again(result, holds))
     _chart(result, material)
     st.markdown(how_often(material))
     st.markdown(

@@ -5,7 +5,7 @@ import streamlit as st
 
 from cifs.plot.activation import activation_figure, activation_info
 from frontend.components.charts import draw
-from frontend.components.lesson.guess import ask_to_see, guess, verdict
+from frontend.components.lesson.guess import ask_to_see, guess, judged, verdict
 from frontend.components.lesson.material import Material
 
 FOR, AGAINST = "for it", "against it"
@@ -27,7 +27,7 @@ def relevance(step: int, material: Material) -> None:
         return
     g = view.relevance[loudest]
     truth = FOR if g > 0 else AGAINST
-    verdict(chosen == truth, f"its relevance for {thing} is {g:+.3f}, so it speaks {truth}.")
+    verdict(judged(chosen, truth), f"its relevance for {thing} is {g:+.3f}, so it speaks {truth}.")
     info = activation_info(view.relevance, view.activation, None)
     a = info.natural
     pr, nr = float(a[: info.n_pr].mean()), float(a[info.n_pr :].mean())

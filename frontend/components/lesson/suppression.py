@@ -6,7 +6,7 @@ from backend.schemas import ChannelsRequest
 from cifs.plot.importance import curve_figure
 from frontend.components.charts import draw
 from frontend.components.images import Picture, show_pictures
-from frontend.components.lesson.guess import ask_to_see, guess, verdict
+from frontend.components.lesson.guess import ask_to_see, guess, judged, verdict
 from frontend.components.lesson.material import Material
 from frontend.components.predictions import said
 from frontend.components.selection import importance_of
@@ -29,7 +29,7 @@ def suppression(step: int, material: Material) -> None:
     with st.spinner("Attacking CIFS …"):
         result = material.attacked("cifs")
     right = result.adversarial.prediction == result.label
-    verdict((chosen == RIGHT) == right, f"{cifs.title} says {said(result.adversarial)}.")
+    verdict(judged(chosen, RIGHT if right else FOOLED), f"{cifs.title} says {said(result.adversarial)}.")
     pictures, curve = st.columns([2, 3], gap="medium")
     with pictures:
         attacked = Picture(result.image.png, f"attacked {thing}", f"attacked: {said(result.adversarial)}")

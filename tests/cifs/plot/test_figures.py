@@ -23,7 +23,7 @@ from cifs.plot.by_class import by_class_figure, by_class_info
 from cifs.plot.colours import METHODS
 from cifs.plot.curves import curve_info, eps_figure, steps_figure
 from cifs.plot.importance import curve_figure, importance_factor, road_figure
-from cifs.plot.maps import maps_figure, maps_info
+from cifs.plot.maps import images_info, maps_figure, maps_info
 from cifs.plot.margin import margin_figure, margins, setting_margin_figure, setting_margins
 from cifs.plot.predictions import Belief, probability_figure, probability_info
 from cifs.plot.robustness import robustness_figure, robustness_info, sweep_figure, sweep_info
@@ -129,6 +129,12 @@ def test_both_maps_share_one_colour_scale() -> None:
     figure = maps_figure(maps_info(7, [[0.0, 1.0]], [[2.0, 5.0]]))
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0.0, 5.0)
     assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
+
+
+def test_maps_of_one_channel_on_several_images_share_it_too() -> None:
+    figure = maps_figure(images_info(7, {"Bag": [[0.0, 1.0]], "Coat": [[2.0, 5.0]], "Shirt": [[-1.0, 0.0]]}))
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1.0, 5.0)
+    assert [note.text.partition("<br>")[0] for note in figure.layout.annotations] == ["Bag", "Coat", "Shirt"]
 
 
 def test_a_silent_channel_has_a_scale_too() -> None:
