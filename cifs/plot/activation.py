@@ -136,25 +136,27 @@ def activation_figure(
     PR and NR are told apart by colour and background. ranges: of the axes, where other charts stand beside this one.
     """
     ranges = ranges or common_ranges([info])
-    crowded = len(info.channels) > CROWDED
+    crowded, small = len(info.channels) > CROWDED, height < SMALL
     axis = {"range": [-0.6, len(info.channels) - 0.4], "showticklabels": False}
     layout = {  # in one piece: put together by make_subplots and updates it takes four times as long
         "xaxis": axis | {"anchor": "y", "matches": "x2"},
         "xaxis2": axis | {"anchor": "y2", "title": {"text": "channels, the most relevant first"}},
         "yaxis": {"anchor": "x", "domain": [SPLIT + 0.05, 1], "title": {"text": quantity}, "range": ranges.activation},
         "yaxis2": {
-            "anchor": "x2", "domain": [0, SPLIT], "title": {"text": "relevance g"}, "range": ranges.relevance,
-            "zeroline": True,
+            "anchor": "x2", "domain": [0, SPLIT], "title": {"text": "g" if small else "relevance g"},
+            "range": ranges.relevance, "zeroline": True,
         },
         "shapes": [*_backgrounds(info), *_marks(info, picked)],
         "annotations": _names(info),
         "bargap": 0 if crowded else 0.15,
         "clickmode": "event+select",
     }  # fmt: skip
-    traces = [*_activations(info, crowded), *_relevance(info)]
+    kinds = [kind | {"showlegend": not small} for kind in _relevance(info)]  # where small the backgrounds name them
+    traces = [*_activations(info, crowded), *kinds]
     return compact(go.Figure({"data": traces, "layout": layout}), height=height)
 
 
+SMALL = 340  # pixels; lower ones stand beside others, and have no room for a second row of their legend
 SPLIT = 0.25  # of the height for the relevance
 HOVER = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
 

@@ -15,7 +15,7 @@ NEUTRAL = "#8A8F98"
 METHODS = {"natural": "#666666", "vanilla": "#479AD1", "cas": "#975F0C", "cifs": "#A02BEE"}  # of training
 UNNAMED = "#B0413E"  # a method from elsewhere
 # of ADVERSARIAL, the weakest attack first
-ATTACK_SHADES = ("#FAC4A6", "#F79462", "#F1590C", "#C24506", "#8A2F02", "#571E01")
+ATTACK_SHADES = ("#FCD5BE", "#FAB28A", "#F68A52", "#F1590C", "#C24506", "#8A2F02", "#571E01")
 SEQUENTIAL = "Cividis"  # feature maps: made for the colour-blind
 
 

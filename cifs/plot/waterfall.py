@@ -19,6 +19,9 @@ NAMES: dict[Kind, str] = {
 }  # fmt: skip
 
 
+SMALL = 350  # pixels; lower ones stand beside others: the legend keeps to one row, the axis names the other bars
+
+
 class Bar(NamedTuple):
     """One step of the fall, from `start` to `end`."""
 
@@ -87,7 +90,7 @@ def waterfall_figure(info: WaterfallInfo, *, span: tuple[float, float] | None = 
             figure.add_bar(
                 x=[bar.name for bar in bars], y=[bar.moved for bar in bars], base=[bar.start for bar in bars],
                 customdata=[[bar.end, bar.channel] for bar in bars], name=NAMES[kind],
-                marker={"color": colour, "line_width": 0},
+                marker={"color": colour, "line_width": 0}, showlegend=height > SMALL or kind in ("PR", "NR"),
                 hovertemplate="%{x}: %{y:+.3g}, then %{customdata[0]:.3g}<extra>%{fullData.name}</extra>",
             )  # fmt: skip
     figure.add_hline(y=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})

@@ -78,6 +78,14 @@ def test_a_layer_with_one_kind_of_channel_alone_is_drawn(g: list[float]) -> None
     assert activation_figure(info).data
 
 
+def test_a_small_chart_beside_others_has_a_legend_of_one_row() -> None:
+    info = activation_info(G, NATURAL, ADVERSARIAL)
+    small, large = (activation_figure(info, height=height) for height in (300, 430))
+    assert [trace.name for trace in small.data if trace.showlegend is not False] == ["natural", "adversarial"]
+    assert all(trace.showlegend for trace in large.data[2:])
+    assert {note.text for note in small.layout.annotations} == {note.text for note in large.layout.annotations}
+
+
 def test_the_channel_chart_carries_both_activations_and_the_channel_of_every_point() -> None:
     bars, line, pr, nr = activation_figure(activation_info(G, NATURAL, ADVERSARIAL), picked=2).data
     assert list(bars.y) == [4.0, 1.0, 3.0, 2.0]
