@@ -29,7 +29,7 @@ def film_figure(info: FilmInfo, *, height: int = 540) -> go.Figure:
     figure = make_subplots(
         rows=2, cols=2, column_widths=[0.36, 0.64], horizontal_spacing=0.12, vertical_spacing=0.2,
         subplot_titles=("the image", "margin: best wrong class − label", f"the change, ×{info.magnification:.3g}",
-                        "each layer's distance from the natural pass"),
+                        "distance by layer, ‖z_t − z‖ / ‖z‖"),
     )  # fmt: skip
     steps = list(range(len(info.margin)))
     last = steps[-1]
@@ -53,7 +53,8 @@ def film_figure(info: FilmInfo, *, height: int = 540) -> go.Figure:
     figure.update_yaxes(visible=False, col=1)
     figure.update_xaxes(title_text="step", row=1, col=2)
     highest = max(max(path) for path in info.divergence.values())
-    figure.update_yaxes(range=[0, 1.05 * (highest or 1)], title_text="‖z_t − z‖ / ‖z‖", row=2, col=2)
+    figure.update_yaxes(range=[0, 1.05 * (highest or 1)], row=2, col=2)
+    figure.update_annotations(font_size=12)  # titles that fit side by side on a phone
     compact(figure, height=height, legend=False)
     return figure.update_layout(updatemenus=[_buttons()], sliders=[_slider(steps)], margin={"t": 40, "b": 8})
 
@@ -65,7 +66,7 @@ def _picture(png: str) -> go.Image:
 def _mark(info: FilmInfo, step: int) -> go.Scatter:
     return go.Scatter(
         x=[step], y=[info.margin[step]], mode="markers+text", text=[info.predictions[step]],
-        textposition="top left" if step > len(info.margin) / 2 else "top right", hoverinfo="skip",
+        textposition="bottom left" if step > len(info.margin) / 2 else "top right", hoverinfo="skip",
         marker={"size": 12, "color": ADVERSARIAL if info.margin[step] > 0 else NATURAL}, cliponaxis=False,
     )  # fmt: skip
 
@@ -101,8 +102,8 @@ def _slider(steps: Sequence[int]) -> dict[str, Any]:
         for step in steps
     ]
     return {
-        "steps": at, "active": steps[-1], "x": 0.3, "len": 0.7, "y": -0.06, "yanchor": "top", "pad": {"t": 0},
-        "currentvalue": {"prefix": "step ", "visible": True, "xanchor": "left"},
+        "steps": at, "active": steps[-1], "x": 0, "len": 1, "y": -0.06, "yanchor": "top", "pad": {"t": 36},
+        "currentvalue": {"prefix": "step ", "visible": True, "xanchor": "right"},
     }  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def waterfall_figure(info: WaterfallInfo, *, span: tuple[float, float] | None = 
                 hovertemplate="%{x}: %{y:+.3g}, then %{customdata[0]:.3g}<extra>%{fullData.name}</extra>",
             )  # fmt: skip
     figure.add_hline(y=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
-    figure.update_xaxes(categoryorder="array", categoryarray=names, tickangle=-45)
+    figure.update_xaxes(categoryorder="array", categoryarray=names, autotickangles=[-45, -90])
     figure.update_yaxes(title_text="margin: rival − label", zeroline=False, range=span)
     figure.update_layout(barmode="overlay", bargap=0.25)
     return compact(figure, height=height)
