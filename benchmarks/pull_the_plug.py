@@ -2,10 +2,10 @@
 
     python -m benchmarks.pull_the_plug [--kills 100] [--seed 0] [--database sqlite | postgresql]
 
-A training, an evaluation and AutoAttack run as jobs of a real server; what they leave behind has to be, byte for byte,
-what they leave when nobody disturbs them. The database is a PostgreSQL of its own, whose postmaster is killed and
-started again some seconds later; or a SQLite file, which the server and its worker have open: both are killed at once.
-Prints what was killed how often; exits with 1 where something was lost.
+A training, an evaluation and AutoAttack run as jobs of `cifs serve`, round after round; what each of them leaves behind
+has to be, byte for byte, what it leaves when nobody disturbs it. The database is a PostgreSQL of its own, whose
+postmaster is killed and started again some seconds later; or a SQLite file, which the server and its worker have open:
+both are killed at once. Prints what was killed how often and at which work; exits with 1 where something was lost.
 """
 
 import argparse
@@ -36,17 +36,19 @@ ROOT = Path(__file__).parents[1]
 ROLES = ("server", "worker", "guard", "child", "database")
 RECIPE = "cpu/fmnist-mini-vanilla-lesson"
 SET = ["model.width=4", "images=400", "validation=100", "attack.steps=1", "validate_every=5"]
-PATIENCE = 300.0  # seconds for anything to go on
+STAGES = ("apgd-t", "square", "fab-t")  # of AutoAttack, after apgd-ce: one a round, for all four take minutes
+PATIENCE = 900.0  # seconds for anything to go on
 OVER = ("finished", "failed", "cancelled")
 Work = tuple[str, dict[str, object]]  # the kind of a job and its request
 
 
-def usual_work(number: int, epochs: int = 10) -> list[Work]:
+def usual_work(number: int, epochs: int = 30) -> list[Work]:
     """Other work each time, for what is measured already is not measured again."""
     overrides = [*SET, f"epochs={epochs}", f"seed={number}"]
-    measured: dict[str, object] = {"model": "measured", "n": 30 + number}
     training: dict[str, object] = {"recipe": RECIPE, "set": overrides, "id": f"trained-{number}"}
-    return [("train", training), ("evaluate", measured), ("autoattack", measured)]
+    table: dict[str, object] = {"model": "measured", "n": 60 + number}
+    stages = ["apgd-ce", STAGES[number % len(STAGES)]]
+    return [("train", training), ("evaluate", table), ("autoattack", {"model": "measured", "n": 4, "stage": stages})]
 
 
 class Plan(NamedTuple):
@@ -64,7 +66,8 @@ USUAL = Plan()
 
 @dataclass
 class Report:
-    kills: Counter[str] = field(default_factory=Counter)
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)  # by what was killed, and at which kind of job
+    at_work: int = 0  # of these, while a task's process was there
     jobs: int = 0
     lost: int = 0  # did not come to their end
     different: int = 0  # left something else
@@ -102,14 +105,13 @@ class Lab:
 
     def start(self) -> None:
         settings = {
-            "CIFS_JOBS": "embedded",
             "CIFS_RUNS": str(self.runs),
             "CIFS_CHECKPOINTS": str(self.folder / "zoo"),
             "CIFS_TASKS": self.tasks,
         }
         if self.database:
             settings["CIFS_DATABASE_URL"] = self.database.url
-        serve = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "--factory", "backend.app:create_app"]
+        serve = [sys.executable, "-m", "cifs.cli", "serve", "--port", str(self.port), "--log-level", "warning"]
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
                 serve, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings, stdout=log, stderr=log
@@ -207,7 +209,7 @@ def wait(holds: Any, what: str) -> Any:
 @contextmanager
 def lab_in(folder: Path, database: Cluster | None, plan: Plan) -> Iterator[Lab]:
     folder.mkdir(parents=True)
-    shutil.copytree(ROOT / "checkpoints" / "fmnist-resnet10-w16-natural", folder / "zoo" / "measured")
+    shutil.copytree(ROOT / "checkpoints" / "fmnist-resnet10-w16-vanilla", folder / "zoo" / "measured")
     (folder / "zoo" / "measured" / "evaluation.json").unlink()
     config = folder / "zoo" / "measured" / "config.json"
     config.write_text(config.read_text().replace('"fashion_mnist"', '"fashion_mnist_mini"'))  # which is embedded
@@ -220,8 +222,11 @@ def lab_in(folder: Path, database: Cluster | None, plan: Plan) -> Iterator[Lab]:
 
 
 # The work ------------------------------------------------------------------------------------------------------------
-def traces(lab: Lab) -> dict[str, str]:
-    """What jobs left: weights and verdicts, without what tells the time; and what a task that counts has counted."""
+Traces = dict[str, str]
+
+
+def traces(lab: Lab) -> Traces:
+    """What there is now: weights and verdicts, without what tells the time; and what a task that counts has counted."""
     left = {str(p.relative_to(lab.folder)): p.read_bytes().hex() for p in lab.folder.glob("zoo/*/model.safetensors")}
     for path in lab.runs.glob("*.count"):
         left[path.name] = " ".join(line.split()[0] for line in path.read_text().splitlines())
@@ -241,11 +246,12 @@ def all_work(plan: Plan) -> Iterator[Work]:
     return (work for number in itertools.count() for work in plan.work(number))
 
 
-def undisturbed(folder: Path, jobs: int, plan: Plan) -> dict[str, str]:
+def undisturbed(folder: Path, jobs: int, plan: Plan) -> Iterator[Traces]:
+    """After each job."""
     with lab_in(folder, None, plan) as lab:
         for kind, request in itertools.islice(all_work(plan), jobs):
             until_over(lab, lab.submit(kind, **request))
-        return traces(lab)
+            yield traces(lab)
 
 
 def until_over(lab: Lab, job: str) -> dict[str, Any]:
@@ -266,47 +272,64 @@ def pull(
     database: Cluster | None = None,
 ) -> Report:
     """Kills until it has killed so often, and then lets everything come to its end."""
-    report, chance = Report(), random.Random(seed)
+    report, chance, disturbed = Report(), random.Random(seed), []
     with lab_in(folder / "disturbed", database, plan) as lab:
+        strikes = Strikes(chance, plan)
         for kind, request in all_work(plan):
             most = min(report.killed + plan.each, kills)
-            disturb(lab, lab.submit(kind, **request), most, chance, report, plan)
-            if report.killed >= kills or report.seconds > plan.seconds:
+            disturb(lab, (kind, lab.submit(kind, **request)), most, strikes, report)
+            disturbed.append(traces(lab))
+            if report.killed >= kills or report.seconds > plan.seconds or report.lost:
                 break
-        disturbed = traces(lab)
     expected = undisturbed(folder / "undisturbed", report.jobs, plan)
-    report.different = sum(disturbed.get(name) != what for name, what in expected.items())
+    report.different = sum(ours != theirs for ours, theirs in zip(disturbed, expected, strict=True))
     return report
 
 
-def disturb(lab: Lab, job: str, most: int, chance: random.Random, report: Report, plan: Plan) -> None:
-    """One job, from the queue to its end: what is killed and says so is resumed."""
+def disturb(lab: Lab, job: tuple[str, str], most: int, strikes: "Strikes", report: Report) -> None:
+    """One job (its kind, its id), from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
-    deadline, strike = time.monotonic() + PATIENCE * 4, Strike(chance, plan)
+    (kind, job_id), deadline = job, time.monotonic() + PATIENCE * 4
+    strike = strikes.next()
     while time.monotonic() < deadline:
-        now = lab.get(f"/jobs/{job}")
+        now = lab.get(f"/jobs/{job_id}")
         if now is not None and now["state"] == "finished":
             report.attempts += now["attempt"]
             return
         if now is not None and now["resumable"]:
-            lab.post(f"/jobs/{job}/resume")
+            lab.post(f"/jobs/{job_id}/resume")
         report.doubled += twice_at_once(lab)
         if report.killed < most and strike.is_due(lab):
-            state = "no answer" if now is None else f"{now['kind']} {now['state']}"
-            report.kills[strike.role] += lab.kill(strike.role, chance.uniform(*plan.away))
-            print(f"{report.seconds:5.0f} s: kill {report.killed}: {strike.role}, {state}", file=sys.stderr, flush=True)
-            strike = Strike(chance, plan)
+            at_work, state = bool(lab.pids("child")), "no answer" if now is None else now["state"]
+            if lab.kill(strike.role, strike.away):
+                report.kills[strike.role, kind] += 1
+                report.at_work += at_work
+            print(f"{report.seconds:5.0f} s: kill {report.killed}: {strike.role}, {kind} {state}", file=sys.stderr)
+            strike = strikes.next()
         time.sleep(0.2)
     report.lost += 1
 
 
-class Strike:
-    """What is killed next, and when: some time after the last kill or, as often, after the task's process is there."""
+class Strikes:
+    """Every role as often as any other, in an order of chance."""
 
     def __init__(self, chance: random.Random, plan: Plan) -> None:
-        self.role = chance.choice(plan.roles)
-        self.pause = chance.uniform(*plan.between)
-        self.began = time.monotonic() if chance.random() < 0.5 else None
+        self.chance, self.plan = chance, plan
+        self.roles: list[str] = []
+
+    def next(self) -> "Strike":
+        if not self.roles:
+            self.roles = self.chance.sample(self.plan.roles, len(self.plan.roles))
+        pause, away = self.chance.uniform(*self.plan.between), self.chance.uniform(*self.plan.away)
+        return Strike(self.roles.pop(), pause, away, at_any_time=self.chance.random() < 0.3)
+
+
+class Strike:
+    """The next kill: of whom, and when. Some come at any time; most some time after the task's process is there."""
+
+    def __init__(self, role: str, pause: float, away: float, *, at_any_time: bool) -> None:
+        self.role, self.pause, self.away = role, pause, away
+        self.began = time.monotonic() if at_any_time else None
 
     def is_due(self, lab: Lab) -> bool:
         if self.began is None and lab.pids("child"):
@@ -326,7 +349,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=10, help="of each training")
+    parser.add_argument("--epochs", type=int, default=30, help="of each training")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after which it begins no other job")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     options = parser.parse_args()
@@ -336,9 +359,12 @@ def main() -> int:
         cluster() if options.database == "postgresql" else nullcontext() as database,
     ):
         report = pull(Path(folder), kills=options.kills, seed=options.seed, plan=plan, database=database)
-    killed = ", ".join(f"{role} {number}" for role, number in report.kills.most_common())
-    print(f"{options.database}, seed {options.seed}: {report.killed} kills in {report.seconds:.0f} s ({killed})")
-    print(f"of {report.jobs} jobs, which took {report.attempts} attempts:")
+    print(f"{options.database}, seed {options.seed}: {report.killed} kills in {report.seconds:.0f} s,", end=" ")
+    print(f"{report.at_work} of them while a task's process was there")
+    for role in ROLES:
+        at = {kind: number for (killed, kind), number in report.kills.items() if killed == role}
+        print(f"{role:>8}: {', '.join(f'{number} at {kind}' for kind, number in at.items())}")
+    print(f"{report.jobs} jobs, which took {report.attempts} attempts:")
     print(f"{report.lost} lost, {report.doubled} doubled, {report.different} with another result")
     return 0 if report.fine else 1
 
