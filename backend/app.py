@@ -77,7 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     torch.set_num_threads(app.state.lab.settings.threads)
     adversarial.bound(app.state.lab.settings.remembered_bytes)
-    for root in (app.state.lab.zoo.root, data_dir()):
+    runs = app.state.lab.settings.runs
+    for root in (app.state.lab.zoo.root, data_dir(), runs, runs / "jobs"):
         await asyncio.to_thread(sweep, root)
     async with serving_jobs(app.state.jobs):
         yield

@@ -5,10 +5,8 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,13 +21,13 @@ from cifs.data import SPLITS, Dataset, dataset, dataset_names
 from cifs.data.datasets import verify
 from cifs.data.folder import SUFFIXES
 from cifs.errors import CheckpointError, CIFSError, DataError, InvalidParameter
-from cifs.files import move_whole, remove_stale, replacing, says_full
+from cifs.files import INCOMING, UNREADABLE_ZIP, incoming, move_whole, remove_stale, replacing, says_full
 from cifs.foreign import LAYOUTS, import_model, read_weights
 from cifs.models import CNN, build
 from cifs.report.card import write_card
-from cifs.zoo import Entry, Info, Zoo, checked_id
+from cifs.zoo import Entry, Info, Zoo, checked_id, read_info
 
-INCOMING, TRASH = ".incoming-", ".trash"
+TRASH = ".trash"
 STALE = 86_400.0  # seconds before what was left half-way or thrown away goes
 CONFIG_BYTES = 65_536
 CHUNK = 2**20
@@ -61,17 +59,6 @@ class ModelAbout(NamedTuple):
     method: str
     eps: float | None
     layout: str | None
-
-
-@contextmanager
-def incoming(root: Path) -> Iterator[Path]:
-    """A folder beside the things it will be one of, gone at the end."""
-    root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=INCOMING, dir=root))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def store(file: BinaryIO, name: str, folder: Path, limit: int) -> Brought:
@@ -123,9 +110,9 @@ def _ours(brought: Brought, config: bytes) -> tuple[CNN, Info]:
     with located("config"):
         values = _config(config)
         try:
-            info = Info(**values.pop("info"))
+            info = read_info(values.pop("info"))
             _ = dataset(info.dataset)
-        except (CIFSError, KeyError, TypeError, AttributeError) as error:
+        except (CIFSError, KeyError, ValueError) as error:
             raise InvalidParameter(f"config.json has no info that this release knows: {error}") from None
     weights = read_weights(brought.path)
     fits_on_paper(values, weights)
@@ -232,7 +219,7 @@ def _bounded_archive(path: Path, limit: int, *, members: int) -> None:
             return
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except UNREADABLE_ZIP as error:
         raise InvalidParameter(f"a damaged archive: {error}") from None
     if len(entries) > members:
         raise InvalidParameter(f"an archive of {len(entries)} members; allowed: up to {members}")
@@ -280,10 +267,11 @@ def _unpack(path: Path, folder: Path) -> None:
                 inner = PurePosixPath(*place.parts[1:]) if shared and place.parts[0] not in SPLITS else place
                 if inner.suffix.lower() in SUFFIXES or str(inner) == "dataset.toml":
                     _write_member(archive, entry, folder / inner)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, OSError) as error:
+    except UNREADABLE_ZIP as error:
         if says_full(error):
             raise
-        raise InvalidParameter(f"neither a .npz nor a zip that can be unpacked: {error}") from None
+        said = str(error) or type(error).__name__
+        raise InvalidParameter(f"neither a .npz nor a zip that can be unpacked: {said}") from None
     if not folder.is_dir():
         raise InvalidParameter("the zip holds no PNG or JPEG files")
 

@@ -1,27 +1,36 @@
 """Files that are whole or not there: written beside their place, then renamed. Folders that one process works in."""
 
+import ctypes
 import errno
 import fcntl
 import json
 import os
 import shutil
 import socket
+import struct
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from lzma import LZMAError
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
 from cifs.errors import CIFSError, InUse, NoSpace
 
-# What numpy and zipfile raise on a .npz that is missing, damaged, foreign or would need unpickling.
-UNREADABLE_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error)
+# What zipfile raises on an archive that is missing or damaged, and what numpy does, which also parses headers as Python
+# code, on a .npz that is that, foreign or would need unpickling.
+UNREADABLE_ZIP = (
+    OSError, ValueError, LookupError, EOFError, RuntimeError, OverflowError, struct.error, BadZipFile, zlib.error,
+    LZMAError,
+)  # fmt: skip
+UNREADABLE_NPZ = (*UNREADABLE_ZIP, TypeError, SyntaxError, SystemError, MemoryError, TokenError)
 
 
-PREFIX = ".cifs-"  # of what is not whole yet
+PREFIX, INCOMING = ".cifs-", ".incoming-"  # of a file, and of a folder around what is not whole yet
 STALE = 24 * 3600  # seconds after which nobody is writing it any more
 
 
@@ -62,6 +71,68 @@ def append_line(path: Path, line: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
+
+
+@contextmanager
+def incoming(root: Path) -> Iterator[Path]:
+    """A folder beside the things it will be one of, gone at the end."""
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=INCOMING, dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_version(folder: Path, *, without: Callable[[Path], Collection[str]]) -> Iterator[Path]:
+    """A folder with all that this one holds, which takes its place in one step when the block ends well.
+
+    So whoever reads it, or is killed, meets the old one or the new one. without: of the new one, names that are not
+    taken over from the old; asked at the end of the block. Raises NoSpace.
+    """
+    with _space_for(folder), incoming(folder.parent) as around:
+        new = around / folder.name
+        new.mkdir()
+        yield new
+        if folder.exists():
+            left_out = {*without(new), *(path.name for path in new.iterdir())}
+            for path in folder.iterdir():
+                if path.name not in left_out and not path.name.startswith(PREFIX):
+                    _share(path, new / path.name)
+        for path in (new, *new.rglob("*")):
+            _to_disk(path)
+        _replace_folder(new, folder)
+        _to_disk(folder.parent)
+
+
+def _share(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+        return
+    try:
+        os.link(source, target)  # the same file: one that is being written, or locked, stays so
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """The old one then has the new one's name, if there was one."""
+    if not folder.exists():
+        new.rename(folder)
+    elif not _exchanged(new, folder):
+        folder.rename(new.with_name(f"{new.name}.old"))
+        new.rename(folder)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Whether each has got the other's name, in one step: Linux can (renameat2(2)), on most file systems."""
+    at_cwd, exchange = -100, 2
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    return bool(rename(at_cwd, os.fsencode(first), at_cwd, os.fsencode(second), exchange) == 0)
 
 
 def move_whole(source: Path, target: Path) -> None:
@@ -129,8 +200,9 @@ def says_full(error: BaseException | None) -> bool:
 def _is_full(folder: Path, error: Exception) -> bool:
     if isinstance(error, OSError):
         return says_full(error)
-    if isinstance(error, CIFSError) or not folder.exists():
+    if isinstance(error, CIFSError):
         return False
+    folder = next(each for each in (folder, *folder.parents) if each.exists())
     return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free == 0
 
 

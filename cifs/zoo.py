@@ -21,11 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
-from cifs.files import as_json, remove_stale, replacing
+from cifs.files import as_json, new_version, remove_stale
 from cifs.methods import METHODS, PLAIN
 from cifs.models import CNN, MODELS, build
 from cifs.precision import usable_device
 from cifs.records import Evaluation, MaskingChecks, Record, network_text
+
+WEIGHTS, LAST = "model.safetensors", "last.safetensors"
+MEASURED = EVALUATION, CHECKS, STATISTICS = "evaluation.json", "checks.json", "channel_statistics.npz"
 
 Storage = Literal["float32", "float16"]
 R = TypeVar("R", bound=Record)
@@ -63,15 +66,15 @@ class Entry:
 
     @property
     def evaluation_path(self) -> Path:
-        return self.folder / "evaluation.json"
+        return self.folder / EVALUATION
 
     @property
     def checks_path(self) -> Path:
-        return self.folder / "checks.json"
+        return self.folder / CHECKS
 
     @property
     def statistics_path(self) -> Path:
-        return self.folder / "channel_statistics.npz"
+        return self.folder / STATISTICS
 
     def evaluation(self) -> Evaluation | None:
         """evaluation.json, or None where there is none. Raises CheckpointError where it is malformed."""
@@ -83,7 +86,7 @@ class Entry:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the weights' file and of the network's arguments: what a result is of. Raises CheckpointError."""
-        path = self.folder / "model.safetensors"
+        path = self.folder / WEIGHTS
         try:
             weights = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
@@ -94,12 +97,12 @@ class Entry:
     @property
     def last_path(self) -> Path:
         """Weights after the last epoch, there only when the kept ones are of another."""
-        return self.folder / "last.safetensors"
+        return self.folder / LAST
 
     def load(self, device: torch.device | str = "cpu", *, last: bool = False) -> CNN:
         """The model in eval mode. Raises CheckpointError for a corrupt or foreign file; InvalidParameter: no device."""
         place = usable_device(device)
-        path = self.last_path if last else self.folder / "model.safetensors"
+        path = self.last_path if last else self.folder / WEIGHTS
         try:
             arguments = {**self.config, "info": asdict(self.info)}
             _check_shapes(path, arguments)
@@ -129,9 +132,8 @@ class Zoo:
         folder = self.root / model_id
         config = _read_json(folder / "config.json")
         try:
-            info = TypeAdapter(Info).validate_python(config.pop("info"))
-            _ = METHODS[info.method]
-        except (KeyError, TypeError, AttributeError, ValidationError, UnknownName) as error:
+            info = read_info(config.pop("info"))
+        except (KeyError, ValidationError, UnknownName) as error:
             raise CheckpointError(
                 f"checkpoint {model_id!r}: config.json was not written by this project ({error!r})"
             ) from error
@@ -140,26 +142,41 @@ class Zoo:
     def load(self, model_id: str, device: torch.device | str = "cpu") -> CNN:
         return self.entry(model_id).load(device)
 
-    def save(self, model_id: str, model: CNN, info: Info, *, storage: Storage = "float32") -> Entry:
-        """Writes weights and configuration, in full before either has its name.
+    def save(
+        self,
+        model_id: str,
+        model: CNN,
+        info: Info,
+        *,
+        storage: Storage = "float32",
+        last: Mapping[str, Tensor] | None = None,
+    ) -> Entry:
+        """Weights and configuration as one version: whoever is killed, or reads, meets the old one or the new one.
 
-        A folder without config.json is no checkpoint, so that is the last. Raises NoSpace: nothing was changed.
-        What was measured of other weights under this id goes with them.
+        last: weights after the last epoch, where the kept ones are of another. What was measured of other weights
+        under this id goes with them. Raises NoSpace: nothing was changed.
         """
         _check_buildable(model)
         folder = self.root / checked_id(model_id)
         remove_stale(folder)
-        path = folder / "model.safetensors"
-        before = path.read_bytes() if path.exists() else None
-        config = {**model.config, "info": asdict(info)}
-        with replacing(folder / "config.json") as temporary:
-            temporary.write_text(as_json(config), encoding="utf-8")
-            save_weights(path, model.state_dict(), storage)
-        entry = self.entry(model_id)
-        if before != path.read_bytes():
-            for measured in (entry.evaluation_path, entry.checks_path, entry.statistics_path):
-                measured.unlink(missing_ok=True)
-        return entry
+
+        def outdated(new: Path) -> tuple[str, ...]:
+            same = (folder / WEIGHTS).exists() and (folder / WEIGHTS).read_bytes() == (new / WEIGHTS).read_bytes()
+            return (LAST,) if same else (LAST, *MEASURED)
+
+        with new_version(folder, without=outdated) as new:
+            (new / "config.json").write_text(as_json({**model.config, "info": asdict(info)}), encoding="utf-8")
+            _write_weights(new / WEIGHTS, model.state_dict(), storage)
+            if last is not None:
+                _write_weights(new / LAST, last, storage)
+        return self.entry(model_id)
+
+
+def read_info(value: object) -> Info:
+    """Of a config.json. Raises pydantic's ValidationError, or UnknownName for a method this release does not know."""
+    info = TypeAdapter(Info).validate_python(value)
+    _ = METHODS[info.method]
+    return info
 
 
 def _check_shapes(path: Path, arguments: Mapping[str, Any]) -> None:
@@ -185,14 +202,14 @@ def _check_buildable(model: CNN) -> None:
         )
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:
+def _write_weights(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:
     """As safetensors. In float16 the matrices and kernels are rounded; vectors (of batch norm) stay in float32."""
     rounded = {
         name: (tensor.half() if storage == "float16" and tensor.ndim > 1 else tensor).detach().cpu().contiguous()
         for name, tensor in weights.items()
     }
-    with replacing(path) as temporary:
-        save_file(rounded, temporary, metadata={"format": "pt"})
+    save_file(rounded, path, metadata={"format": "pt"})
+    path.chmod(0o644)
 
 
 def checked_id(model_id: str) -> str:

@@ -157,6 +157,8 @@ def _homes(path: Path) -> dict[Split, tuple[Path, ...]]:
     """The folders of the classes by split."""
     train, test = (_class_folders(path / split) for split in SPLITS)
     train = train or _class_folders(path)
+    if not train:
+        raise DataError(f"{path.name} has no class folder with PNG or JPEG images")
     names = [folder.name for folder in train]
     if unknown := [folder.name for folder in test if folder.name not in names]:
         raise DataError(f"{path.name}/test has a class {unknown[0]!r} that is none of {', '.join(names)}")

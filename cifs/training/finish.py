@@ -9,7 +9,7 @@ import torch
 
 from cifs import __version__
 from cifs.training.adversarial import Run
-from cifs.zoo import Entry, Info, Zoo, save_weights
+from cifs.zoo import Entry, Info, Zoo
 
 
 def finish(run: Run, zoo: Zoo, model_id: str, recipe: str, overrides: Sequence[str] = ()) -> Entry:
@@ -29,12 +29,7 @@ def finish(run: Run, zoo: Zoo, model_id: str, recipe: str, overrides: Sequence[s
         command=_command(model_id, recipe, overrides),
         training=_record(run, epoch),
     )
-    entry = zoo.save(model_id, model, info, storage=plan.storage)
-    if epoch == plan.epochs:
-        entry.last_path.unlink(missing_ok=True)
-    else:
-        save_weights(entry.last_path, last, plan.storage)
-    return entry
+    return zoo.save(model_id, model, info, storage=plan.storage, last=None if epoch == plan.epochs else last)
 
 
 def _command(model_id: str, recipe: str, overrides: Sequence[str]) -> str:

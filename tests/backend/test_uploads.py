@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from numpy.lib.format import magic as npy_magic
 from PIL import Image
 from safetensors.torch import save as as_safetensors
 
@@ -116,6 +118,8 @@ Change = Callable[[bytes, dict[str, Any]], tuple[bytes, object | None]]
         (lambda w, c: (w, {**c, "arch": "resnet7"}), "unknown architecture 'resnet7'"),
         (lambda w, c: (w, {**c, "arch": 5}), "has to be an object with the model's arch"),
         (lambda w, c: (w, {**c, "info": {**c["info"], "dataset": "nowhere"}}), "unknown data set 'nowhere'"),
+        (lambda w, c: (w, {**c, "info": {**c["info"], "method": "naturil"}}), "unknown method 'naturil'"),
+        (lambda w, c: (w, {**c, "info": {**c["info"], "eps": "much"}}), "has no info that this release knows"),
         (lambda w, c: (w, {**c, "info": 5}), "has no info that this release knows"),
         (lambda w, c: (w, b"[" * 60_000), "config.json is no JSON"),
         (lambda w, c: (w, b"x" * 70_000), "allowed: up to 65536"),
@@ -178,15 +182,17 @@ def test_a_deleted_model_is_gone_and_stays_in_the_trash_for_a_day(client: TestCl
 
 
 def test_what_was_left_half_way_goes_at_the_start_once_it_is_a_day_old(zoo: Zoo, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
     left = [tmp_path / "data" / ".cifs-d.npz", zoo.root / "here" / ".cifs-model.safetensors"]
-    (tmp_path / "data" / ".cache").mkdir(parents=True)
+    left += [runs / "here" / ".cifs-state.pt", runs / "jobs" / "5a" / ".cifs-saved.json"]
     for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
         for age in ("old", "young"):
             path.with_name(f"{path.name}-{age}").write_text("half")
         os.utime(path.with_name(f"{path.name}-old"), (1, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CIFS_DATA", str(tmp_path / "data"))
-        with TestClient(create_app(Settings(checkpoints=zoo.root))):
+        with TestClient(create_app(Settings(checkpoints=zoo.root, runs=runs))):
             pass
     for path in left:
         assert [p.name for p in path.parent.glob(".cifs-*")] == [f"{path.name}-young"]
@@ -248,6 +254,12 @@ def as_zip(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def with_header(header: bytes) -> bytes:
+    """A .npz whose labels have this for a header, which numpy parses as Python code."""
+    labels = npy_magic(1, 0) + struct.pack("<H", len(header)) + header
+    return as_zip({"train_images.npy": labels, "train_labels.npy": labels})
+
+
 def picture(shade: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (shade, 0, 0)).save(buffer, "png")
@@ -292,6 +304,12 @@ def test_a_zip_of_class_folders_becomes_a_data_set(client: TestClient, around: s
         (as_npz(train_images=np.zeros((2000, 32, 32), np.uint8)), "d.npz", "unpacks to 2048"),  # 4 kB packed
         (as_npz(**{f"a{i}": np.zeros(1) for i in range(20)}), "d.npz", "20 members; allowed: up to 16"),
         (as_npz(train_images=np.array([{}], dtype=object), train_labels=np.zeros(1, int)), "d.npz", "no readable .npz"),
+        (medmnist(class_names=np.array([2**32 - 1] * 3, "<u4").view("<U1")), "d.npz", "class_names is no array of str"),
+        (with_header(b"\0"), "d.npz", "no readable .npz"),
+        (with_header(b"("), "d.npz", "no readable .npz"),
+        (as_zip({"a.png": b"x"}).replace(b"a.png", b"\0.png"), "d.zip", "neither a .npz nor a zip"),
+        (as_zip({"cat/é.png": picture(1)}).replace("é".encode(), b"\xe3("), "d.zip", "a damaged archive"),
+        (as_zip({f"train/{name}/a/1.png": picture(1) for name in ("cat", "dog")}), "d.zip", "no class folder"),
         (as_zip({"../../evil.png": picture(1)}), "d.zip", "does not lie within it"),
         (as_zip({"/etc/evil.png": picture(1)}), "d.zip", "does not lie within it"),
         (as_zip({"train\\..\\..\\evil.png": picture(1)}), "d.zip", "does not lie within it"),

@@ -1,7 +1,13 @@
 """The zoo: what is saved comes back; what is corrupt, foreign or missing is a clear error."""
 
+import itertools
 import json
+import os
+import shutil
+import signal
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
+from cifs.models import CNN
 from cifs.report.card import card
 from cifs.zoo import Entry, Info, Zoo
 from tests.cifs.tiny import METHODS, images, tiny
@@ -67,6 +74,47 @@ def test_other_weights_under_an_id_take_what_was_measured_of_the_former_with_the
             next(model.parameters()).data.add_(1)
         zoo.save(entry.id, model, entry.info)
         assert [path.exists() for path in results] == [same] * 3
+
+
+def saved_until(step: int, zoo: Zoo, model: CNN, info: Info) -> bool:
+    """Saves in a process that is killed at the so many-th step on the disk; whether it came to the end before."""
+    if (child := os.fork()) == 0:
+        steps = itertools.count()
+
+        def watching(event: str, _: object) -> None:
+            if (
+                event in ("open", "os.mkdir", "os.link", "os.rename", "os.remove", "ctypes.dlsym")
+                and next(steps) == step
+            ):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watching)
+        zoo.save("tiny", model, info)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_whoever_is_killed_while_saving_leaves_the_old_version_or_the_new_one(entry: Entry, tmp_path: Path) -> None:
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    for name in ("evaluation.json", "README.md"):
+        (entry.folder / name).write_text("{}")
+    shutil.copytree(entry.folder, tmp_path / "kept")
+    model, info = entry.load(), replace(INFO, title="Other")
+    next(model.parameters()).data.add_(1)
+    old, left = contents(entry.folder), []
+    new = contents(Zoo(tmp_path / "elsewhere").save("tiny", model, info).folder) | {"README.md": b"{}"}
+    for step in itertools.count():
+        shutil.rmtree(entry.folder)
+        shutil.copytree(tmp_path / "kept", entry.folder)
+        finished = saved_until(step, Zoo(tmp_path), model, info)
+        left.append(contents(entry.folder))
+        if finished:
+            break
+    assert [versions for versions, _ in itertools.groupby(left)] == [old, new]
+    assert len(left) > 10
+    assert left[-2] == new  # some were killed after the step that counts
 
 
 def test_a_folder_without_configuration_is_no_checkpoint(entry: Entry, tmp_path: Path) -> None:
