@@ -25,7 +25,7 @@ from cifs.files import INCOMING, UNREADABLE_ZIP, incoming, move_whole, remove_st
 from cifs.foreign import LAYOUTS, import_model, read_weights
 from cifs.models import CNN, build
 from cifs.report.card import write_card
-from cifs.zoo import Entry, Info, Zoo, checked_id, read_info
+from cifs.zoo import Entry, Info, Zoo, checked_id, read_info, shapes_of
 
 TRASH = ".trash"
 STALE = 86_400.0  # seconds before what was left half-way or thrown away goes
@@ -164,14 +164,13 @@ def fits_on_paper(arguments: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     Raises InvalidParameter.
     """
     try:
-        with torch.device("meta"):
-            own = build(**arguments).state_dict()
+        own = shapes_of(arguments)
     except BAD_CONFIG as error:
         raise InvalidParameter(f"no model of ours can be made of it: {error}") from None
     wrong = [
-        f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, expected {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if not name.endswith("num_batches_tracked") and (name not in weights or weights[name].shape != tensor.shape)
+        f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, expected {shape}"
+        for name, shape in own.items()
+        if not name.endswith("num_batches_tracked") and (name not in weights or weights[name].shape != shape)
     ]
     wrong += [f"{name} is not known" for name in weights if name not in own]
     if wrong:

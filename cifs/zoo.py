@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -184,13 +185,23 @@ def _check_shapes(path: Path, arguments: Mapping[str, Any]) -> None:
 
     Nothing is allocated: a width of 20,000 in a config.json would else take the machine's memory before anyone looked.
     """
-    with torch.device("meta"):
-        sketch = {name: tuple(tensor.shape) for name, tensor in build(**arguments).state_dict().items()}
+    expected = shapes_of(arguments)
     with safe_open(path, "pt") as file:
         for name in file.keys():  # noqa: SIM118  # a safetensors file, no mapping
             shape = tuple(file.get_slice(name).get_shape())
-            if sketch.get(name) != shape:
-                raise ValueError(f"{name} is {shape}, expected {sketch.get(name, 'no such weights')}")
+            if expected.get(name) != shape:
+                raise ValueError(f"{name} is {shape}, expected {expected.get(name, 'no such weights')}")
+
+
+def shapes_of(arguments: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+    """Of the weights of a network of these arguments, which are JSON; nothing is allocated. Raises as `build`."""
+    return _shapes_of(json.dumps(arguments, sort_keys=True))
+
+
+@lru_cache(maxsize=32)  # for it takes ten times as long as reading the weights of a small one
+def _shapes_of(arguments: str) -> Mapping[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in build(**json.loads(arguments)).state_dict().items()}
 
 
 def _check_buildable(model: CNN) -> None:

@@ -182,7 +182,7 @@ def command(job: Row, settings: Settings, folder: Path) -> list[str]:
     guard = [sys.executable, "-m", "backend.jobs.guard", "--lock", str(folder / "lock")]
     bounds = ["--log", str(folder / "log.txt"), "--log-bytes", str(settings.job_log_bytes)]
     patience = ["--patience", str(settings.cancel_patience)]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
+    torchrun = ["-m", "backend.jobs.torchrun", "--nproc-per-node", str(job.processes)]
     child = [*(torchrun if job.processes > 1 else ()), "-m", "backend.jobs.child", settings.tasks]
     return [*guard, *bounds, *patience, "--", sys.executable, *child]
 

@@ -105,7 +105,7 @@ def main() -> int:
     rank = os.environ.get("RANK")  # by torchrun, which ends its processes by SIGTERM
     if rank is not None:
         die_with_parent()
-        if b"torch.distributed.run" not in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+        if b"backend.jobs.torchrun" not in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
             return 1  # it was killed before this process asked to die with it
     for signum in (signal.SIGINT, signal.SIGHUP, *([signal.SIGTERM] if rank is None else [])):
         signal.signal(signum, signal.SIG_IGN)  # of the terminal; the guard says when to end

@@ -65,7 +65,7 @@ class Jobs:
         place = self.settings.workspace
         try:
             return self.kinds.check(kind, request, {**place, "processes": processes})
-        except (CheckpointError, DataError) as error:
+        except (CheckpointError, DataError, InvalidParameter) as error:
             said = without_folders(str(error), place).replace(f" ({data_dir()})", "").replace(f"{data_dir()}/", "")
             raise InvalidParameter(said) from error
 

@@ -1,5 +1,6 @@
 """A server that stays up: one bad file, body or host is that one's own trouble."""
 
+import asyncio
 import json
 import shutil
 import time
@@ -11,9 +12,12 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from backend.app import create_app
 from backend.dependencies import get_lab
+from backend.errors import Refusal
+from backend.requests import BodyLimit
 from backend.settings import Settings
 from tests.backend.test_server import server
 
@@ -84,6 +88,51 @@ def test_another_host_s_name_is_refused_and_every_answer_has_an_id(client: TestC
     first, second = client.get("/health"), client.get("/health")
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
     assert first.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_logged_of_a_request_has_the_id_that_its_answer_has(
+    zoo: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    edited(zoo, info={"title": 5})
+    with serve(checkpoints=zoo) as client:
+        answers = [client.get("/models/tiny-cas") for _ in range(2)]
+    logged = [record.getMessage() for record in caplog.records if record.name == "backend"]
+    for answer in answers:
+        (line,) = (line for line in logged if f"request={answer.headers['x-request-id']}" in line)
+        assert "path=/models/tiny-cas" in line
+
+
+def test_bodies_that_are_too_many_bytes_together_are_refused_until_there_is_room() -> None:
+    async def test() -> None:
+        arrived, let_go = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            arrived.set()
+            await let_go.wait()
+
+        limited = BodyLimit(app, limit=200, at_once=256)
+
+        async def post(body: bytes) -> None:
+            async def receive() -> Message:
+                return {"type": "http.request", "body": body}
+
+            async def send(_: Message) -> None: ...
+
+            await limited({"type": "http", "method": "POST", "path": "/attack", "headers": []}, receive, send)
+
+        first = asyncio.create_task(post(b"x" * 150))
+        await arrived.wait()
+        with pytest.raises(Refusal, match="too many bytes") as refused:
+            await post(b"x" * 107)
+        assert (refused.value.status_code, refused.value.headers) == (503, {"Retry-After": "1"})
+        let_go.set()
+        await post(b"x" * 106)  # beside the first there is just so much room
+        await first
+        await post(b"x" * 200)
+
+    asyncio.run(test())
+    assert BodyLimit(lambda *_: asyncio.sleep(0), limit=1).at_once == 2**28
 
 
 def test_an_unexpected_error_ends_here_and_leaves_the_connection_whole(checkpoints: Path) -> None:

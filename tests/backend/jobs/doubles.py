@@ -51,6 +51,8 @@ class Count:
             raise InvalidParameter("to = 13: brings bad luck")
         if self.to == 14:
             raise DataError(f"{workspace.runs}/d.npz is no readable .npz")
+        if self.to == 15:
+            raise InvalidParameter(f"{workspace.checkpoints}/m is of other weights")
         return Prepared(partial(self.run, workspace.runs / f"{self.model}.count"), ("it takes a while",))
 
     def run(self, path: Path, report: Report) -> dict[str, int]:

@@ -68,6 +68,7 @@ def test_what_the_command_line_would_refuse_is_refused_before_anything_starts(se
     before = server.get("/jobs")["total"]
     assert refused("count", {"to": 13}) == (422, "to = 13: brings bad luck")
     assert refused("count", {"to": 14}) == (422, "d.npz is no readable .npz")
+    assert refused("count", {"to": 15}) == (422, "m is of other weights")
     status, detail = refused("count", {"to": 0})
     assert status == 422
     assert "to = 0" in detail

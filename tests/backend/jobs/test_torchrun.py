@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def ranks(server: Server) -> list[int]:
     return [pid for pid in server.pids("child") if b"RANK=" in Path(f"/proc/{pid}/environ").read_bytes()]
 
 
+def listening(pid: int) -> set[str]:
+    """Addresses at which a process waits for others, as the kernel writes them."""
+    sockets = {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    lines = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    listen = "0A"
+    return {words[1].split(":")[0] for words in lines if words[3] == listen and f"socket:[{words[9]}]" in sockets}
+
+
 def test_it_is_refused_where_the_batch_cannot_be_shared(server: Server) -> None:
     body = {"kind": "train", "request": {**RECIPE, "set": ["batch_size=99"]}, "processes": 2}
     answer = httpx2.post(f"{server.address}/jobs", json=body, timeout=90)
@@ -50,6 +61,8 @@ def test_ranks_end_with_whatever_is_killed_and_the_training_comes_to_its_end(ser
         eventually(lambda: not set(pids) & set(server.pids("child")), within=10)
 
     first = training()
+    loopback = socket.inet_aton("127.0.0.1")[::-1].hex().upper()
+    assert {address for pid in server.pids("child") for address in listening(pid)} == {loopback}
     os.kill(max(first), signal.SIGKILL)  # one of them: torchrun ends the other
     server.until(job, "failed")
     gone(first)
