@@ -46,6 +46,12 @@ class Measured:
     def a_cpu_second(self) -> float:
         return len(self.answers) / self.cpu
 
+    def by_the_minute(self) -> str:
+        """MiB after each, to see whether it goes on growing."""
+        began = self.memory[0][0]
+        minutes = range(1, 1 + round((self.memory[-1][0] - began) / 60))
+        return ", ".join(f"{min(self.memory, key=lambda at: abs(at[0] - began - 60 * m))[1]:.0f}" for m in minutes)
+
     def slope(self) -> float:
         """MiB a minute in the second half, once models and libraries are loaded."""
         return 60 * linear_regression(*zip(*self.memory[len(self.memory) // 2 :], strict=True)).slope
@@ -183,6 +189,7 @@ def rows(measured: Measured, seconds: float) -> dict[str, str]:
         "refusals": f"{refused} of {measured.statuses.total()}",
         "/health, p50, p95": percentiles(measured.health),
         "memory at the end": f"{measured.memory[-1][1]:.0f} MiB",
+        "memory minute by minute": f"{measured.by_the_minute()} MiB",
         "its slope in the second half": f"{measured.slope():+.1f} MiB/min",
         "a slider's move, p50, p95": percentiles(measured.moves),
     }
@@ -196,10 +203,14 @@ def main(
     new: Annotated[float, typer.Option(min=0, max=1, help="share of attacks that nobody asked for before")] = 0,
     model: str = "fmnist-resnet10-w16-cifs-softmax",
     alone: Annotated[bool, typer.Option("--alone", help="not the server that remembers nothing")] = False,
+    remembered: Annotated[
+        int | None, typer.Option(min=0, help="bytes, of the server as it is; by default its own")
+    ] = None,
 ) -> None:
     """Many clients at one server. More than one minute: not a part of `make bench`."""
     load = Load(model, images, steps, new, seconds)
-    sides = {"as it is": measure(load, clients)}
+    settings = {} if remembered is None else {"remembered_bytes": remembered}
+    sides = {"as it is": measure(load, clients, **settings)}
     if not alone:
         sides["nothing remembered"] = measure(load, clients, remembered_bytes=0)
     table, columns = Table("what", *sides), [rows(side, seconds) for side in sides.values()]
