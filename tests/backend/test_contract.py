@@ -75,6 +75,7 @@ LASTING = [  # jobs, and what people bring
     "DELETE /models/{id}",
     "POST /datasets",
 ]
+PATIENCE = 120.0  # seconds, on a busy machine
 FGSM = {"name": "fgsm", "eps": 0.1}
 QUICK = settings(
     max_examples=int(os.environ.get("CONTRACT_CASES", "10")),
@@ -114,7 +115,7 @@ def holds(client: TestClient, operation: str, mode: GenerationMode, **aimed: Any
         if aimed:
             case.body = {**case.body, **aimed}
         # Well-formed values may still name what is not there.
-        answer = case.call_and_validate(excluded_checks=[positive_data_acceptance])
+        answer = case.call_and_validate(excluded_checks=[positive_data_acceptance], timeout=PATIENCE)
         GENERATED[answer.status_code] += 1
 
     test()
