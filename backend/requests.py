@@ -30,36 +30,43 @@ class BodyLimit:
     ) -> None:
         self.app = app
         self.limit = limit
-        self.at_once, self._held = at_once, 0  # bytes of all requests that are being answered
         self.uploads = uploads or {}  # paths to which files are sent, and their own limits
+        self.memory, self.disk = Room(at_once), Room(2 * max(self.uploads.values(), default=0))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        length, limit = Headers(scope=scope).get("content-length", "0"), self.limit
-        if scope["method"] == "POST":
-            limit = self.uploads.get(scope["path"], limit)
+        length, limit, room = Headers(scope=scope).get("content-length", "0"), self.limit, self.memory
+        if scope["method"] == "POST" and scope["path"] in self.uploads:
+            limit, room = self.uploads[scope["path"]], self.disk
         if length.isdecimal() and int(length) > limit:
             return await ProblemResponse(Request(scope), 413, _too_large(limit))(scope, receive, send)
-        counted = Counted(receive, limit, self)
+        counted = Counted(receive, limit, room)
         try:
             await self.app(scope, counted, send)
         finally:
-            self._held -= counted.total
+            room.held -= counted.total
+
+
+class Room:
+    """For the bytes of all requests that are being answered: bodies stay in memory, files that are sent on disk."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
 
     def hold(self, length: int) -> None:
         """Raises Refusal (503) where so many bytes more would be too many at once."""
-        if self._held + length > self.at_once:
+        if self.held + length > self.most:
             message = "requests of too many bytes are being answered already; retry in 1 s"
             raise Refusal(503, message, headers={"Retry-After": "1"})
-        self._held += length
+        self.held += length
 
 
 class Counted:
     """`receive` that counts what came, for a body may come without its length, and many may come at once."""
 
-    def __init__(self, receive: Receive, limit: int, shared: BodyLimit) -> None:
-        self.receive, self.limit, self.shared = receive, limit, shared
+    def __init__(self, receive: Receive, limit: int, room: Room) -> None:
+        self.receive, self.limit, self.room = receive, limit, room
         self.total = 0
 
     async def __call__(self) -> Message:
@@ -67,7 +74,7 @@ class Counted:
         length = len(message.get("body", b""))
         if self.total + length > self.limit:
             raise Refusal(413, _too_large(self.limit))
-        self.shared.hold(length)
+        self.room.hold(length)
         self.total += length
         return message
 

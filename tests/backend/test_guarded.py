@@ -111,15 +111,15 @@ def test_bodies_that_are_too_many_bytes_together_are_refused_until_there_is_room
             arrived.set()
             await let_go.wait()
 
-        limited = BodyLimit(app, limit=200, at_once=256)
+        limited = BodyLimit(app, limit=200, at_once=256, uploads={"/models": 1000})
 
-        async def post(body: bytes) -> None:
+        async def post(body: bytes, path: str = "/attack") -> None:
             async def receive() -> Message:
                 return {"type": "http.request", "body": body}
 
             async def send(_: Message) -> None: ...
 
-            await limited({"type": "http", "method": "POST", "path": "/attack", "headers": []}, receive, send)
+            await limited({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
 
         first = asyncio.create_task(post(b"x" * 150))
         await arrived.wait()
@@ -130,9 +130,10 @@ def test_bodies_that_are_too_many_bytes_together_are_refused_until_there_is_room
         await post(b"x" * 106)  # beside the first there is just so much room
         await first
         await post(b"x" * 200)
+        await post(b"x" * 1000, "/models")  # a file goes to the disk
 
     asyncio.run(test())
-    assert BodyLimit(lambda *_: asyncio.sleep(0), limit=1).at_once == 2**28
+    assert BodyLimit(lambda *_: asyncio.sleep(0), limit=1).memory.most == 2**28
 
 
 def test_an_unexpected_error_ends_here_and_leaves_the_connection_whole(checkpoints: Path) -> None:
