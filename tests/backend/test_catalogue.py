@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -249,6 +250,16 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CIFS_CORS_ORIGINS", '["https://a.example"]')
     assert Settings().max_images == 3
     assert Settings().cors_origins == ["https://a.example"]
+
+
+def test_the_server_computes_with_as_many_threads_as_are_set(serve: Serve) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            with serve(threads=threads):
+                assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_samples_can_be_named_one_by_one(client: TestClient) -> None:
