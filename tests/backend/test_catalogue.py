@@ -4,6 +4,7 @@ import base64
 import io
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
@@ -256,8 +257,8 @@ def test_the_server_computes_with_as_many_threads_as_are_set(serve: Serve) -> No
     before = torch.get_num_threads()
     try:
         for threads in (2, 1):
-            with serve(threads=threads):
-                assert torch.get_num_threads() == threads
+            with serve(threads=threads), ThreadPoolExecutor(1) as new:  # as one that computes
+                assert new.submit(torch.get_num_threads).result() == threads
     finally:
         torch.set_num_threads(before)
 
