@@ -14,6 +14,9 @@ from cifs.records import StudyRecord
 ARMS = ("#479AD1", "#A02BEE", "#E69F00", "#009E73", "#D55E00", "#666666", "#CC79A7", "#56B4E9")
 
 
+FEWEST = 3  # seeds of a gain that is drawn: the interval of two is hundreds of points wide, and hides all others
+
+
 class ArmCurve(NamedTuple):
     """Accuracies (%) of an arm by epoch: the mean over seeds, and the least and most of them."""
 
@@ -44,7 +47,7 @@ class StudyInfo(NamedTuple):
 
 
 def study_info(record: StudyRecord, regime: str, *, arms: Sequence[str] | None = None) -> StudyInfo:
-    """arms: keys, those drawn; default: all that are measured."""
+    """arms: keys, those drawn; default: all that are measured. Gains are of three seeds or more."""
     shown = [arm for arm in record.arms if arms is None or arm in arms]
     colours = dict(zip(record.arms, ARMS * len(record.arms), strict=False))
     curves = [
@@ -59,7 +62,7 @@ def study_info(record: StudyRecord, regime: str, *, arms: Sequence[str] | None =
             100 * g.mean, 100 * (g.high - g.mean), 100 * (g.mean - g.low),
         )
         for g in record.gains
-        if g.regime == regime and g.arm in shown and g.level != "natural"
+        if g.regime == regime and g.arm in shown and g.level != "natural" and len(g.by_seed) >= FEWEST
     ]  # fmt: skip
     return StudyInfo(record.arms[next(iter(record.arms))], curves, gains)
 

@@ -27,6 +27,10 @@ OUTCOMES = {
     "undecided": ":orange-badge[:material/question_mark: undecided]",
     "not measured": ":gray-badge[:material/hourglass_empty: not measured]",
 }
+LEVELS = {
+    "adaptive": "Adaptive: the strongest of a sweep, chosen on validation images.",
+    "verdict": "Verdict: what an ensemble of AutoAttack's strength leaves.",
+}
 LIVE = 5.0  # seconds between two looks at a study at work
 
 
@@ -164,7 +168,7 @@ def show_verdicts(study: StudyView, record: StudyRecord) -> None:
     if study.verdicts:
         st.caption(
             f"By the rule stated before it was run, at α = {record.alpha:g}; {interval_name(record)} intervals over "
-            "seeds and images. Adaptive: the strongest of a sweep, chosen on validation images."
+            f"seeds and images. {' '.join(text for level, text in LEVELS.items() if level in record.levels)}"
         )
 
 
@@ -193,7 +197,7 @@ def pick_regime(record: StudyRecord) -> str:
 def show_gains(study: StudyView, record: StudyRecord) -> None:
     info = study_info(record, pick_regime(record))
     if not info.gains:
-        st.info("A gain needs two seeds of an arm and of the first; they are not measured yet.")
+        st.info("A gain that is drawn needs three seeds of an arm and of the first; they are not measured yet.")
         return
     draw(
         gains_figure(info), key="gains", alt=f"points ahead of {info.against} with intervals, by checkpoint and attack"
@@ -224,14 +228,16 @@ def show_accuracies(study: StudyView, record: StudyRecord) -> None:
         for (arm, checkpoint), levels in found.items()
     ]
     show_rows(st.table, rows, key="accuracies", name=f"accuracies {regime}")
+    images = "held-out" if record.held_out else "test"
     st.caption(
-        f"Accuracy (%) on the first {record.test_images:,} test images, mean over seeds, with {interval_name(record)} "
+        f"Accuracy (%) on {record.test_images:,} {images} images, mean over seeds, with {interval_name(record)} "
         "intervals over seeds and images. Each level's attack is at least as strong as the one before."
     )
 
 
 def accuracy_text(accuracy: StudyAccuracy) -> str:
-    return f"{100 * accuracy.mean:.2f} ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
+    doubt = f", {accuracy.untrusted} not trusted" if accuracy.untrusted else ""
+    return f"{100 * accuracy.mean:.2f} ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}{doubt})"
 
 
 with state.address(), readable_errors("page"):

@@ -25,7 +25,7 @@ from tests.frontend.dashboard import address, charts, fine, open_among_pages, op
 from tests.jobs import put, put_training
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "docs" / "studies" / "overfitting" / "record.json"
+PUBLISHED, VERDICT = (ROOT / "docs" / "studies" / name / "record.json" for name in ("overfitting", "verdict"))
 
 
 class Server:
@@ -83,6 +83,18 @@ def test_every_view_of_a_study_opens(view: str, figures: int) -> None:
     page = fine(open_page("studies", show=view))
     assert len(charts(page)) == figures
     assert len(page.table) == {"accuracies": 1, "progress": 2}.get(view, 0)
+
+
+def test_a_study_by_the_verdict_shows_it_and_says_which_networks_it_does_not_trust(server: Server) -> None:
+    record = StudyRecord.model_validate_json(VERDICT.read_bytes())
+    doubted = next(a for a in record.accuracies if a.level == "verdict")
+    doubted.untrusted = 2
+    write_json(server.runs / "studies" / "verdict" / "record.json", record.model_dump(mode="json"))
+    assert "Verdict: what an ensemble" in texts(fine(open_page("studies", study="verdict")))
+    page = fine(open_page("studies", study="verdict", show="accuracies"))
+    shown = page.table[0].value["verdict"]
+    assert [f"{100 * doubted.mean:.2f}" in text for text in shown].count(True) == 1
+    assert ["2 not trusted" in text for text in shown].count(True) == 1
 
 
 def test_a_study_at_work_says_at_what_and_its_own_record_goes_first(server: Server) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.answers import STUDIES
 from cifs.errors import InvalidParameter, UnknownName
 from cifs.plot.study import arm_panels, panels_figure
 from cifs.records import StudyRecord, StudyVerdict
@@ -12,7 +13,7 @@ from cifs.studies import filled, load_study, markdown, study_names, summary, ver
 
 DOCS = Path(__file__).parents[3] / "docs"
 PUBLISHED = [name for name in study_names() if (DOCS / "studies" / name / "record.json").exists()]
-PAGES = {"overfitting": "claim.md", "exploration": "exploration.md"}
+PAGES = {"overfitting": "claim.md", "exploration": "exploration.md", "verdict": "repetition.md"}
 
 
 @pytest.fixture(scope="module", params=PUBLISHED)
@@ -38,6 +39,15 @@ def test_the_page_s_tables_are_those_of_the_command(published: tuple[str, StudyR
 
 def record_of(name: str = "overfitting") -> StudyRecord:
     return StudyRecord.model_validate_json((DOCS / "studies" / name / "record.json").read_bytes())
+
+
+def test_the_api_s_example_is_of_the_record_there_is() -> None:
+    shown, record = STUDIES["GET /studies/{name}"], record_of()
+    of_record = shown["record"]
+    assert (of_record["measured"], of_record["planned"]) == (record.measured, record.planned)
+    assert (of_record["alpha"], of_record["levels"]) == (record.alpha, record.levels)
+    assert of_record["tests"][0]["p_corrected"] == pytest.approx(record.tests[0].p_corrected, rel=1e-3)
+    assert shown["verdicts"] == [verdicts(load_study("overfitting"), record)[0].model_dump()]
 
 
 def test_only_what_stands_between_the_marks_is_written_anew() -> None:

@@ -136,6 +136,13 @@ def test_the_figure_draws_every_arm_by_epoch_and_its_gain_with_an_interval(study
     assert {gain.arm for gain in study_info(record, "short", arms=["vanilla"]).gains} == set()
 
 
+def test_a_gain_of_two_seeds_is_told_but_not_drawn(study: Study, tmp_path: Path) -> None:
+    write_cells(study, tmp_path, [f"short-{arm}-{seed}" for arm in ("vanilla", "cifs") for seed in (1, 2)])
+    record = summary("tiny", study, tmp_path)
+    assert record.gains
+    assert study_info(record, "short").gains == []
+
+
 DOCS = Path(__file__).parents[3] / "docs" / "studies"
 
 
