@@ -26,7 +26,11 @@ def saliency_info(titles: Sequence[str], maps: Sequence[Sequence[Sequence[float]
 
 
 def saliency_figure(info: SaliencyInfo, *, height: int = 300) -> go.Figure:
-    figure = make_subplots(cols=len(info.maps), subplot_titles=info.titles, horizontal_spacing=0.04)
+    figure = make_subplots(
+        cols=len(info.maps),
+        subplot_titles=[title.replace(": ", ":<br>") for title in info.titles],
+        horizontal_spacing=0.04,
+    )
     for k, values in enumerate(info.maps):
         figure.add_heatmap(z=values, coloraxis="coloraxis", hovertemplate="%{z:.3g}<extra></extra>", row=1, col=k + 1)
     figure.update_xaxes(visible=False, constrain="domain")
@@ -35,5 +39,6 @@ def saliency_figure(info: SaliencyInfo, *, height: int = 300) -> go.Figure:
         figure.update_yaxes(scaleanchor=f"x{k + 1 if k else ''}", row=1, col=k + 1)
     low = -info.limit if info.signed else 0.0
     scale = DIVERGING if info.signed else SEQUENTIAL
+    figure.update_annotations(font_size=12)
     compact(figure, height=height, legend=False)
-    return figure.update_layout(coloraxis={"colorscale": scale, "cmin": low, "cmax": info.limit}, margin={"t": 30})
+    return figure.update_layout(coloraxis={"colorscale": scale, "cmin": low, "cmax": info.limit}, margin={"t": 44})

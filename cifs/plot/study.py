@@ -1,6 +1,7 @@
 """A study in one figure: robust accuracy by epoch, and how far every arm is ahead of the first, attack by attack."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -125,6 +126,9 @@ def _add_gains(figure: go.Figure, gains: Sequence[LevelGain]) -> None:
     figure.update_yaxes(zeroline=False, row=1, col=3)
 
 
+PHONE = 40  # characters of a legend that a phone shows whole
+
+
 def gains_figure(info: StudyInfo) -> go.Figure:
     """A forest plot: how far each arm is ahead of the first, by checkpoint and level, with its interval."""
     places, arms = (list(dict.fromkeys(getattr(gain, name) for gain in info.gains)) for name in ("place", "arm"))
@@ -134,7 +138,8 @@ def gains_figure(info: StudyInfo) -> go.Figure:
         gains = [gain for gain in info.gains if gain.arm == arm]
         shift = 0.6 * ((arms.index(arm) + 0.5) / len(arms) - 0.5)
         figure.add_scatter(
-            x=[gain.gain for gain in gains], y=[places.index(gain.place) + shift for gain in gains], name=arm,
+            x=[gain.gain for gain in gains], y=[places.index(gain.place) + shift for gain in gains],
+            name="<br>".join(wrap(arm, PHONE)),
             mode="markers", marker={"size": 9, "color": gains[0].colour}, customdata=[gain.place for gain in gains],
             error_x={
                 "array": [gain.above for gain in gains], "arrayminus": [gain.below for gain in gains],

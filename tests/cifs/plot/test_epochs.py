@@ -56,7 +56,9 @@ def test_panels_of_one_comparison_reach_a_little_above_the_highest(record: Study
 def test_every_gain_has_its_place_and_its_interval(record: StudyRecord) -> None:
     figure = gains_figure(study_info(record, "overfitting"))
     drawn = {
-        (trace.name, place): x for trace in figure.data for place, x in zip(trace.customdata, trace.x, strict=True)
+        (trace.name.replace("<br>", " "), place): x
+        for trace in figure.data
+        for place, x in zip(trace.customdata, trace.x, strict=True)
     }
     for gain in record.gains:
         if gain.regime == "overfitting" and gain.level != "natural":
