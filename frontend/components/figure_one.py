@@ -94,7 +94,7 @@ def info_of(found: ChannelStatistics, quantity: str) -> ActivationInfo:
 
 
 def show_model(model: ModelInfo, found: ChannelStatistics, quantity: str, ranges: Ranges) -> None:
-    st.subheader(model.title, anchor=False)
+    st.header(model.title, anchor=False)
     info = info_of(found, quantity)
     draw(
         activation_figure(info, quantity=quantity, ranges=ranges, height=300), key=f"statistics-{model.id}",

@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.e2e.test_dashboard import PATIENCE, assert_healthy, settle
 
@@ -35,6 +35,8 @@ def test_a_page_can_be_read_and_used_by_everybody(workplace: str, browser: Brows
     page = browser.new_page(viewport=WIDE, color_scheme="light")
     page.set_default_timeout(PATIENCE)
     page.goto(f"{workplace}/{address}")
+    running = page.get_by_test_id("stApp")  # the first page is the first question to its server
+    expect(running).to_have_attribute("data-test-script-state", "notRunning", timeout=3 * PATIENCE)
     settle(page)
     assert_healthy(page)
     assert violations(page) == []
