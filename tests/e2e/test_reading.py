@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.e2e.test_dashboard import CHART, PATIENCE, QUIET, assert_healthy, browser_path, dashboard, settle
+from tests.e2e.test_dashboard import CHART, MODEL, PATIENCE, QUIET, assert_healthy, browser_path, dashboard, settle
 
 pytestmark = pytest.mark.e2e
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8").partition("\n")[2]
@@ -97,10 +97,10 @@ def test_a_phone_shows_both_pictures_at_once_and_the_result_of_an_attack(dashboa
 
 
 def test_a_saved_picture_is_named_after_what_it_shows(dashboard: str, browser: Browser) -> None:
-    page = open_page(browser, f"{dashboard}/?index=0")
+    page = open_page(browser, f"{dashboard}/?model={MODEL}&dataset=fashion_mnist_mini&index=0")
     page.wait_for_selector(CHART)
     page.locator(CHART).hover()
     with page.expect_download() as download:
         page.locator(".st-key-channel-chart [data-title*='ownload']").first.click()
-    assert download.value.suggested_filename == "channels-of-layer4.0-fmnist-resnet10-w16-natural.png"
+    assert download.value.suggested_filename == f"channels-of-layer4.0-fashion_mnist_mini-0-{MODEL}-eps-0.1.png"
     page.close()

@@ -53,13 +53,22 @@ def open_exports(page: Page) -> None:
     settle(page)
 
 
+def left_out(page: Page) -> list[str]:
+    """What is shown and not offered. Looked for again: the box of the view before may have been the one opened."""
+    for _ in range(5):
+        open_exports(page)
+        if not (missing := page.evaluate(WITHOUT)):
+            return []
+        page.wait_for_timeout(500)
+    return [str(key) for key in missing]
+
+
 @pytest.mark.parametrize("address", PAGES)
 def test_no_figure_and_no_table_is_without_its_files(workplace: str, browser: Browser, address: str) -> None:
     page = browser.new_page(viewport={"width": 1366, "height": 768})
     page.set_default_timeout(PATIENCE)
     page.goto(f"{workplace}/{address}")
-    open_exports(page)
-    assert page.evaluate(WITHOUT) == []
+    assert left_out(page) == []
     if control := PAGES[address]:
         views = page.get_by_role("radiogroup", name=control, exact=True).get_by_role("radio")
         assert views.count() > 2
@@ -67,9 +76,8 @@ def test_no_figure_and_no_table_is_without_its_files(workplace: str, browser: Br
             view.click()
             expect(view).to_be_checked()
             settle(page)
-            open_exports(page)
+            assert left_out(page) == [], view.inner_text()
             assert_healthy(page)
-            assert page.evaluate(WITHOUT) == [], view.inner_text()
     page.close()
 
 
@@ -96,7 +104,8 @@ def test_files_hold_what_is_shown_and_are_named_after_it(workplace: str, browser
     assert png.read_bytes().startswith(b"\x89PNG")
     drawn = ElementTree.fromstring(svg.read_text(encoding="utf-8"))
     assert "range of random orders" in " ".join(drawn.itertext())
-    rows = list(csv.DictReader(saved(page, table.get_by_role("button", name="CSV"), tmp_path).open(encoding="utf-8")))
+    text = saved(page, table.get_by_role("button", name="CSV"), tmp_path).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
     markdown, latex = (
         saved(page, table.get_by_role("button", name=name), tmp_path).read_text() for name in ("Markdown", "LaTeX")
     )
