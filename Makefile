@@ -18,9 +18,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C ends both
 	@$(BIN)/python -m cifs.cli demo
 
-test: $(STAMP)  ## Run every test, the browser's included, its files spread over up to four processes
+test: $(STAMP)  ## Run every test, the browser's included, its files spread over three processes
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && \
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 test-fast: $(STAMP)  ## Run the quick tests only
 	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)

@@ -40,6 +40,7 @@ INFO = Info(title="Fuzzed", dataset="fashion_mnist_mini", method="natural")
 SLOWEST = 10.0  # seconds of CPU for one answer: longer is a hang
 MEGABYTE = 2**20
 BASE = "http://testserver"
+INTERNAL = ("Traceback", "/tmp/", "site-packages", "most recent call")  # what no refusal is to tell
 Mutation = Callable[[bytes, random.Random], bytes]
 
 
@@ -248,7 +249,7 @@ def judge(answer: Any) -> str | None:
         return f"{answer.status_code}: {answer.text[:300]}"
     said = answer.json().get("detail") if "problem+json" in answer.headers["content-type"] else None
     return (
-        None if said and "Traceback" not in said and "/tmp/" not in said else f"an unclear refusal: {answer.text[:300]}"
+        None if said and not any(sign in said for sign in INTERNAL) else f"an unclear refusal: {answer.text[:300]}"
     )
 
 

@@ -26,6 +26,7 @@ def test_damaged_files_are_refused_with_a_reason_or_taken(tmp_path: Path) -> Non
         (422, '{"detail": "a damaged image file"}', TYPE, False),
         (422, '{"detail": "a damaged image file"}', {"content-type": "application/json"}, True),
         (422, '{"detail": ""}', TYPE, True),
+        (422, '{"detail": "no int (Exception raised from f.h:79 (most recent call first): …)"}', TYPE, True),
         (422, '{"detail": "/tmp/x/upload.bin cannot be read"}', TYPE, True),
         (500, '{"detail": "the server failed on this request"}', TYPE, True),
     ],

@@ -21,7 +21,11 @@ PAPER = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgro
 OVERFLOW = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 
 
+FADING = "document.getAnimations().some(a => a.playState === 'running' && a.effect.getTiming().iterations !== Infinity)"
+
+
 def violations(page: Page) -> list[str]:
+    page.wait_for_function(f"!{FADING}")  # what fades in has not its colour yet
     found = Axe().run(page, options=RULES).response["violations"]
     return [
         f"{violation['id']}: {' '.join(node['target'])}: {node['html'][:200]}: {node['failureSummary'][:300]}"

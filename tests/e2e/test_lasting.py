@@ -98,7 +98,9 @@ def test_a_survey_of_all_images_is_a_job_that_can_be_cancelled(
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     survey(page, workplace, steps=1)
-    expect(page.get_by_text(re.compile(r"flips [\d,]+ of the [\d,]+ images of 2,000"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"flips [\d,]+ of the [\d,]+ images of 2,000"))).to_be_visible(
+        timeout=2 * PATIENCE
+    )
     settle(page)
     assert_healthy(page)
     page.goto(f"{workplace}/jobs")

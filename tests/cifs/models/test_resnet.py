@@ -83,3 +83,10 @@ def test_a_relu_is_not_said_so_that_digests_of_earlier_configurations_hold() -> 
 def test_an_activation_that_cannot_be_had_is_named(arch: str, activation: str) -> None:
     with pytest.raises((InvalidParameter, UnknownName), match=activation):
         build(arch, width=16, activation=activation)
+
+
+def test_why_no_network_can_be_made_is_said_in_one_line_and_without_the_libraries_paths() -> None:
+    with pytest.raises(InvalidParameter, match="no resnet10 can be made with image_size") as refused:
+        build("resnet10", image_size=10**21)
+    assert "\n" not in str(refused.value)
+    assert ".so" not in str(refused.value)
