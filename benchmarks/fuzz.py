@@ -248,9 +248,7 @@ def judge(answer: Any) -> str | None:
     if not 400 <= answer.status_code < 500:
         return f"{answer.status_code}: {answer.text[:300]}"
     said = answer.json().get("detail") if "problem+json" in answer.headers["content-type"] else None
-    return (
-        None if said and not any(sign in said for sign in INTERNAL) else f"an unclear refusal: {answer.text[:300]}"
-    )
+    return None if said and not any(sign in said for sign in INTERNAL) else f"an unclear refusal: {answer.text[:300]}"
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ PAPER = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgro
 OVERFLOW = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 
 
-FADING = "document.getAnimations().some(a => a.playState === 'running' && a.effect.getTiming().iterations !== Infinity)"
+FADING = "document.getAnimations().some(a => a.playState === 'running' && a.effect.getTiming().iterations < Infinity)"
 
 
 def violations(page: Page) -> list[str]:
