@@ -25,8 +25,14 @@ FADING = "document.getAnimations().some(a => a.playState === 'running' && a.effe
 
 
 def violations(page: Page) -> list[str]:
-    page.wait_for_function(f"!{FADING}")  # what fades in has not its colour yet
-    found = Axe().run(page, options=RULES).response["violations"]
+    """What is still wrong when the page has come to rest: what fades in has not its colour yet."""
+    for _ in range(3):
+        page.wait_for_function(f"!{FADING}")
+        found = Axe().run(page, options=RULES).response["violations"]
+        if not found:
+            break
+        page.wait_for_timeout(1500)
+        settle(page)
     return [
         f"{violation['id']}: {' '.join(node['target'])}: {node['html'][:200]}: {node['failureSummary'][:300]}"
         for violation in found
