@@ -1,26 +1,16 @@
 """What a reader meets: the chart on the first screen, a phone, Back and Forward, contrast, words for pictures."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.test_dashboard import CHART, MODEL, PATIENCE, QUIET, assert_healthy, browser_path, dashboard, settle
+from tests.e2e.test_dashboard import CHART, MODEL, PATIENCE, assert_healthy, dashboard, settle
 
 pytestmark = pytest.mark.e2e
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8").partition("\n")[2]
 __all__ = ["dashboard"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
-        expect.set_options(timeout=PATIENCE)
-        yield opened
-        opened.close()
 
 
 def open_page(browser: Browser, address: str, *, width: int = 1366, height: int = 768, scheme: str = "light") -> Page:

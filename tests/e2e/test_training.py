@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests import servers
-from tests.e2e.test_dashboard import QUIET, assert_healthy, browser_path, settle
+from tests.e2e.test_dashboard import assert_healthy, settle
 
 pytestmark = pytest.mark.e2e
 
@@ -24,15 +24,6 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = {"CIFS_JOBS": "embedded", "CIFS_RUNS": str(folder / "runs"), "CIFS_CHECKPOINTS": str(folder / "models")}
     with servers.dashboard(folder, **settings) as url:
         yield url
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
-        expect.set_options(timeout=PATIENCE)
-        yield opened
-        opened.close()
 
 
 def visit(browser: Browser, url: str) -> Page:
