@@ -1,5 +1,6 @@
 """Numeric precision and determinism, in one place."""
 
+import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -27,6 +28,18 @@ def usable_device(name: torch.device | str) -> torch.device:
 
 def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
+
+
+def instructions() -> str:
+    """The processor's widest instructions for bf16 products, of which the bits of a training on it are a function.
+
+    oneDNN uses them unless the environment's ONEDNN_MAX_CPU_ISA holds it to older ones, which is said then.
+    """
+    cpu = torch.cpu.get_capabilities()
+    names = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")
+    widest = next((name for name in names if cpu.get(name)), cpu["architecture"])
+    held = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return widest if held is None else f"{widest}, held to {held}"
 
 
 def generator(*seeds: int) -> torch.Generator:

@@ -14,6 +14,7 @@ import torch
 from cifs.data import Images, dataset
 from cifs.errors import CheckpointError, InUse
 from cifs.files import locked, write_json
+from cifs.precision import instructions
 from cifs.progress import Report, unreported
 from cifs.studies.measure import measure, measure_bounds, measure_verdict, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
@@ -56,7 +57,8 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
         return None
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     written = parse_recipe(path.name, result["recipe"])  # a key that is newer than the file has its default
-    if written.as_dict() != study.recipe_of(cell).as_dict() or result["test_images"] != study.test_images:
+    images = result["test_images"], result.get("test_from", 0)
+    if written.as_dict() != study.recipe_of(cell).as_dict() or images != (study.test_images, study.test_from):
         raise CheckpointError(f"{path} is of another recipe or of other images; give another folder, or remove it")
     return result
 
@@ -76,6 +78,8 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, repor
         "cell": {"regime": cell.regime, "arm": cell.arm, "seed": cell.seed},
         "recipe": recipe.as_dict(),
         "test_images": study.test_images,
+        "test_from": study.test_from,
+        "instructions": instructions(),
         "seconds": round(run.seconds),
         "checkpoints": {checkpoint: measured[checkpoint] for checkpoint in CHECKPOINTS},
         "curve": curve(run.folder / "metrics.jsonl"),

@@ -85,7 +85,8 @@ class Study:
     question: str
     recipe: str = Field(description="name of the recipe that every training extends")
     common: dict[str, Any] = Field(default_factory=dict, description="values over the recipe's")
-    test_images: int = Field(ge=2, description="the first so many test images are measured")
+    test_images: int = Field(ge=2, description="so many test images are measured, the first ones")
+    test_from: int = Field(default=0, ge=0, description="but for so many: those that earlier studies were measured on")
     held_out: bool = Field(
         default=False,
         description="for explorations: not test images are measured but as many training images that no training and "
@@ -111,7 +112,7 @@ class Study:
     def images_of(self, recipe: Recipe) -> Images:
         """Those that are measured. Raises InvalidParameter where training leaves too few."""
         if not self.held_out:
-            return load_images(recipe.dataset, "test")[: self.test_images]
+            return load_images(recipe.dataset, "test")[self.test_from : self.test_from + self.test_images]
         images = load_images(recipe.dataset, "train")
         end = len(images) - recipe.validation
         if (start := end - self.test_images) < (recipe.images or end):
