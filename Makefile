@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint docs bench format clean
+.PHONY: help setup demo test test-fast lint docs bench bench-load format clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -20,7 +20,7 @@ demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C en
 
 test: $(STAMP)  ## Run every test, the browser's included, its files spread over three processes
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && \
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(STAMP)  ## Run the quick tests only
 	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)
@@ -34,8 +34,12 @@ format: $(STAMP)  ## Let ruff format and fix the code
 docs: $(STAMP)  ## Build the documentation into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-bench: $(STAMP)  ## Measure the claims about speed, side by side with peers
+bench: $(if $(ARGS),,bench-load) $(STAMP)  ## Measure a server under load, then the claims about speed beside peers
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-load: $(STAMP)  ## Measure a server under load: two minutes beside one that remembers nothing, five for its memory
+	@$(BIN)/python -m benchmarks.load --images 20
+	@$(BIN)/python -m benchmarks.load --images 20 --alone --seconds 300
 
 clean:  ## Remove .venv, caches and build leftovers (runs, data and checkpoints stay)
 	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

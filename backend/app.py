@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,12 +16,13 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import PrometheusFastApiInstrumentator
 
-from backend import adversarial, errors, openapi
+from backend import adversarial, choices, errors, openapi
 from backend.alone import check_alone
 from backend.callers import Quota
 from backend.guarded import Guarded
 from backend.inference import Inference
 from backend.jobs.embedded import EmbeddedWorker
+from backend.jobs.kinds import Kinds
 from backend.jobs.service import Jobs
 from backend.keys import Keyed
 from backend.lab import Lab
@@ -69,7 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     errors.install(app)
     _add_middleware(app, settings)
-    app.openapi = partial(_document, app.openapi, bool(settings.api_keys))  # type: ignore[method-assign]
+    kinds = None if app.state.jobs is None else app.state.jobs.kinds
+    app.openapi = cache(partial(_document, app.openapi, settings, kinds))  # type: ignore[method-assign]
     return app
 
 
@@ -122,5 +124,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     metrics.instrument(app).expose(app, tags=["service"], response_class=PlainTextResponse)
 
 
-def _document(generate: Callable[[], dict[str, Any]], keyed: bool) -> dict[str, Any]:
-    return openapi.document(generate(), keyed=keyed)
+def _document(generate: Callable[[], dict[str, Any]], settings: Settings, kinds: Kinds | None) -> dict[str, Any]:
+    document = openapi.document(generate(), keyed=bool(settings.api_keys))
+    choices.complete(document["components"]["schemas"], settings, kinds)
+    return document

@@ -2,7 +2,7 @@
 
 CIFSError
 ├── UnknownName        404 where the name is a resource (model, data set), 422 where it is a parameter
-├── InvalidParameter   422
+├── InvalidParameter   422; of type urn:cifs:unfit where the OpenAPI document allows the value
 ├── DataError          500: a file of the server's is corrupt; told without its path
 ├── CheckpointError    500: likewise
 └── NoSpace            507, as any error that says that a disk of the server's is full
@@ -11,7 +11,7 @@ Refusal                what the backend itself refuses: limits, malformed upload
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 
 from backend.jobs.ledger import LedgerError
 from backend.log import log
-from backend.schemas import Problem, ProblemError
+from backend.schemas import Problem, ProblemError, ProblemKind
 from cifs.errors import CheckpointError, CIFSError, DataError, NoSpace, UnknownName
 from cifs.files import says_full
 
@@ -35,6 +35,7 @@ UNREADABLE = "a file this request needs is corrupt or incomplete on the server; 
 FULL = "the server's disk is full; nothing was changed, and this is possible again when there is space"
 LONGEST = 2000  # characters of a message: cifs repeats refused values in full
 MOST = 20  # errors listed
+UNFIT: ProblemKind = "urn:cifs:unfit"
 # which pydantic puts into locations
 UNION_MEMBERS = {"DatasetImage", "UploadedImage", "ExactImage", "Choice", "int", "str"}
 
@@ -43,26 +44,40 @@ class Refusal(HTTPException):
     """A request that is not served, and why."""
 
     def __init__(
-        self, status: int, detail: str, *, location: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        location: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        kind: ProblemKind = "about:blank",
     ) -> None:
         super().__init__(status, detail, headers)
         self.errors = [ProblemError(location=location, message=detail)] if location else []
+        self.kind = kind
 
 
 def invalid(location: str, message: str) -> Refusal:
-    """422 for the value at `location` in the request."""
+    """422 for the value at `location` in the request, which the OpenAPI document does not allow."""
     return Refusal(422, message, location=location)
 
 
+def unfit(location: str, message: str) -> Refusal:
+    """422 for a value that the OpenAPI document allows, but not this model, these data or this server."""
+    return Refusal(422, message, location=location, kind=UNFIT)
+
+
 @contextmanager
-def located(location: str) -> Iterator[None]:
+def located(location: str, refuse: Callable[[str, str], Refusal] = unfit) -> Iterator[None]:
     """Errors of cifs raised inside are about `location` in the request."""
     try:
         yield
     except (CheckpointError, DataError, NoSpace):
         raise
     except CIFSError as error:
-        raise Refusal(_status(error), str(error), location=location) from error
+        if _status(error) == 404:
+            raise Refusal(404, str(error), location=location) from error
+        raise refuse(location, str(error)) from error
 
 
 def shown(value: Any) -> str:
@@ -85,8 +100,10 @@ class ProblemResponse(Response):
         *,
         errors: Sequence[ProblemError] = (),
         headers: Mapping[str, str] | None = None,
+        kind: ProblemKind = "about:blank",
     ) -> None:
         problem = Problem(
+            type=kind,
             title=TITLES[status],
             status=status,
             detail=shorten(detail),
@@ -132,7 +149,9 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     if says_full(error.__cause__):  # while a form's files were stored
         return await on_full_disk(request, error)
     if isinstance(error, Refusal):
-        return ProblemResponse(request, error.status_code, detail, errors=error.errors, headers=headers)
+        return ProblemResponse(
+            request, error.status_code, detail, errors=error.errors, headers=headers, kind=error.kind
+        )
     if error.status_code == 404:
         detail = f"there is no {request.url.path!r} here; GET /openapi.json lists what there is"
     if error.status_code == 405:
@@ -146,7 +165,8 @@ async def on_cifs_error(request: Request, error: CIFSError) -> Response:
     if isinstance(error, CheckpointError | DataError):
         log.error("unreadable file", path=request.url.path, error=str(error))
         return ProblemResponse(request, 500, UNREADABLE)
-    return ProblemResponse(request, _status(error), str(error))
+    status = _status(error)
+    return ProblemResponse(request, status, str(error), kind="about:blank" if status == 404 else UNFIT)
 
 
 async def on_ledger_error(request: Request, error: LedgerError) -> Response:

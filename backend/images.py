@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
-from backend.errors import Refusal, invalid
+from backend.errors import Refusal, unfit
 from backend.schemas import EncodedImage, Perturbation
 from backend.settings import Settings
 from cifs.data import png
@@ -37,7 +37,7 @@ def decode_upload(text: str, shape: tuple[int, int, int], settings: Settings, *,
         _open(data, location).verify()
         upright = _flatten(ImageOps.exif_transpose(picture))
     except Exception as error:  # PIL raises a dozen kinds for damaged files
-        raise invalid(location, f"a damaged image file: {error}") from error
+        raise unfit(location, f"a damaged image file: {error}") from error
     channels, height, width = shape
     return from_picture(_fit(upright.convert(MODES[channels]), width, height))
 
@@ -53,13 +53,13 @@ def decode_exact(text: str, shape: tuple[int, int, int], settings: Settings, *, 
             raise ValueError(f"version {version} of the format; write it with numpy.save")
         given, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # a header is a Python literal, which fails in a dozen ways
-        raise invalid(location, f"not a .npy file: {error}") from error
+        raise unfit(location, f"not a .npy file: {error}") from error
     data = file.read()
     if (given, dtype) != (shape, np.dtype("<f4")) or len(data) != 4 * math.prod(shape):
-        raise invalid(location, f"an array {given} of {dtype} in {len(data)} bytes; allowed: {shape} of float32")
+        raise unfit(location, f"an array {given} of {dtype} in {len(data)} bytes; allowed: {shape} of float32")
     pixels = np.frombuffer(data, "<f4").reshape(shape, order="F" if fortran else "C")
     if not (pixels.min() >= 0 and pixels.max() <= 1):  # not a number is neither
-        raise invalid(location, f"pixels from {pixels.min():g} to {pixels.max():g}; allowed: 0 to 1")
+        raise unfit(location, f"pixels from {pixels.min():g} to {pixels.max():g}; allowed: 0 to 1")
     return torch.from_numpy(np.ascontiguousarray(pixels).copy())
 
 
@@ -75,7 +75,7 @@ def _base64(text: str, limit: int, location: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise invalid(location, f"not base64: {error}") from None
+        raise unfit(location, f"not base64: {error}") from None
 
 
 def _open(data: bytes, location: str) -> Image.Image:
@@ -85,8 +85,8 @@ def _open(data: bytes, location: str) -> Image.Image:
             try:
                 return kind(io.BytesIO(data))
             except Exception as error:
-                raise invalid(location, f"a damaged image file: {error}") from error
-    raise invalid(location, f"neither a PNG nor a JPEG file: it starts with {data[:8]!r}")
+                raise unfit(location, f"a damaged image file: {error}") from error
+    raise unfit(location, f"neither a PNG nor a JPEG file: it starts with {data[:8]!r}")
 
 
 def _pixels(picture: Image.Image, limit: int, location: str) -> int:

@@ -5,7 +5,7 @@ from math import isfinite
 
 import torch
 
-from backend.errors import Refusal, invalid
+from backend.errors import Refusal, unfit
 from backend.log import log
 from backend.respond import numbers
 from backend.schemas import ChannelShift, ChannelStatistics, ChannelSummary, ModelInfo
@@ -59,7 +59,7 @@ def statistics(entry: Entry, model: ModelInfo, layer: str | None, class_index: i
     found = channels.ChannelStatistics.load(entry.statistics_path)
     layer = layer or found.layers[-1]
     if layer not in found.layers:
-        raise invalid("layer", f"no channel statistics of layer {layer!r}; choose from: {', '.join(found.layers)}")
+        raise unfit("layer", f"no channel statistics of layer {layer!r}; choose from: {', '.join(found.layers)}")
     n = int(found.counts[class_index])
     if n == 0:
         raise Refusal(404, f"no image of class {class_index} ({model.classes[class_index]}) was counted")

@@ -16,6 +16,7 @@ from backend.errors import ProblemResponse, Refusal, shown
 MAX_MEMBERS = 64  # of one JSON object
 MAX_ITEMS = 65_536  # commas of a body: four times the longest list there is
 SHORT = 4096  # bytes of a body that is parsed in less time than another thread takes to begin
+EXACT = 2**53  # integers below this are floats without loss
 PARSERS = asyncio.Semaphore(2)  # bodies that are parsed at once, off the event loop
 
 
@@ -110,9 +111,12 @@ def _refuse(constant: str) -> NoReturn:
     raise Refusal(422, message, location="body")
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | int:
+    """JSON has one kind of number: 20.0 is an integer too."""
     number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
+    if not math.isfinite(number):
+        _refuse(text)
+    return int(number) if number.is_integer() and abs(number) < EXACT else number
 
 
 def _few_members(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from backend.adversarial import logits
-from backend.errors import Refusal, invalid, located, shown
+from backend.errors import Refusal, invalid, located, shown, unfit
 from backend.images import decode_exact, decode_upload, pixels_of
 from backend.lab import Lab
 from backend.schemas import Choice, DatasetImage, ExactImage, ImageRef, LayerInfo, ModelInfo, UploadedImage
@@ -35,8 +35,8 @@ async def model(model_id: str, lab: Lab) -> ModelInfo:
 
 def choice(registry: Registry[type[Any]], chosen: Choice, location: str) -> Any:
     """The settings chosen by name, with parameters."""
-    with located(location):
-        return configure(registry, chosen.name, chosen.parameters)
+    with located(location, invalid):
+        return configure(registry, chosen.name, chosen.parameters, strict=True)
 
 
 def attack(chosen: Choice, count: int, model: ModelInfo, settings: Settings) -> Attack:
@@ -48,11 +48,11 @@ def attack(chosen: Choice, count: int, model: ModelInfo, settings: Settings) -> 
     if cost > settings.max_image_steps:
         factors = " × ".join(f"{number} {name}" for name, number in attack.factors.items())
         product = f"{count} images × {factors} = {cost}"
-        raise invalid("attack", f"{product}; allowed: up to {settings.max_image_steps}")
+        raise unfit("attack", f"{product}; allowed: up to {settings.max_image_steps}")
     if (gflops := gflops_of(attack, count, model)) > settings.max_request_gflops:
         product = f"{count} images × {attack.cost} gradient steps of {gflops / cost:.3g} GFLOP = {gflops:.0f} GFLOP"
         allowed = f"allowed: up to {settings.max_request_gflops}; what lasts longer belongs in a job (POST /jobs)"
-        raise invalid("attack", f"on {model.id}, {product}; {allowed}")
+        raise unfit("attack", f"on {model.id}, {product}; {allowed}")
     if attack.target is not None:
         class_index(attack.target, model, "attack.target")
     return attack
@@ -65,7 +65,7 @@ def gflops_of(attack: Attack | None, count: int, model: ModelInfo) -> float:
 
 def image_count(images: Sequence[ImageRef], settings: Settings) -> int:
     if len(images) > settings.max_images:
-        raise invalid("images", f"{len(images)} images in one request; allowed: up to {settings.max_images}")
+        raise unfit("images", f"{len(images)} images in one request; allowed: up to {settings.max_images}")
     return len(images)
 
 
@@ -78,7 +78,7 @@ def _limit(parameters: Mapping[str, Any], settings: Settings) -> None:
 
 def class_index(value: int, model: ModelInfo, location: str) -> int:
     if not 0 <= value < len(model.classes):
-        raise invalid(location, f"{location} = {value}: no such class; allowed: 0 to {len(model.classes) - 1}")
+        raise unfit(location, f"{location} = {value}: no such class; allowed: 0 to {len(model.classes) - 1}")
     return value
 
 
@@ -87,13 +87,13 @@ def layer(model: ModelInfo, name: str) -> LayerInfo:
         if known.name == name:
             return known
     names = ", ".join(known.name for known in model.layers)
-    raise invalid("layer", f"model {model.id!r} has no layer {name!r}; choose from: {names}")
+    raise unfit("layer", f"model {model.id!r} has no layer {name!r}; choose from: {names}")
 
 
 def channels(chosen: Sequence[int], layer: LayerInfo) -> list[int]:
     for channel in chosen:
-        if not 0 <= channel < layer.channels:
-            raise invalid("channels", f"channel {channel}: layer {layer.name!r} has channels 0 to {layer.channels - 1}")
+        if channel >= layer.channels:
+            raise unfit("channels", f"channel {channel}: layer {layer.name!r} has channels 0 to {layer.channels - 1}")
     return list(chosen)
 
 
@@ -142,7 +142,7 @@ def _dataset_image(ref: DatasetImage, model: ModelInfo, lab: Lab, location: str)
         images = lab.images(ref.dataset, ref.split)
     if ref.index >= len(images):
         message = f"index {ref.index}: the {ref.split} split of {ref.dataset!r} has images 0 to {len(images) - 1}"
-        raise invalid(f"{location}.index", message)
+        raise unfit(f"{location}.index", message)
     x, y = images.batch(slice(ref.index, ref.index + 1))
     return x[0], class_index(int(y), model, f"{location}.index")
 

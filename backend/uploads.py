@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
-from backend.errors import Refusal, invalid, located
+from backend.errors import Refusal, located, unfit
 from cifs.data import SPLITS, Dataset, dataset, dataset_names
 from cifs.data.datasets import verify
 from cifs.data.folder import SUFFIXES
@@ -230,7 +230,7 @@ def _bounded_archive(path: Path, limit: int, *, members: int) -> None:
 def add_dataset(root: Path, brought: Brought, name: str, limit: int) -> Dataset:
     """Of a .npz in MedMNIST's layout, or of a zip of class folders. Raises Refusal."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-        raise invalid("name", f"name = {name!r}: up to 64 letters, digits, '_' and '-'")
+        raise unfit("name", f"name = {name!r}: up to 64 letters, digits, '_' and '-'")
     if name in dataset_names() or (root / name).exists():
         raise Refusal(409, f"a data set {name!r} is there already; give another name", location="name")
     is_npz = brought.path.suffix == ".npz"

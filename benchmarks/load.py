@@ -207,7 +207,7 @@ def main(
         int | None, typer.Option(min=0, help="bytes, of the server as it is; by default its own")
     ] = None,
 ) -> None:
-    """Many clients at one server. More than one minute: not a part of `make bench`."""
+    """Many clients at one server: `make bench-load`, with which `make bench` begins."""
     load = Load(model, images, steps, new, seconds)
     settings = {} if remembered is None else {"remembered_bytes": remembered}
     sides = {"as it is": measure(load, clients, **settings)}

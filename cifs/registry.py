@@ -1,5 +1,6 @@
 """Names → things. A registered settings class is a frozen pydantic dataclass: it validates itself and has a schema."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -108,27 +109,36 @@ def parse_fraction(value: Any) -> Any:
 
 
 def fraction(*, ge: float, le: float) -> tuple[Any, Any]:
-    """Annotations of a number that may be written as a fraction: Annotated[float, *fraction(ge=0, le=1)]."""
-    within = Field(ge=ge, le=le)
-    return within, BeforeValidator(parse_fraction, json_schema_input_type=Annotated[float, within] | str)
+    """Annotations of a number that may be written as a fraction: Annotated[float, *fraction(ge=0, le=1)].
+
+    The schema promises fractions of 255 alone, for it cannot bound others; any other within the bounds is taken too.
+    """
+    within, of_255 = Field(ge=ge, le=le), Field(pattern="^(1?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])/255$")
+    as_json: Any = Annotated[float, within] | Annotated[str, of_255]
+    return within, BeforeValidator(parse_fraction, json_schema_input_type=as_json)
 
 
-def configure(registry: Registry[type[T]], name: str, parameters: Mapping[str, Any]) -> T:
+def configure(registry: Registry[type[T]], name: str, parameters: Mapping[str, Any], *, strict: bool = False) -> T:
     """The settings registered as `name` with these parameters.
 
+    strict: they are of JSON's own types; else "20" and True are taken for numbers, as a command line writes them.
     Raises UnknownName, or InvalidParameter that names the field, the value and what is allowed.
     """
-    cls = registry[name]
+    cls = TypeAdapter(registry[name])
     try:
-        return TypeAdapter(cls).validate_python(dict(parameters))
+        return (
+            cls.validate_json(json.dumps(dict(parameters)), strict=True)
+            if strict
+            else cls.validate_python(dict(parameters))
+        )
     except ValidationError as error:
-        raise InvalidParameter("; ".join(_explain(registry, cls, name, e) for e in error.errors())) from None
+        raise InvalidParameter("; ".join(_explain(registry, name, e) for e in error.errors())) from None
 
 
-def _explain(registry: Registry[Any], cls: type, name: str, error: Any) -> str:
+def _explain(registry: Registry[Any], name: str, error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"] if not isinstance(part, type)) or name
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        allowed = ", ".join(json_schema(cls).get("properties", {})) or "none"
+        allowed = ", ".join(json_schema(registry[name]).get("properties", {})) or "none"
         return f"{registry.kind} {name!r} has no parameter {field!r}; it takes: {allowed}"
     reason = error.get("ctx", {}).get("error") or error["msg"]  # a validator's own words, without pydantic's prefix
     return f"{registry.kind} {name!r}: {field} = {_short(error['input'])}: {reason}"

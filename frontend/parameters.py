@@ -83,7 +83,7 @@ def _parameter(name: str, spec: dict[str, Any]) -> Parameter | None:
         kind=kind,
         default=spec.get("default"),
         nullable=len(real) < len(options),
-        choices=tuple(value for option in real for value in _values(option)),
+        choices=tuple(value for option in real for value in _values(option)) if kind == "choice" else (),
         minimum=merged.get("minimum", merged.get("exclusiveMinimum")),
         maximum=merged.get("maximum", merged.get("exclusiveMaximum")),
         open_minimum="exclusiveMinimum" in merged and "minimum" not in merged,
@@ -101,7 +101,7 @@ def _title(name: str, given: str | None) -> str:
 def _kind(options: list[dict[str, Any]]) -> Kind | None:
     if options and all(_values(option) for option in options):
         return "choice"
-    types = {option.get("type") for option in options}
+    types = {option.get("type") for option in options if not _values(option)}  # but for a word such as "inf"
     if "string" in types and types & {"number", "integer"}:
         return "fraction"
     if types == {"integer", "number"}:

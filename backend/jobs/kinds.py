@@ -32,6 +32,10 @@ class Kinds:
     def __init__(self, tasks: Registry[Any], workspace: Callable[..., Any]) -> None:
         self.tasks, self.workspace = tasks, workspace
 
+    def parse(self, kind: str, request: Mapping[str, Any]) -> Any:
+        """The task. Raises InvalidParameter for what its schema does not allow."""
+        return configure(self.tasks, kind, request, strict=True)
+
     def check(self, kind: str, request: Mapping[str, Any], place: Place) -> Checked:
         """Raises the CIFSError that the command line would: UnknownName, InvalidParameter, CheckpointError, …"""
         task = configure(self.tasks, kind, request)

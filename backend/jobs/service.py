@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from backend.errors import Refusal, located
+from backend.errors import Refusal, invalid, located, unfit
 from backend.jobs.attempt import log_of
 from backend.jobs.kinds import Checked, load_kinds, without_folders
 from backend.jobs.ledger import ACTIVE, Event, Ledger, LedgerAway, Row, engine_of
@@ -44,15 +44,16 @@ class Jobs:
         """Raises what the command line would for this request, or Refusal (409) where the same is at work already."""
         with located("kind"):
             _ = self.kinds.tasks[kind]
+        with located("request", invalid):
+            self.kinds.parse(kind, request)
         with located("request"):
             if (size := len(to_json(request))) > REQUEST_BYTES:
                 raise InvalidParameter(f"a request of {size} bytes; allowed: up to {REQUEST_BYTES}")
             checked = self._check(kind, request, processes)
         if shards > 1 and not checked.divides:
-            raise Refusal(422, f"shards = {shards}: {kind} is not done in shards; allowed: 1", location="shards")
+            raise unfit("shards", f"shards = {shards}: {kind} is not done in shards; allowed: 1")
         if processes > 1 and not checked.distributes:
-            said = f"processes = {processes}: {kind} is done by one process; allowed: 1"
-            raise Refusal(422, said, location="processes")
+            raise unfit("processes", f"processes = {processes}: {kind} is done by one process; allowed: 1")
         job_id, new = self.ledger.submit(
             kind, checked.model, checked.request, checked.notes, shards=shards, processes=processes
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from backend.dependencies import InferenceDep, LabDep, ModelDep, ServedJobs, SettingsDep
-from backend.errors import Refusal, invalid
+from backend.errors import Refusal, unfit
 from backend.images import png
 from backend.lab import Lab
 from backend.openapi import responses
@@ -86,7 +86,7 @@ def samples(
 ) -> Samples:
     """A page of a data set's images, to choose from."""
     if limit > settings.max_page:
-        raise invalid("limit", f"limit = {limit}; allowed: 1 to {settings.max_page}")
+        raise unfit("limit", f"limit = {limit}; allowed: 1 to {settings.max_page}")
     if index is not None:
         return named(lab, name, split, index)
     return page(lab, name, split, label, offset, limit)
@@ -96,9 +96,9 @@ def named(lab: Lab, name: str, split: Split, chosen: Sequence[int]) -> Samples:
     """The chosen images of a split."""
     images, classes = lab.images(name, split), lab.dataset(name).classes
     if len(chosen) > lab.settings.max_page:
-        raise invalid("index", f"{len(chosen)} images; allowed: up to {lab.settings.max_page}")
+        raise unfit("index", f"{len(chosen)} images; allowed: up to {lab.settings.max_page}")
     if wrong := [i for i in chosen if not 0 <= i < len(images)]:
-        raise invalid("index", f"index = {wrong[0]}: the {split} split of {name!r} has images 0 to {len(images) - 1}")
+        raise unfit("index", f"index = {wrong[0]}: the {split} split of {name!r} has images 0 to {len(images) - 1}")
     samples = [_sample(i, images, classes) for i in chosen]
     return Samples(dataset=name, split=split, total=len(chosen), offset=0, samples=samples)
 
@@ -107,7 +107,7 @@ def page(lab: Lab, name: str, split: Split, label: int | None, offset: int, limi
     """Images `offset` to `offset + limit` of those that match."""
     classes = lab.dataset(name).classes
     if label is not None and label >= len(classes):
-        raise invalid("label", f"label = {label}: no such class; allowed: 0 to {len(classes) - 1}")
+        raise unfit("label", f"label = {label}: no such class; allowed: 0 to {len(classes) - 1}")
     images = lab.images(name, split)
     matching = range(len(images)) if label is None else (images.labels == label).nonzero()[:, 0].tolist()
     chosen = matching[offset : offset + limit]

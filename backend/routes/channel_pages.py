@@ -12,7 +12,7 @@ from torch import Tensor
 from backend import resolve
 from backend.adversarial import adversarial
 from backend.dependencies import LabDep, ModelDep, RunDep
-from backend.errors import Refusal, invalid
+from backend.errors import Refusal, unfit
 from backend.images import png
 from backend.lab import Lab
 from backend.openapi import responses
@@ -165,7 +165,7 @@ async def visualise(body: VisualiseRequest, lab: LabDep, run: RunDep) -> Visuali
     resolve.channels([body.channel], layer)
     gflops = 2 * body.steps * (3 * COPIES + 1) * 2 * model.multiply_adds / 1e9
     if gflops > (limit := lab.settings.max_request_gflops):
-        raise invalid("steps", f"steps = {body.steps} on {model.id} cost {gflops:.0f} GFLOP; allowed: up to {limit}")
+        raise unfit("steps", f"steps = {body.steps} on {model.id} cost {gflops:.0f} GFLOP; allowed: up to {limit}")
     found = exemplars_of(lab.zoo.entry(model.id))
     known = found is not None and layer.name in found.layers
     best = found.page(layer.name, body.channel).values["activation"][0] if found is not None and known else None
@@ -240,7 +240,7 @@ async def notions(body: FaithfulnessRequest, lab: LabDep, run: RunDep) -> Faithf
     layer = resolve.layer(model, body.layer)
     count = resolve.image_count(body.images, lab.settings)
     if (cost := count * layer.channels) > MAX_PATCHES:
-        raise invalid("images", f"images × channels = {cost}; allowed: up to {MAX_PATCHES}")
+        raise unfit("images", f"images × channels = {cost}; allowed: up to {MAX_PATCHES}")
     attack = None if body.attack is None else resolve.attack(body.attack, count, model, lab.settings)
     for name in body.notions or ():
         NOTIONS[name]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from backend import resolve
 from backend.dependencies import LabDep, ModelDep, RunDep
-from backend.errors import invalid
+from backend.errors import unfit
 from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
@@ -41,7 +41,7 @@ async def example(
     spec = lab.dataset(dataset)
     if spec.image_shape != model.image_shape or len(spec.classes) != len(model.classes):
         shape = "×".join(map(str, model.image_shape))
-        raise invalid("dataset", f"{dataset!r} does not fit the model; it takes {shape} and knows {len(model.classes)}")
+        raise unfit("dataset", f"{dataset!r} does not fit the model; it takes {shape} and knows {len(model.classes)}")
     gflops = resolve.gflops_of(attack_on(model), how_many(model), model)
     chosen: Example = await run(partial(choose, model, dataset, lab), gflops=gflops)
     return chosen

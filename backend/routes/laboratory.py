@@ -13,7 +13,7 @@ from backend import resolve
 from backend.adversarial import adversarial as images_against
 from backend.adversarial import logits
 from backend.dependencies import LabDep, RunDep
-from backend.errors import invalid
+from backend.errors import unfit
 from backend.images import perturbation, png
 from backend.lab import Lab
 from backend.openapi import responses
@@ -130,9 +130,7 @@ async def margin(body: MarginRequest, lab: LabDep, run: RunDep) -> MarginRespons
     if body.rival is not None:
         resolve.class_index(body.rival, model, "rival")
     if (points := len(body.images) * body.steps) > MAX_POINTS:
-        raise invalid(
-            "steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}"
-        )
+        raise unfit("steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}")
 
     def work(report: Report) -> list[MarginResult]:
         case = case_of(body, model, attack, lab, report)
@@ -183,7 +181,7 @@ async def circuit(body: CircuitRequest, lab: LabDep, run: RunDep) -> CircuitResp
     layers = [resolve.layer(model, name) for name in body.layers]
     cost = len(body.images) * sum(layer.channels for layer in layers)
     if cost > MAX_PATCHES:
-        raise invalid("layers", f"images × channels of these layers = {cost}; allowed: up to {MAX_PATCHES}")
+        raise unfit("layers", f"images × channels of these layers = {cost}; allowed: up to {MAX_PATCHES}")
     order = [layer.name for layer in model.layers]
     names = sorted(body.layers, key=order.index)
 
@@ -361,7 +359,7 @@ async def film_(body: FilmRequest, lab: LabDep, run: RunDep) -> FilmResponse:
     layer = resolve.layer(model, body.layer)
     frames = len(body.images) * (attack.length + 1)
     if frames > MAX_FRAMES:
-        raise invalid("attack", f"{len(body.images)} films of {attack.length + 1} frames; allowed: {MAX_FRAMES} in all")
+        raise unfit("attack", f"{len(body.images)} films of {attack.length + 1} frames; allowed: {MAX_FRAMES} in all")
 
     def work(report: Report) -> FilmResponse:
         start = time.perf_counter()
@@ -437,9 +435,7 @@ async def saliency(body: SaliencyRequest, lab: LabDep, run: RunDep) -> SaliencyR
     model, attack = await asked(body, lab)
     layer = resolve.layer(model, body.layer)
     if (points := len(body.images) * body.steps) > MAX_POINTS:
-        raise invalid(
-            "steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}"
-        )
+        raise unfit("steps", f"{len(body.images)} images × {body.steps} steps = {points}; allowed: up to {MAX_POINTS}")
 
     def work(report: Report) -> list[SaliencyResult]:
         case = case_of(body, model, attack, lab, report)
@@ -479,7 +475,7 @@ def _maps(cnn: CNN, layer: str, x: Tensor, predicted: Sequence[Prediction], poin
 async def transfer_(body: TransferRequest, lab: LabDep, run: RunDep) -> TransferResponse:
     """Each model's adversarial images shown to all of two to four models."""
     if len(set(body.models)) < len(body.models):
-        raise invalid("models", f"models {body.models}: none may be named twice")
+        raise unfit("models", f"models {body.models}: none may be named twice")
     models = [await resolve.model(model_id, lab) for model_id in body.models]
     count = resolve.image_count(body.images, lab.settings)
     costliest = max(models, key=lambda model: model.multiply_adds)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from backend.dependencies import LabDep, SettingsDep
-from backend.errors import Refusal, located
+from backend.errors import located, unfit
 from backend.jobs.estimate import estimated
 from backend.openapi import responses
 from backend.requests import StrictRoute
@@ -28,9 +28,8 @@ def recipes(lab: LabDep) -> RecipeBook:
 @router.post("/recipes/plan", responses=responses(400, 404, 413, 422))
 def plan(body: PlanRequest, lab: LabDep, settings: SettingsDep) -> RecipePlan:
     """What overrides make of a recipe, and about how long it would take here."""
-    with located("recipe"):
-        if body.recipe not in recipe_names():
-            raise Refusal(422, f"unknown recipe {body.recipe!r}; GET /recipes lists them", location="recipe")
+    if body.recipe not in recipe_names():
+        raise unfit("recipe", f"unknown recipe {body.recipe!r}; GET /recipes lists them")
     with located("set"):
         recipe = load_recipe(body.recipe, body.set)
         changes = recipe_diff(body.recipe, body.set)

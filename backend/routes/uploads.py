@@ -18,7 +18,9 @@ WORDS = 200  # characters of a name
 
 
 def about_model(
-    id: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my-resnet18"])],
+    id: Annotated[
+        str, Form(min_length=1, max_length=WORDS, description="the name it gets here", examples=["my-resnet18"])
+    ],
     layout: Annotated[
         str | None, Form(description="without config: which names its weights have", examples=["kuangliu"])
     ] = None,
@@ -36,7 +38,8 @@ def upload_model(
     about: Annotated[uploads.ModelAbout, Depends(about_model)],
     lab: LabDep,
     settings: SettingsDep,
-    config: Annotated[UploadFile | None, File(description="its config.json, of a model of this project")] = None,
+    # None as FastAPI has it would let a form send a null, which it cannot.
+    config: Annotated[UploadFile, File(description="its config.json, of a model of this project")] = None,  # type: ignore[assignment]
 ) -> ModelInfo:
     """Bring a model: weights with their config.json, or of another project in a layout that `cifs import` knows.
 
@@ -62,7 +65,9 @@ def delete_model(model_id: ModelId, lab: LabDep, request: Request) -> None:
 @router.post("/datasets", status_code=201, tags=["data"], responses=responses(400, 409, 413, 422, 500, 507))
 def upload_dataset(
     file: Annotated[UploadFile, File(description="a .npz in MedMNIST's layout, or a zip of class folders")],
-    name: Annotated[str, Form(max_length=WORDS, description="the name it gets here", examples=["my_images"])],
+    name: Annotated[
+        str, Form(min_length=1, max_length=WORDS, description="the name it gets here", examples=["my_images"])
+    ],
     lab: LabDep,
     settings: SettingsDep,
 ) -> DatasetInfo:

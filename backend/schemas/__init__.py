@@ -8,13 +8,16 @@ from backend.schemas.attacks import (
     TrajectoryStep,
 )
 from backend.schemas.catalogue import (
+    AttackChoice,
     Choice,
     DatasetInfo,
     Described,
     Health,
+    IMGFChoice,
     LayerInfo,
     ModelInfo,
     Ready,
+    RelevanceChoice,
     Sample,
     Samples,
 )
@@ -39,7 +42,7 @@ from backend.schemas.channels import (
 from backend.schemas.example import Example
 from backend.schemas.images import DatasetImage, EncodedImage, ExactImage, ImageRef, Prediction, UploadedImage
 from backend.schemas.jobs import Job, JobEvent, JobPage, JobProgress, JobRequest, JobShard, JobState
-from backend.schemas.problem import Problem, ProblemError
+from backend.schemas.problem import Problem, ProblemError, ProblemKind
 from backend.schemas.recipes import Changed, PlanRequest, RecipeBook, RecipeInfo, RecipePlan
 from backend.schemas.robustness import (
     Cell,
@@ -62,6 +65,7 @@ from backend.schemas.robustness import (
 from backend.schemas.studies import StudyInfo, StudyView
 
 __all__ = [
+    "AttackChoice",
     "AttackRequest",
     "AttackResponse",
     "AttackResult",
@@ -92,6 +96,7 @@ __all__ = [
     "ExactImage",
     "Example",
     "Health",
+    "IMGFChoice",
     "ImageRef",
     "InterveneRequest",
     "InterveneResponse",
@@ -117,10 +122,12 @@ __all__ = [
     "Prediction",
     "Problem",
     "ProblemError",
+    "ProblemKind",
     "Ready",
     "RecipeBook",
     "RecipeInfo",
     "RecipePlan",
+    "RelevanceChoice",
     "RobustnessRow",
     "RobustnessTable",
     "Sample",

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.schemas.catalogue import Choice
+from backend.schemas.catalogue import AttackChoice
 from backend.schemas.images import LONGEST_LIST, EncodedImage, ImageRef, Prediction
 
 
@@ -31,7 +31,7 @@ class AttackRequest(BaseModel):
 
     model: str
     images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True)
-    attack: Choice
+    attack: AttackChoice
     trajectory: bool = Field(False, description="also return loss and prediction at every step")
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from backend.schemas.robustness import Cell
 
@@ -20,6 +21,13 @@ class Choice(BaseModel):
     @property
     def parameters(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+# The same to Python; their schemas have names, under which backend.choices puts what this server has.
+AttackChoice = TypeAliasType("AttackChoice", Choice)
+IMGFChoice = TypeAliasType("IMGFChoice", Choice)
+RelevanceChoice = TypeAliasType("RelevanceChoice", Choice)
+RelevanceName = TypeAliasType("RelevanceName", str)
 
 
 class Described(BaseModel):

@@ -3,14 +3,16 @@
 C is the number of channels of the layer asked for.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.schemas.catalogue import Choice
+from backend.schemas.catalogue import AttackChoice, IMGFChoice, RelevanceChoice, RelevanceName
 from backend.schemas.images import LONGEST_LIST, ImageRef, Prediction
 
-Target = Literal["label", "prediction"] | int
+Class = Annotated[int, Field(ge=0)]
+Target = Literal["label", "prediction"] | Class
+Channel = Annotated[int, Field(ge=0)]
 
 
 _PGD = {"name": "pgd", "eps": 0.1, "steps": 20}
@@ -36,7 +38,7 @@ class _LayerRequest(BaseModel):
         fail_fast=True,
         examples=[[{"dataset": "fashion_mnist_mini", "index": 0}]],
     )
-    attack: Choice | None = Field(None, examples=[{"name": "pgd", "eps": 0.1, "steps": 20}])
+    attack: AttackChoice | None = Field(None, examples=[{"name": "pgd", "eps": 0.1, "steps": 20}])
 
 
 class ChannelsRequest(_LayerRequest):
@@ -49,10 +51,10 @@ class ChannelsRequest(_LayerRequest):
         "label",
         description="the class relevance speaks of: the label, each input's own prediction, or a class index",
     )
-    relevance: str | Choice = Field(
+    relevance: RelevanceName | RelevanceChoice = Field(
         "true", description="a name under GET /relevances, alone or with parameters", examples=["true"]
     )
-    imgf: Choice | None = Field(
+    imgf: IMGFChoice | None = Field(
         None,
         description="a what-if IMGF of the relevance; absent: the model's own importance where the layer has one",
         examples=[{"name": "softplus", "alpha": 5}],
@@ -95,7 +97,7 @@ class ChannelsResponse(BaseModel):
 class MapsRequest(_LayerRequest):
     model_config = _examples({"attack": _PGD, "channels": [0, 1]})
 
-    channels: list[int] = Field(
+    channels: list[Channel] = Field(
         min_length=1, max_length=LONGEST_LIST, fail_fast=True, description="which channels", examples=[[0, 1]]
     )
 
@@ -121,7 +123,7 @@ class MapsResponse(BaseModel):
 class InterveneRequest(_LayerRequest):
     model_config = _examples({"mask": [0.0] + [1.0] * 127})
 
-    mask: list[float] = Field(
+    mask: list[Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(
         max_length=LONGEST_LIST,
         fail_fast=True,
         description="[C] multipliers put on the layer's channels",

@@ -2,13 +2,15 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 JobState = Literal["waiting", "running", "cancelling", "finished", "failed", "cancelled"]
 
 
 class JobRequest(BaseModel):
     """A kind of job and its own request, whose JSON Schema is under `GET /jobs/kinds`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: str = Field(examples=["train"])
     request: dict[str, Any] = Field(examples=[{"recipe": "cpu/fmnist-mini-vanilla-lesson"}])

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.schemas.catalogue import Choice
+from backend.schemas.catalogue import AttackChoice, IMGFChoice
+from backend.schemas.channels import Channel
 from backend.schemas.images import LONGEST_LIST, ImageRef, Prediction
 
 MODEL = "fmnist-resnet10-w16-natural"
@@ -27,7 +28,7 @@ class AttackedImages(BaseModel):
 
     model: str = Field(examples=[MODEL])
     images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True, examples=[[IMAGE]])
-    attack: Choice = Field(examples=[PGD])
+    attack: AttackChoice = Field(examples=[PGD])
 
 
 # ---- who carried the flip -------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class Scaling(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     layer: str
-    channels: Literal["NR", "PR"] | list[int] = Field(
+    channels: Literal["NR", "PR"] | list[Channel] = Field(
         description="channel numbers; NR or PR by the natural image's true relevance for its label"
     )
     factor: float = Field(ge=-1e3, le=1e3)
@@ -158,7 +159,7 @@ class Reselection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     layer: str
-    imgf: Choice
+    imgf: IMGFChoice
     k: int = Field(2, ge=1, description="how many classes the relevance is assessed for")
 
 
@@ -306,7 +307,7 @@ class TransferRequest(BaseModel):
 
     models: list[str] = Field(min_length=2, max_length=4, examples=[[MODEL, "fmnist-resnet10-w16-vanilla"]])
     images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True, examples=[[IMAGE]])
-    attack: Choice = Field(examples=[PGD])
+    attack: AttackChoice = Field(examples=[PGD])
 
 
 class TransferEntry(BaseModel):
@@ -402,7 +403,7 @@ class VisualiseRequest(BaseModel):
 
     model: str = Field(examples=[MODEL])
     layer: str = Field(examples=["layer3.0"])
-    channel: int = Field(examples=[10])
+    channel: Channel = Field(examples=[10])
     steps: int = Field(96, ge=1, le=512, description="of Adam")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of the noise it starts from, and of the control's direction")
     robust: bool = Field(True, description="whether each step sees the image shifted, scaled and turned a little")
@@ -433,7 +434,7 @@ class ResponseRequest(AttackedImages):
     )
 
     layer: str = Field(examples=["layer4.0"])
-    channels: list[int] = Field(min_length=1, max_length=64, examples=[[83]])
+    channels: list[Channel] = Field(min_length=1, max_length=64, examples=[[83]])
     points: int = Field(9, ge=2, le=33, description="budgets from 0 to 2ε of the attack")
 
 
@@ -469,7 +470,9 @@ class FaithfulnessRequest(BaseModel):
     model: str = Field(examples=[MODEL])
     layer: str = Field(examples=["layer3.0"])
     images: list[ImageRef] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True, examples=[[IMAGE]])
-    attack: Choice | None = Field(None, description="given: the attacked images are looked at, not the natural ones")
+    attack: AttackChoice | None = Field(
+        None, description="given: the attacked images are looked at, not the natural ones"
+    )
     notions: list[str] | None = Field(None, max_length=16, description="absent: every notion the layer has")
 
 

@@ -23,7 +23,9 @@ class RecipeBook(BaseModel):
 class PlanRequest(BaseModel):
     """A recipe with overrides, as a job of kind train takes them."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"recipe": "cpu/fmnist-mini-vanilla-lesson"}]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"recipe": "cpu/fmnist-mini-vanilla-lesson"}]}
+    )
 
     recipe: str = Field(max_length=200)
     set: list[str] = Field(default=[], max_length=100, description="overrides, e.g. epochs=2 or attack.steps=3")

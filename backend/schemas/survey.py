@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from backend.schemas.catalogue import Choice
+from backend.schemas.catalogue import AttackChoice
 from backend.schemas.images import LONGEST_LIST, ImageRef, Split
 
 ABOUT: dict[str, Any] = {
@@ -29,16 +29,20 @@ class SurveyRequest(BaseModel):
         extra="forbid",
         strict=True,
         json_schema_extra={
+            "oneOf": [
+                {"required": ["first"], "properties": {"first": {"type": "object"}, "images": {"type": "null"}}},
+                {"required": ["images"], "properties": {"first": {"type": "null"}, "images": {"type": "array"}}},
+            ],
             "examples": [
                 ABOUT | {"first": {"dataset": "fashion_mnist_mini", "n": 8}},
                 ABOUT | {"images": [{"dataset": "fashion_mnist_mini", "index": i} for i in (0, 34)]},
-            ]
+            ],
         },
     )
 
     model: str = Field(examples=["fmnist-resnet10-w16-natural"])
     layer: str = Field(examples=["layer4.0"])
-    attack: Choice = Field(examples=[{"name": "pgd", "eps": 0.1, "steps": 20}])
+    attack: AttackChoice = Field(examples=[{"name": "pgd", "eps": 0.1, "steps": 20}])
     first: FirstImages | None = Field(None, description="either these")
     images: list[ImageRef] | None = Field(
         None, min_length=1, max_length=LONGEST_LIST, fail_fast=True, description="or these, uploads among them"

@@ -19,7 +19,7 @@ from math import inf, isinf, prod
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from cifs.attacks.norms import NORMS, per_image, within
@@ -27,6 +27,13 @@ from cifs.losses import LOSSES, Loss, joint
 from cifs.registry import Named, Registry, fraction, settings
 
 Budget = Annotated[float, *fraction(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Weight = Annotated[
+    NotNegative,  # and infinite, for which JSON has no number
+    BeforeValidator(
+        lambda value: inf if value == "inf" else value, json_schema_input_type=NotNegative | Literal["inf"]
+    ),
+]
 
 ATTACKS: Registry[type["Attack"]] = Registry("attack")
 
@@ -153,9 +160,8 @@ class GradientAttack(Attack):
     loss: Annotated[str, Named(LOSSES)] = Field(
         default="ce", description="what is maximised: cross-entropy, CW margin or DLR"
     )
-    beta: float = Field(
+    beta: Weight = Field(
         default=2.0,
-        ge=0,
         description="β_atk of the joint loss on models with probes; 0 ignores the probes, inf is the probes alone",
     )
     through_mask: bool = Field(default=False, description="differentiate through the importance maps of CIFS")

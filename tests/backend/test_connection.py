@@ -86,7 +86,7 @@ def test_half_a_request_is_answered_408_and_closed(port: int, sent: bytes) -> No
 
 def test_a_byte_now_and_then_does_not_hold_a_connection(port: int) -> None:
     began = time.monotonic()
-    with connected(port) as connection, pytest.raises(OSError):  # noqa: PT011: whichever tells that it is closed
+    with connected(port) as connection, pytest.raises(OSError):  # whichever tells that it is closed
         connection.sendall(HEAD)
         for _ in range(100):
             connection.sendall(b"a")

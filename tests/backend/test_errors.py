@@ -120,13 +120,22 @@ BAD_POSTS: dict[str, tuple[str, dict[str, Any], int, list[str]]] = {
     "imgf": ("/channels", LAYER | {"imgf": {"name": "relu"}}, 422, ["'relu'", "softmax, softplus, sigmoid"]),
     "temperature": ("/channels", LAYER | {"imgf": {"name": "softmax", "temperature": 0}}, 422, ["temperature = 0"]),
     "channel": ("/channels/maps", LAYER | {"channels": [0, 32]}, 422, ["32", "0 to 31"]),
-    "negative channel": ("/channels/maps", LAYER | {"channels": [-1]}, 422, ["-1", "0 to 31"]),
+    "negative channel": ("/channels/maps", LAYER | {"channels": [-1]}, 422, ["channels.0", "-1", "equal to 0"]),
     "no channels": ("/channels/maps", LAYER | {"channels": []}, 422, ["channels", "at least 1"]),
     "many maps": ("/channels/maps", LAYER | {"layer": "stem", "channels": [0] * 2000}, 422, ["1568000", "1000000"]),
     "short mask": ("/channels/intervene", LAYER | {"mask": [1.0] * 31}, 422, ["31", "32"]),
     "empty mask": ("/channels/intervene", LAYER | {"mask": []}, 422, ["0", "32"]),
-    "multiplier": ("/channels/intervene", LAYER | {"mask": [1e9] * 32}, 422, ["mask.0", "1e+06"]),
+    "multiplier": ("/channels/intervene", LAYER | {"mask": [1e9] * 32}, 422, ["mask.0", "1000000"]),
+    "steps as a word": ("/attack", ATTACK | {"attack": {"name": "pgd", "steps": "5"}}, 422, ["steps = '5'", "integer"]),
+    "steps true": ("/attack", ATTACK | {"attack": {"name": "pgd", "steps": True}}, 422, ["steps = True", "integer"]),
+    "half a step": ("/attack", ATTACK | {"attack": {"name": "pgd", "steps": 5.5}}, 422, ["steps = 5.5", "integer"]),
 }
+# What the document allows, but not this model, these images or this server; all else it does not allow.
+UNFIT = {
+    "data set of another model", "index", "many images", "work", "work of all targets", "work of queries",
+    "attack target", "text as png", "not base64", "upload's label", "layer", "layer that is a module", "target",
+    "relevance where there is no probe", "k", "channel", "many maps", "short mask", "empty mask",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD_POSTS)
@@ -136,6 +145,14 @@ def test_a_bad_value_is_named_with_what_is_allowed(client: TestClient, case: str
     said = found.detail + "".join(error.location for error in found.errors)
     for fragment in fragments:
         assert fragment in said
+    assert found.type == ("urn:cifs:unfit" if case in UNFIT else "about:blank")
+
+
+def test_a_whole_number_may_be_written_with_a_point(client: TestClient) -> None:
+    """JSON has one kind of number, and so has its schema."""
+    body = json.dumps(ATTACK | {"attack": {"name": "pgd", "steps": 2}}).replace('"steps": 2', '"steps": 2.0')
+    answer = client.post("/attack", content=body, headers={"Content-Type": "application/json"})
+    assert answer.json()["attack"]["steps"] == 2, answer.text
 
 
 BAD_GETS = {

@@ -1,11 +1,14 @@
 """Registries, settings and their messages."""
 
+import re
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from cifs.attacks import ATTACKS
+from cifs.attacks import ATTACKS, PGD
 from cifs.channels import RELEVANCES
 from cifs.errors import CIFSError, InvalidParameter, UnknownName
 from cifs.registry import Registry, configure, described, json_schema, parse_fraction, settings
@@ -136,3 +139,18 @@ def test_a_boolean_is_no_number(value: bool) -> None:
 @given(value=st.one_of(st.floats(), st.integers(), st.none(), st.text(alphabet="0123456789.x")))
 def test_what_is_not_written_as_a_fraction_is_left_alone(value: object) -> None:
     assert parse_fraction(value) is value
+
+
+@pytest.mark.parametrize("value", ["5", True, 5.5])
+def test_strictly_only_json_s_own_types_are_taken(value: object) -> None:
+    with pytest.raises(InvalidParameter, match=f"steps = {value!r}"):
+        configure(ATTACKS, "pgd", {"steps": value}, strict=True)
+    assert configure(ATTACKS, "pgd", {"eps": "8/255", "beta": "inf", "steps": 5}, strict=True) == PGD(
+        eps=8 / 255, beta=inf, steps=5
+    )
+
+
+def test_the_fractions_a_schema_promises_are_those_of_255_within_its_bounds() -> None:
+    promised = json_schema(PGD)["properties"]["eps"]["anyOf"][1]["pattern"]
+    fits = [n for n in range(1200) if re.search(promised, f"{n}/255")]
+    assert fits == list(range(256))
