@@ -1,7 +1,13 @@
 """What every test shares."""
 
+import pytest
 from hypothesis import settings
 
 # No deadline: the machine may be busy. The same examples every time: a red test is red for everyone.
 settings.register_profile("lab", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("lab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's files first: they are long, and one process would end with them alone."""
+    items.sort(key=lambda item: "e2e" not in item.keywords)
