@@ -439,6 +439,7 @@ class StudyRecord(Record):
     title: str
     question: str
     test_images: int
+    test_from: int = Field(0, description="the first of them")
     held_out: bool = Field(False, description="whether they are training images that no training saw")
     alpha: float
     arms: dict[str, str] = Field(description="titles")
@@ -450,3 +451,10 @@ class StudyRecord(Record):
     gains: list[StudyGain] = Field(description="of every arm over the first, descriptive")
     tests: list[StudyTest]
     curves: list[StudyPoint]
+
+    @property
+    def images_said(self) -> str:
+        """Which images it speaks of, for people."""
+        if self.held_out or not self.test_from:
+            return f"{self.test_images:,} {'held-out' if self.held_out else 'test'} images"
+        return f"test images {self.test_from:,} to {self.test_from + self.test_images - 1:,}"

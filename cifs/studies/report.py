@@ -33,10 +33,9 @@ def filled(page: str, record: StudyRecord, verdicts: Sequence[StudyVerdict]) -> 
 
 
 def _parts(record: StudyRecord, verdicts: Sequence[StudyVerdict]) -> dict[str, str]:
-    images = "held-out" if record.held_out else "test"
     return {
-        "measured": f"{record.title}: {record.measured} of {record.planned} trainings, {record.test_images:,} {images} "
-        f"images, {100 * (1 - record.alpha):g} % intervals over seeds and images.",
+        "measured": f"{record.title}: {record.measured} of {record.planned} trainings, {record.images_said}, "
+        f"{100 * (1 - record.alpha):g} % intervals over seeds and images.",
         "hypotheses": "\n".join(f"- **{v.name}** ({v.statement}): **{v.outcome}**. {v.sentence}" for v in verdicts),
         "comparisons": _tests(record),
         "accuracies": "\n\n".join(filter(None, (_accuracies(record, regime) for regime in record.regimes))),

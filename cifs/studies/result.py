@@ -29,6 +29,7 @@ def summary(name: str, study: Study, folder: Path) -> StudyRecord:
         title=study.title,
         question=study.question,
         test_images=study.test_images,
+        test_from=study.test_from,
         held_out=study.held_out,
         alpha=study.alpha,
         arms={key: arm.title for key, arm in study.arms.items()},

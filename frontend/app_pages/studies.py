@@ -228,9 +228,8 @@ def show_accuracies(study: StudyView, record: StudyRecord) -> None:
         for (arm, checkpoint), levels in found.items()
     ]
     show_rows(st.table, rows, key="accuracies", name=f"accuracies {regime}")
-    images = "held-out" if record.held_out else "test"
     st.caption(
-        f"Accuracy (%) on {record.test_images:,} {images} images, mean over seeds, with {interval_name(record)} "
+        f"Accuracy (%) on {record.images_said}, mean over seeds, with {interval_name(record)} "
         "intervals over seeds and images. Each level's attack is at least as strong as the one before."
     )
 

@@ -12,6 +12,7 @@ from cifs.data import load_images
 from cifs.errors import InvalidParameter
 from cifs.evaluation import unpack
 from cifs.files import write_json
+from cifs.records import StudyRecord
 from cifs.studies import conduct, markdown, result_of, summary
 from cifs.studies.measure import BOUNDS, measure_bounds, measure_verdict
 from cifs.studies.plan import parse_study
@@ -95,3 +96,23 @@ def test_a_verdict_that_is_not_to_be_trusted_is_marked_in_the_report(recipe: Pat
     doubted = {(a.checkpoint, a.level): a.untrusted for a in record.accuracies if a.untrusted}
     assert doubted == {("last", "verdict"): 1}
     assert "(1 not trusted)" in markdown(record)
+
+
+def test_images_of_earlier_studies_are_passed_over(recipe: Path) -> None:
+    study = parse_study("x", plan(recipe, test_from=5))
+    images, test = study.images_of(study.recipe_of(next(study.cells()))), load_images("tiny", "test")
+    assert torch.equal(images.images, test.images[5 : 5 + study.test_images])
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ({}, "2,000 test images"),
+        ({"held_out": True}, "2,000 held-out images"),
+        ({"test_from": 2000}, "test images 2,000 to 3,999"),
+    ],
+)
+def test_a_record_says_which_images_it_speaks_of(which: dict[str, Any], said: str) -> None:
+    fields = {"name": "s", "title": "", "question": "", "test_images": 2000, "alpha": 0.01, "measured": 0, "planned": 0}
+    many = {key: [] for key in ("levels", "accuracies", "gains", "tests", "curves")} | {"arms": {}, "regimes": {}}
+    assert StudyRecord(**{**fields, **many, **which}).images_said == said
