@@ -18,6 +18,7 @@ import torch
 from cifs.attacks import PGD
 from cifs.data import Images
 from cifs.evaluation import Bench, accuracy_curves, autoattack_cell, robustness_table
+from cifs.files import write_json
 from cifs.progress import Cancelled, Progress
 from cifs.records import Record
 from cifs.shards import done_together
@@ -64,8 +65,8 @@ def together(do: Callable[[int], Any]) -> list[Any]:
         return list(threads.map(do, range(3)))
 
 
-def read(file: Path) -> str | None:
-    return file.read_text() if file.exists() else None
+def read(file: Path) -> Any:
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 @pytest.mark.parametrize("measure", [table, curves, autoattack])
@@ -102,7 +103,7 @@ def test_every_shard_is_done_once_by_whoever_comes_first(tmp_path: Path) -> None
         def do(number: int) -> str:
             done.append((member, number))
             time.sleep(0.01)
-            files[number].write_text(f"shard {number}")
+            write_json(files[number], f"shard {number}")  # whole or not at all, as every shard is
             return f"shard {number}"
 
         return done_together(files, read, do, lambda: None)
