@@ -1,6 +1,9 @@
 """What every test shares."""
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 from hypothesis import settings
 
 # No deadline: the machine may be busy. The same examples every time: a red test is red for everyone.
@@ -11,3 +14,12 @@ settings.load_profile("lab")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The browser's files first: they are long, and one process would end with them alone."""
     items.sort(key=lambda item: "e2e" not in item.keywords)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are slower on many threads, and much slower on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,19 +1,9 @@
 """What the science's tests share."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower on many threads, and much slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
