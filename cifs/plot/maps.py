@@ -53,7 +53,9 @@ def maps_figure(info: MapsInfo) -> go.Figure:
         }
         for k, values in enumerate(info.maps)
     ]  # fmt: skip
-    return compact(go.Figure({"data": maps, "layout": layout}), height=320, legend=False).update_layout(margin_t=48)
+    return compact(go.Figure({"data": maps, "layout": layout}), height=320, legend=False).update_layout(
+        margin_t=48, margin_r=100
+    )
 
 
 def _axis(letter: str, k: int) -> str:

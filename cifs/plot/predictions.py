@@ -59,7 +59,10 @@ def probability_figure(info: ProbabilityInfo) -> go.Figure:
             hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     rest = f"   ({info.left_out} other classes are less likely)" if info.left_out else ""
-    figure.update_xaxes(title_text=f"probability{rest}", tickformat=".0%", range=[0, 1.04], dtick=0.25)
+    figure.update_xaxes(
+        title_text=f"probability{rest}", tickformat=".0%", range=[0, 1.04], dtick=0.25, title_standoff=4
+    )
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="group", bargap=0.25)
-    return compact(figure, height=86 + (9 + 12 * len(info.beliefs)) * len(info.classes))
+    height = 98 + (9 + 12 * len(info.beliefs)) * len(info.classes)
+    return compact(figure, height=height, rows=info.classes).update_layout(margin={"r": 16, "b": 52})

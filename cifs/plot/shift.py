@@ -76,4 +76,4 @@ def shift_figure(info: list[ShiftBars], titles: Mapping[str, str]) -> go.Figure:
     figure.update_xaxes(title_text="% of the layer's mean natural activation", zeroline=True)
     figure.update_yaxes(autorange="reversed", tickvals=list(titles), ticktext=list(titles.values()))
     figure.update_layout(barmode="group", bargap=0.3)
-    return compact(figure, height=110 + 60 * len(titles))
+    return compact(figure, height=110 + 60 * len(titles), rows=titles.values())

@@ -97,4 +97,4 @@ def waterfall_figure(info: WaterfallInfo, *, span: tuple[float, float] | None = 
     figure.update_xaxes(categoryorder="array", categoryarray=names, autotickangles=[-45, -90])
     figure.update_yaxes(title_text="margin: rival − label", zeroline=False, range=span)
     figure.update_layout(barmode="overlay", bargap=0.25)
-    return compact(figure, height=height)
+    return compact(figure, height=height).update_layout(margin_b=76)  # its names stand upright

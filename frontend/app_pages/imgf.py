@@ -28,8 +28,13 @@ def page(lab: Lab) -> None:
         "much as elsewhere where T is large or α small. Move a parameter and see which channels get through, for this "
         "image and for its attacked twin."
     )
-    if scene is None:
-        return
+    if scene is not None:
+        show_scene(lab, scene)
+
+
+@st.fragment
+def show_scene(lab: Lab, scene: Scene) -> None:
+    """Runs alone when another function is chosen."""
     twins, choice = st.columns([1, 2], gap="large")
     with twins, readable_errors("twins"):
         show_twins(lab, scene)

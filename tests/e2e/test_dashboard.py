@@ -24,6 +24,11 @@ QUIET = (
 )  # fmt: skip
 CHART = ".st-key-channel-chart .js-plotly-plot"
 PATIENCE = 30_000  # milliseconds
+UNFIT = """Array.from(document.querySelectorAll('.js-plotly-plot'), chart => {
+  const {margin, _size} = chart._fullLayout;
+  return ['l', 'r', 't', 'b'].filter(side => _size[side] !== margin[side]).map(
+    side => `${chart.parentElement.ariaLabel}: ${side} ${_size[side]}, not ${margin[side]}`);
+}).flat()"""
 
 
 def browser_path() -> str:
@@ -108,6 +113,15 @@ def test_an_attack_flips_the_prediction_and_moves_the_channels(dashboard: str, p
     page.goto(dashboard)
     page.wait_for_selector(".st-key-maps .js-plotly-plot")
     photograph(page, screenshots / "channels.png", height=1480)
+
+
+@pytest.mark.parametrize("address", ["?index=0", "imgf?index=34", "classes", "laboratory?index=34"])
+def test_charts_are_drawn_once(dashboard: str, page: Page, address: str) -> None:
+    """Where labels and titles find no room in the margins, Plotly draws all of a chart a second time."""
+    page.goto(f"{dashboard}/{address}{'&' if '?' in address else '?'}model={MODEL}")
+    settle(page)
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    assert page.evaluate(UNFIT) == []
 
 
 def test_a_click_on_the_chart_picks_a_channel(dashboard: str, page: Page) -> None:
