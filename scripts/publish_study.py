@@ -1,6 +1,6 @@
 """A study's outcomes, as the documentation shows them: from the folder of runs into docs/studies and a page's tables.
 
-    .venv/bin/python scripts/publish_study.py overfitting --runs runs --page docs/claim.md \\
+    .venv/bin/python scripts/publish_study.py overfitting --runs runs --page docs/study.md \\
         --arms vanilla cifs-softmax probes
 
 Copies the measured cells, writes record.json, report.md and the parts of the page between its marks anew, and draws

@@ -312,7 +312,7 @@ def test_the_paper_s_figures_stand_beside_ours_as_fractions_and_are_those_of_the
     ]
     assert [row["accuracy"]["pgd100"] for row in poster] == [0.4472, 0.4322, 0.487, 0.4708, 0.4725, 0.5151]
     assert {row["strongest"] for row in poster} == {"pgd100"}
-    # results.txt of the authors' repository names files for ResNet-18's vanilla and CIFS alone; docs/claim.md
+    # results.txt of the authors' repository names files for ResNet-18's vanilla and CIFS alone; docs/study.md
     last = "the last, ckp_119.pt"
     assert [row["kept"] for row in poster] == [last, None, last, None, None, None]
     assert {row["title"]: row["accuracy"] for row in rows if row["source"] == "Figure 2"} == {
