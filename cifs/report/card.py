@@ -70,7 +70,7 @@ def _training(entry: Entry) -> str:
         f"- kept: {training['kept']}, epoch {training['kept_epoch']}. {_validation(training)} "
         "Test images had no part in choosing it.",
         f"- wall time {training['seconds'] / 60:.0f} min on {training['threads']} CPU threads ({training['device']}), "
-        f"torch {training['versions']['torch']}",
+        f"torch {training['versions']['torch']}{_instructions(training)}",
     ]
     if start := training.get("imported_start"):
         lines.append(
@@ -80,6 +80,12 @@ def _training(entry: Entry) -> str:
     if recipe["model"].get("method", PLAIN) != PLAIN:
         lines.insert(1, f"- loss ℓ_β with β = {recipe['beta']}; modified by {_settings(recipe['model'])}")
     return "## Training\n\n" + "\n".join(lines)
+
+
+def _instructions(training: Mapping[str, Any]) -> str:
+    """On a CPU the same recipe gives the same weights by the same instructions alone."""
+    by = training.get("instructions")  # earlier files do not tell
+    return f", bf16 products by {by}" if by else ""
 
 
 def _evaluation(entry: Entry) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cifs import __version__
+from cifs.precision import instructions
 from cifs.training.adversarial import Run
 from cifs.zoo import Entry, Info, Zoo
 
@@ -52,5 +53,6 @@ def _record(run: Run, epoch: int) -> dict[str, Any]:
         "processes": run.ranks.size,
         "threads": torch.get_num_threads(),
         "device": run.device.type,
+        "instructions": instructions() if run.device.type == "cpu" else None,
         "versions": {"cifs": __version__, "torch": str(torch.__version__)},
     }

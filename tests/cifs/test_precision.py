@@ -7,13 +7,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifs.precision import autocast, generator
+from cifs.precision import autocast, generator, instructions
 
 seeds = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3)
 
 
 def numbers(*of: int) -> list[float]:
     return torch.rand(4, generator=generator(*of)).tolist()
+
+
+def test_instructions_are_the_widest_there_are_and_say_what_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": True, "architecture": "x"})
+    assert instructions() == "avx512_bf16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False, "architecture": "aarch64"})
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert instructions() == "aarch64, held to AVX2"
 
 
 @given(of=seeds)

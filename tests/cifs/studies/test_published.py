@@ -13,7 +13,12 @@ from cifs.studies import filled, load_study, markdown, study_names, summary, ver
 
 DOCS = Path(__file__).parents[3] / "docs"
 PUBLISHED = [name for name in study_names() if (DOCS / "studies" / name / "record.json").exists()]
-PAGES = {"overfitting": "study.md", "exploration": "exploration.md", "verdict": "repetition.md", "confirmation": "confirmation.md"}
+PAGES = {
+    "overfitting": "study.md",
+    "exploration": "exploration.md",
+    "verdict": "repetition.md",
+    "confirmation": "confirmation.md",
+}
 
 
 @pytest.fixture(scope="module", params=PUBLISHED)

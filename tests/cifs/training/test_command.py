@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 
 from cifs.cli import app
 from cifs.files import locked
+from cifs.precision import instructions
+from cifs.report.card import card
 from cifs.training import load_recipe, recipe_names
 from cifs.zoo import Zoo
 
@@ -51,6 +53,13 @@ def test_json_is_alone_on_the_standard_output(train: Train, tmp_path: Path) -> N
         "seconds": training["seconds"],
     }
     assert "epoch 1" in result.stderr
+
+
+def test_a_training_says_which_instructions_its_bits_are_a_function_of(train: Train, tmp_path: Path) -> None:
+    assert train().exit_code == 0
+    entry = Zoo(tmp_path / "zoo").entry("tiny")
+    assert (entry.info.training or {})["instructions"] == instructions()
+    assert f", bf16 products by {instructions()}\n" in card(entry)
 
 
 def test_the_average_s_last_weights_stand_beside_its_best(train: Train, tmp_path: Path) -> None:
