@@ -19,7 +19,7 @@ class Example(BaseModel):
         description="of the fooled ones, how many show over-activated NR and under-activated PR channels, and are "
         "right again without their NR channels but not without as many random ones"
     )
-    layers: list[str] = Field(description="where the channels were zeroed, at each by itself")
+    layers: list[str] = Field(description="where the channels were zeroed, at each by itself; the last to begin with")
     tells: bool = Field(description="whether the image is one of the telling ones; else it is fooled at most")
     rule: str = Field(description="how it was chosen, in one sentence")
     attack: dict[str, Any]

@@ -21,7 +21,7 @@ OWN = "own"
 def page(lab: Lab) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title("From relevance to importance", width="content", anchor=False)
-        scene = pick_scene(lab)
+        scene = pick_scene(lab, anywhere=False)  # a map can be put where a probe or the head follows
     st.markdown(
         "CIFS multiplies each channel by an importance **m = IMGF(g)**: the higher its relevance *g*, the more. How "
         "much is left where *g* is negative depends on T or α: next to nothing where T is small or α large, almost as "

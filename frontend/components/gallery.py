@@ -91,8 +91,19 @@ def _chosen(lab: Lab, dataset: DatasetInfo, first: ModelInfo) -> DatasetImage:
     if resolved.notice:
         state.keep("index", None)
     if example and example.index == resolved.value:
-        st.caption(f"**Image {example.index}** is shown first. {example.rule}")
+        at = f", at {example.layers[-1]}" if example.tells and example.layers[-1] != first.layers[-1].name else ""
+        st.caption(f"**Image {example.index}** is shown first{at}. {example.rule}")
     return DatasetImage(dataset=dataset.name, index=resolved.value)
+
+
+def told_at(lab: Lab, model: ModelInfo, first: ModelInfo) -> str | None:
+    """The layer where the image that is shown first tells the story; None where another image was chosen."""
+    datasets = {dataset.name: dataset for dataset in fitting_datasets(lab.datasets(), model)}
+    if not datasets or state.recall("index").text is not None:
+        return None
+    dataset = datasets.get(state.recall("dataset").text or "", next(iter(datasets.values())))
+    example = example_of(lab, _asked(dataset, model, first), dataset)
+    return example.layers[-1] if example and example.tells else None
 
 
 def example_of(lab: Lab, model: ModelInfo, dataset: DatasetInfo) -> Example | None:
@@ -131,7 +142,9 @@ def _thumbnails(samples: Sequence[Sample], current: int) -> None:
 
 
 def _take(index: int) -> None:
+    """At the layer that is shown: the default is the first image's."""
     state.keep("index", index)
+    state.keep("layer", state.shown().get("layer"))
 
 
 def _upload(model: ModelInfo) -> UploadedImage | None:

@@ -9,7 +9,7 @@ from cifs.plot.labels import eps_text
 from cifs.records import network_text
 from frontend import state
 from frontend.components.charts import files_are_about
-from frontend.components.gallery import nearness, pick_image
+from frontend.components.gallery import nearness, pick_image, told_at
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
 
@@ -47,13 +47,13 @@ def pick_subject(lab: Lab) -> Subject | None:
         return Subject(model, _pick_layer(model), attack_form(lab.attacks(), model))
 
 
-def pick_scene(lab: Lab) -> Scene | None:
-    """None while the backend has no model to look at."""
+def pick_scene(lab: Lab, *, anywhere: bool = True) -> Scene | None:
+    """None while the backend has no model to look at. anywhere: at the layer where the first image tells the story."""
     if not (models := _models(lab)):
         return None
     with st.sidebar:
         model, first = pick_model(lab, models)
-        layer = _pick_layer(model)
+        layer = _pick_layer(model, told_at(lab, model, first) if anywhere else None)
         target, relevance = _pick_relevance(lab, model, layer)
         attack = attack_form(lab.attacks(), model)
     image = pick_image(lab, model, first)
@@ -112,10 +112,11 @@ def _families(lab: Lab, models: list[ModelInfo]) -> dict[str, list[ModelInfo]]:
     return families
 
 
-def _pick_layer(model: ModelInfo) -> LayerInfo:
+def _pick_layer(model: ModelInfo, told: str | None = None) -> LayerInfo:
     by_name = {layer.name: layer for layer in model.layers}
+    default = told if told in by_name else model.layers[-1].name
     picked = state.choose(
-        st.selectbox, "Layer", "layer", list(by_name), default=model.layers[-1].name,
+        st.selectbox, "Layer", "layer", list(by_name), default=default,
         help="Channels × height×width of its features. CIFS or CAS: where that method selects features.",
         format_func=lambda name: layer_title(by_name[name], model),
     )  # fmt: skip

@@ -1,9 +1,12 @@
 """`GET /models/{id}/example`, and adversarial images that are computed once."""
 
+import pytest
 import torch
 
 from backend.adversarial import adversarial, forget
+from backend.routes import example as route
 from cifs.attacks import PGD, Step, perturb
+from cifs.channels import Retelling
 from cifs.progress import unreported
 from tests.backend.conftest import Serve
 from tests.cifs.tiny import images, tiny
@@ -32,6 +35,22 @@ def test_of_drawings_it_says_what_they_are_and_how_many_are_right(serve: Serve) 
     (result,) = client.post("/attack", json=request).json()["results"]
     assert result["natural"]["prediction"] == result["label"]
     assert result["success"]
+
+
+def test_where_no_image_tells_the_story_at_both_layers_one_may_at_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(cnn: object, layers: list[str], *given: object) -> Retelling:
+        yes = torch.tensor([False, layers == ["layer3.0"]])
+        return Retelling(torch.tensor([True, True]), yes, torch.tensor([0.9, 0.5]), yes, ~yes)
+
+    monkeypatch.setattr(route, "retell", told)
+    example = serve().get("/models/tiny-natural/example", params={"dataset": "fashion_mnist_mini"}).json()
+    assert (example["index"], example["tells"], example["layers"]) == (1, True, ["layer3.0"])
+    assert "most PR channels of layer3.0, and zeroing" in example["rule"]
+    monkeypatch.setattr(route, "retell", lambda cnn, layers, *given: told(cnn, []))
+    example = serve().get("/models/tiny-natural/example", params={"dataset": "fashion_mnist_mini"}).json()
+    assert (example["index"], example["tells"], example["layers"]) == (0, False, ["layer3.0", "layer4.0"])
 
 
 def test_it_is_looked_for_among_no_more_images_than_a_request_may_have(serve: Serve) -> None:

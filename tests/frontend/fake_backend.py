@@ -25,6 +25,7 @@ LAYERS = [("stem", 16, 28), ("layer1.0", 16, 28), ("layer2.0", 32, 14), ("layer3
 METHODS = {"natural": "Natural", "vanilla": "Vanilla AT", "cas": "CAS", "cifs": "CIFS-softmax"}
 SIZE = 60  # images in the data set
 EXAMPLE = 10  # the image to begin with
+TOLD_AT = ["layer3.0", "layer4.0"]  # the layers where it tells the story
 PARTED = 3  # the class whose channels the attack parts furthest
 BUDGET = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string"}], "title": "Eps"}
 POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 10000.0}
@@ -317,7 +318,7 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]], requests: list[str
     def example(id: str, dataset: str) -> schemas.Example:
         return schemas.Example(
             model=id, dataset=dataset, split="test", index=EXAMPLE, of=40, right=37, fooled=37, telling=3, tells=True,
-            layers=["layer3.0", "layer4.0"], attack={}, rule="Of 40 test images the one that shows it most clearly.",
+            layers=TOLD_AT, attack={}, rule="Of 40 test images the one that shows it most clearly.",
         )  # fmt: skip
 
     @app.get("/models/{id}/channel-statistics")

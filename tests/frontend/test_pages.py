@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from cifs_client import Client
 from frontend.components.figure_one import charts_abreast
+from tests.frontend import fake_backend
 from tests.frontend.dashboard import (
     address,
     attack_button,
@@ -80,6 +81,21 @@ def test_an_image_that_tells_the_story_is_shown_first_and_how_it_was_chosen_is_s
     assert backend.asked[0][1]["images"][0]["index"] == EXAMPLE
     assert f"**Image {EXAMPLE}** is shown first. Of 40 test images the one" in texts(page)
     assert address(page, "index") is None  # a default needs no place in the address
+
+
+def test_it_is_shown_at_the_layer_where_it_tells_the_story_and_the_next_one_there_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fake_backend, "TOLD_AT", ["layer2.0"])
+    page = open_gallery(open_page("channels"))
+    assert page.selectbox(key="layer").value == "layer2.0"
+    assert f"**Image {EXAMPLE}** is shown first, at layer2.0." in texts(page)
+    assert address(page, "layer") is None
+    page.button(key="image-3").click().run()
+    assert page.selectbox(key="layer").value == "layer2.0" == address(page, "layer")
+    page.selectbox(key="layer").select("layer4.0").run()
+    assert page.selectbox(key="layer").value == "layer4.0"
+    assert open_page("imgf").selectbox(key="layer").value == "layer4.0"  # no map can be put elsewhere
 
 
 def test_where_no_image_can_be_chosen_the_first_is_shown(backend: FakeBackend) -> None:
