@@ -64,10 +64,11 @@ def _picture(png: str) -> go.Image:
 
 
 def _mark(info: FilmInfo, step: int) -> go.Scatter:
+    colour = ADVERSARIAL if info.margin[step] > 0 else NATURAL
     return go.Scatter(
-        x=[step], y=[info.margin[step]], mode="markers+text", text=[info.predictions[step]],
+        x=[step], y=[info.margin[step]], mode="markers+text", textfont={"color": colour}, text=[info.predictions[step]],
         textposition="bottom left" if step > len(info.margin) / 2 else "top right", hoverinfo="skip",
-        marker={"size": 12, "color": ADVERSARIAL if info.margin[step] > 0 else NATURAL}, cliponaxis=False,
+        marker={"size": 12, "color": colour}, cliponaxis=False,
     )  # fmt: skip
 
 

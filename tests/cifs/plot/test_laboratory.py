@@ -67,6 +67,7 @@ def test_a_film_has_a_frame_a_step_and_each_shows_its_own() -> None:
         ["AA", "BB"], ["CC", "DD"], [-1.0, 2.0], ["Bag", "Coat"], {"stem": [0.0, 0.5], "fc": [0.0, 1.0]}, 1, 5.0
     )
     figure = film_figure(info)
+    assert figure.data[3].textfont.color == figure.data[3].marker.color  # read on either background
     assert [frame.name for frame in figure.frames] == ["0", "1"]
     first, last = (frame.data for frame in figure.frames)
     assert (first[0].source, last[1].source) == ("data:image/png;base64,AA", "data:image/png;base64,DD")
