@@ -16,7 +16,7 @@ from cifs.errors import CheckpointError, InUse
 from cifs.files import locked, write_json
 from cifs.precision import instructions
 from cifs.progress import Report, unreported
-from cifs.studies.measure import measure, measure_bounds, measure_verdict, sweep
+from cifs.studies.measure import Range, measure, measure_bounds, measure_verdict, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
 from cifs.training.recipe import parse_recipe
@@ -93,15 +93,14 @@ def _checkpoints(run: Run) -> dict[str, tuple[int, State]]:
 
 
 def _measure(study: Study, run: Run, images: Images, doing: str, report: Report) -> dict[str, Any]:
-    recipe, model = run.recipe, run.candidate.eval()
+    recipe = run.recipe
     eps = recipe.training_attack.eps if recipe.training_attack is not None else dataset(recipe.dataset).eps
-    how: Any = {"precision": recipe.precision, "doing": doing, "report": report}
+    place = Range(run.candidate.eval(), images, recipe.precision, doing, report)
     if study.levels != "attacks":
-        judge = measure_verdict if study.levels == "verdict" else measure_bounds
-        return judge(model, images, eps, **how)
-    tries = sweep(model, run.validation, eps, **how)
+        return (measure_verdict if study.levels == "verdict" else measure_bounds)(place, eps)
+    tries = sweep(replace(place, images=run.validation), eps)
     chosen = [{"settings": attack.resolved(), "validation_accuracy": share} for attack, share in tries]
-    return {**measure(model, images, tries[0][0], **how), "sweep": chosen}
+    return {**measure(place, tries[0][0]), "sweep": chosen}
 
 
 def curve(metrics: Path) -> list[dict[str, float]]:

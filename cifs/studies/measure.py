@@ -36,9 +36,9 @@ class Range:
 
     model: CNN
     images: Images
-    precision: Precision
-    doing: str
-    report: Report
+    precision: Precision = "bf16"
+    doing: str = ""
+    report: Report = unreported
     batch_size: int = 250
 
     def withstand(self, attack: GradientAttack, among: Tensor | None = None) -> Tensor:
@@ -64,37 +64,19 @@ class Range:
         return torch.cat(right)
 
 
-def sweep(
-    model: CNN,
-    images: Images,
-    eps: float,
-    *,
-    precision: Precision = "bf16",
-    doing: str = "",
-    report: Report = unreported,
-) -> list[tuple[GradientAttack, float]]:
+def sweep(place: Range, eps: float) -> list[tuple[GradientAttack, float]]:
     """The settings of PGD-20 and the share of these (validation) images each leaves, the strongest first."""
-    place = Range(model, images, precision, doing, report)
-    tries = settings_to_try(model, PGD(eps=eps, steps=20))
+    tries = settings_to_try(place.model, PGD(eps=eps, steps=20))
     shares = [place.withstand(attack).float().mean().item() for attack in tries]
     return sorted(zip(tries, shares, strict=True), key=lambda found: found[1])
 
 
-def measure(
-    model: CNN,
-    images: Images,
-    strongest: GradientAttack,
-    *,
-    precision: Precision = "bf16",
-    doing: str = "",
-    report: Report = unreported,
-) -> dict[str, Any]:
+def measure(place: Range, strongest: GradientAttack) -> dict[str, Any]:
     """What each level leaves of these images, and the settings of the four attacks. `strongest`: of the sweep."""
-    place = Range(model, images, precision, doing, report)
     unadaptive = PGD(eps=strongest.eps, steps=20)
     again = replace(unadaptive, random_start=True, seed=1)
     second = again if strongest == unadaptive else strongest
-    margins = margin_attacks(model, unadaptive)
+    margins = margin_attacks(place.model, unadaptive)
     natural = place.predicted()
     first = place.withstand(unadaptive, natural)
     adaptive = first if strongest == unadaptive else place.withstand(strongest, natural)
@@ -103,29 +85,22 @@ def measure(
         left = place.withstand(attack, left)
     standing = {"natural": natural, "unadaptive": first, "adaptive": adaptive, "strongest": left}
     return {
-        "n": len(images),
+        "n": len(place.images),
         "attacks": [attack.resolved() for attack in (unadaptive, second, *margins)],
         "adaptive": strongest.resolved(),
         "levels": _levels(standing),
     }
 
 
-def measure_verdict(
-    model: CNN,
-    images: Images,
-    eps: float,
-    *,
-    precision: Precision = "bf16",
-    doing: str = "",
-    report: Report = unreported,
-) -> dict[str, Any]:
+def measure_verdict(place: Range, eps: float) -> dict[str, Any]:
     """What the verdict leaves of these images, and whether it is to be trusted."""
-    x, y = (t.to(device_of(model)) for t in images.batch(torch.arange(len(images))))
+    x, y = (t.to(device_of(place.model)) for t in place.images.batch(torch.arange(len(place.images))))
     x = x.contiguous(memory_format=torch.channels_last)
-    found = verdict(model, x, y, eps=eps, precision=precision, report=partial(_told, report, doing))
-    measured = found.measurement(model.num_classes)
+    told = partial(_told, place.report, place.doing)
+    found = verdict(place.model, x, y, eps=eps, precision=place.precision, report=told)
+    measured = found.measurement(place.model.num_classes)
     return {
-        "n": len(images),
+        "n": len(place.images),
         "levels": _levels({"natural": found.fell != MISTAKEN, VERDICT: found.standing}),
         "trusted": measured.trusted,
         "indicators": [indicator.model_dump() for indicator in measured.indicators or ()],
@@ -133,18 +108,9 @@ def measure_verdict(
     }
 
 
-def measure_bounds(
-    model: CNN,
-    images: Images,
-    eps: float,
-    *,
-    precision: Precision = "bf16",
-    doing: str = "",
-    report: Report = unreported,
-) -> dict[str, Any]:
+def measure_bounds(place: Range, eps: float) -> dict[str, Any]:
     """What the verdict leaves, and what the training's own loss does: between them lies what an attack can learn."""
-    judged = measure_verdict(model, images, eps, precision=precision, doing=doing, report=report)
-    place, attack = Range(model, images, precision, doing, report), PGD(eps=eps, steps=20)
+    judged, attack = measure_verdict(place, eps), PGD(eps=eps, steps=20)
     judged["levels"] |= _levels({"unadaptive": place.withstand(attack, place.predicted())})
     return {**judged, "attacks": [attack.resolved()]}
 

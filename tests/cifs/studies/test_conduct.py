@@ -15,7 +15,7 @@ from cifs.files import locked
 from cifs.progress import Cancelled, Progress
 from cifs.records import StudyRecord
 from cifs.studies import conduct, load_study, result_of, study_names
-from cifs.studies.measure import LEVELS, measure, sweep
+from cifs.studies.measure import LEVELS, Range, measure, sweep
 from cifs.studies.plan import parse_study
 from cifs.tasks import Workspace, prepared_study, task_of
 from tests.cifs.tiny import npz, tiny
@@ -174,10 +174,10 @@ def test_each_level_stands_within_the_one_before_and_four_attacks_are_made(data:
     images = load_images("tiny", "test")
     for method in ("plain", "cifs"):
         model = tiny(method)
-        tries = sweep(model, images[:8], 8 / 255, precision="float32")
+        tries = sweep(Range(model, images[:8], "float32"), 8 / 255)
         assert [share for _, share in tries] == sorted(share for _, share in tries)
         assert len(tries) == (9 if method == "cifs" else 1)
-        found = measure(model, images, tries[0][0], precision="float32")
+        found = measure(Range(model, images, "float32"), tries[0][0])
         standing = [unpack(found["levels"][level]["standing"], found["n"]) for level in LEVELS]
         natural, unadaptive, adaptive, strongest = standing
         assert not (unadaptive & ~natural).any()
@@ -189,7 +189,7 @@ def test_the_adaptive_level_is_the_sweeps_strongest_setting_alone(data: Path) ->
     npz(data)
     images, model = load_images("tiny", "test"), tiny("cifs")
     chosen = PGD(eps=8 / 255, beta=0.0, through_mask=True)
-    found = measure(model, images, chosen, precision="float32")
+    found = measure(Range(model, images, "float32"), chosen)
     expected = survives(model, *images.batch(torch.arange(len(images))), chosen)
     assert torch.equal(unpack(found["levels"]["adaptive"]["standing"], found["n"]), expected)
     assert found["attacks"][1] == chosen.resolved()

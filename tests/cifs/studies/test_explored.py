@@ -14,7 +14,7 @@ from cifs.evaluation import unpack
 from cifs.files import write_json
 from cifs.records import StudyRecord
 from cifs.studies import conduct, markdown, result_of, summary
-from cifs.studies.measure import BOUNDS, measure_bounds, measure_verdict
+from cifs.studies.measure import BOUNDS, Range, measure_bounds, measure_verdict
 from cifs.studies.plan import parse_study
 from cifs.verdict import verdict
 from tests.cifs.studies.test_conduct import RECIPE, plan
@@ -50,7 +50,7 @@ def test_more_held_out_images_than_training_leaves_are_refused(recipe: Path) -> 
 def test_the_verdict_is_a_level_of_its_own(data: Path) -> None:
     npz(data)
     images, model = load_images("tiny", "test"), tiny("cifs")
-    found = measure_verdict(model, images, 8 / 255, precision="float32")
+    found = measure_verdict(Range(model, images, "float32"), 8 / 255)
     expected = verdict(model, *images.batch(torch.arange(len(images))), eps=8 / 255, precision="float32")
     standing = {level: unpack(value["standing"], found["n"]) for level, value in found["levels"].items()}
     assert torch.equal(standing["verdict"], expected.standing)
@@ -75,7 +75,7 @@ def test_bounds_are_what_the_trainings_own_loss_and_the_verdict_leave_of_one_net
     npz(data)
     images, model = load_images("tiny", "test"), tiny("cifs")
     x, y = images.batch(torch.arange(len(images)))
-    found = measure_bounds(model, images, 8 / 255, precision="float32")
+    found = measure_bounds(Range(model, images, "float32"), 8 / 255)
     standing = {level: unpack(value["standing"], found["n"]) for level, value in found["levels"].items()}
     assert set(standing) == set(BOUNDS)
     assert torch.equal(standing["verdict"], verdict(model, x, y, eps=8 / 255, precision="float32").standing)
