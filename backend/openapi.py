@@ -280,7 +280,7 @@ ANSWERS: dict[str, Any] = {
             "description": "softplus: m_i = log(1 + exp(α g_i)) / α.",
             "parameters": {
                 "type": "object",
-                "properties": {"alpha": {"type": "number", "default": 5.0, "exclusiveMinimum": 0, "maximum": 10000.0}},
+                "properties": {"alpha": {"type": "number", "default": 5.0, "minimum": 0.0001, "maximum": 10000.0}},
             },
         }
     ],

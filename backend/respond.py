@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from backend.errors import Refusal
+from backend.errors import UNFIT, Refusal
 from backend.schemas import Prediction
 from cifs.registry import Registry
 
@@ -14,7 +14,7 @@ from cifs.registry import Registry
 def numbers(values: Tensor, what: str) -> list[Any]:
     """Nested lists of finite numbers. Refusal (422) where parameters of the request have driven them out of range."""
     if not values.isfinite().all():
-        raise Refusal(422, f"{what} is not finite with these parameters; smaller ones are needed")
+        raise Refusal(422, f"{what} is not finite with these parameters; smaller ones are needed", kind=UNFIT)
     # A float32 as its shortest decimal would be nicer to read; this is exact and ten times as fast.
     return values.tolist()
 

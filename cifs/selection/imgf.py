@@ -18,7 +18,7 @@ class IMGF(Protocol):
 
 IMGFS: Registry[type[IMGF]] = Registry("IMGF")
 
-Positive = Annotated[float, Field(gt=0, le=1e4)]
+Positive = Annotated[float, Field(ge=1e-4, le=1e4)]  # beyond, float32 overflows
 
 
 @IMGFS.register("softmax")

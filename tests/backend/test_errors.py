@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from backend.app import create_app
 from backend.dependencies import get_lab
+from backend.errors import Refusal
+from backend.respond import numbers
 from backend.schemas import Problem
 from backend.settings import Settings
 
@@ -267,6 +270,19 @@ def test_an_unexpected_error_is_a_problem_without_internals(
     assert "a secret of the server's" in caplog.text
 
 
-def test_what_parameters_drive_to_infinity_is_refused_and_not_sent_as_null(client: TestClient) -> None:
-    body = LAYER | {"layer": "stem", "imgf": {"name": "softmax", "temperature": 1e-300}}
-    assert "not finite" in problem(client.post("/channels", json=body), 422).detail
+@pytest.mark.parametrize(
+    ("name", "parameter"), [("softmax", "temperature"), ("softplus", "alpha"), ("fixed", "temperature")]
+)
+@pytest.mark.parametrize("value", [1e-4, 1e4])
+def test_importance_is_finite_at_the_ends_of_what_its_parameters_may_be(
+    client: TestClient, name: str, parameter: str, value: float
+) -> None:
+    body = LAYER | {"layer": "stem", "imgf": {"name": name, parameter: value}}
+    assert client.post("/channels", json=body).status_code == 200
+    beyond = LAYER | {"imgf": {"name": name, parameter: value / 2 if value < 1 else value * 2}}
+    assert f"{parameter} = " in problem(client.post("/channels", json=beyond), 422).detail
+
+
+def test_what_is_driven_to_infinity_is_refused_and_not_sent_as_null() -> None:
+    with pytest.raises(Refusal, match="importance is not finite"):
+        numbers(torch.tensor([1.0, torch.inf]), "importance")
