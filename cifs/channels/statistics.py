@@ -22,6 +22,7 @@ from cifs.channels.view import View, views
 from cifs.data import Images
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
 from cifs.files import UNREADABLE_NPZ, replacing
+from cifs.memory import give_back
 from cifs.models import CNN, adapt
 from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
@@ -166,6 +167,7 @@ def channel_statistics(
         x_adv = perturb(gathered.model, x, y, attack, precision=precision, report=pulse)
         gathered.add(x, x_adv, y)
         here = replace(here, done=here.done + len(images))
+        give_back()
         report(here)
     if gathered is None:
         raise InvalidParameter("there are no images to make statistics of")

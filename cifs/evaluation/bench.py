@@ -20,6 +20,7 @@ from cifs.data import Images
 from cifs.errors import InvalidParameter
 from cifs.evaluation.outcomes import accuracy, pack, unpack
 from cifs.files import write_json
+from cifs.memory import give_back
 from cifs.modes import eval_mode
 from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
@@ -162,6 +163,7 @@ class Bench:
             began = time.monotonic()
             batch = {**measure(*self._placed(parts[number])), "seconds": time.monotonic() - began}
             write_json(folder / f"{number:05d}.json", batch)
+            give_back()
             return batch
 
         for index, batch in zip(parts, done_together([*files], _read, do, note), strict=True):
@@ -179,6 +181,7 @@ class Bench:
             self._batch = Progress(doing, done, n)
             yield index, *self._placed(index)
             done = int(index[-1]) + 1
+            give_back()
             self.report(Progress(doing, done, n))
 
     def _split(self, n: int, among: Tensor | None) -> tuple[Tensor, ...]:

@@ -18,6 +18,7 @@ from cifs.data import Images
 from cifs.errors import InvalidParameter
 from cifs.evaluation import pack, wilson
 from cifs.files import UNREADABLE_NPZ, replacing, write_json
+from cifs.memory import give_back
 from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
 from cifs.records import Measurement, StageLeft
@@ -208,7 +209,10 @@ class Hearing:
         notes["seconds"] = time.monotonic() - began
         with replacing(self._files[number]) as temporary:
             np.savez_compressed(temporary, **{"notes": np.array(json.dumps(notes)), **arrays})  # type: ignore[arg-type]
-        return {**notes, "fell": trial.fell.cpu()}
+        fell = trial.fell.cpu()
+        del trial
+        give_back()
+        return {**notes, "fell": fell}
 
     def _attacked(self, first: int) -> Trial:
         index = torch.arange(first, min(first + self.batch_size, len(self.images)))
