@@ -42,6 +42,12 @@ def test_the_page_s_tables_are_those_of_the_command(published: tuple[str, StudyR
     assert "<!-- study: accuracies -->" in page
 
 
+def test_the_two_pages_have_the_confirmation_s_table() -> None:
+    page, record = (DOCS / "claim.md").read_text(encoding="utf-8"), record_of("confirmation")
+    assert "<!-- study: comparisons -->" in page
+    assert filled(page, record, verdicts(load_study("confirmation"), record)) == page
+
+
 def record_of(name: str = "overfitting") -> StudyRecord:
     return StudyRecord.model_validate_json((DOCS / "studies" / name / "record.json").read_bytes())
 
