@@ -18,9 +18,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C ends both
 	@$(BIN)/python -m cifs.cli demo
 
-test: $(STAMP)  ## Run every test, the browser's included, its files spread over three processes
+test: $(STAMP)  ## Run every test, the browser's included, its files spread over two processes
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && \
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-fast: $(STAMP)  ## Run the quick tests only
 	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)

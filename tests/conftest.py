@@ -11,11 +11,6 @@ settings.register_profile("lab", deadline=None, derandomize=True, print_blob=Tru
 settings.load_profile("lab")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser's files first: they are long, and one process would end with them alone."""
-    items.sort(key=lambda item: "e2e" not in item.keywords)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Models this small are slower on many threads, and much slower on a busy machine."""

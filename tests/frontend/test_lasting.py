@@ -64,7 +64,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.mark.usefixtures("server")
 def test_a_study_shows_the_verdict_of_what_was_published_and_can_be_run_here() -> None:
-    page = fine(open_page("studies"))
+    page = fine(open_page("studies", study="overfitting"))
     said = texts(page)
     assert "Does CIFS delay robust overfitting" in said
     record = StudyRecord.model_validate_json(PUBLISHED.read_bytes())
@@ -117,9 +117,10 @@ def test_a_study_at_work_says_at_what_and_its_own_record_goes_first(server: Serv
 
 def test_robustness_shows_curves_by_epoch_of_studies_and_trainings(server: Server) -> None:
     server.training("mine", "finished")
-    page = fine(open_page("robustness", show="by epoch"))
-    assert len(charts(page)) == 3
     record = StudyRecord.model_validate_json(PUBLISHED.read_bytes())
+    study = f"{record.title}: {record.regimes['overfitting']}"
+    page = fine(open_page("robustness", show="by epoch", curves=study))
+    assert len(charts(page)) == 3
     points = [p for p in record.curves if (p.regime, p.arm) == ("overfitting", "vanilla")]
     by_epoch = {point.epoch: 100 * sum(point.adaptive) / len(point.adaptive) for point in points}
     best = max(by_epoch, key=by_epoch.__getitem__)
