@@ -1,6 +1,7 @@
 """A figure on the page: what a screen reader says of it, and what its files are called when it is taken away."""
 
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,7 +18,7 @@ pio.templates.default = None
 CLEAR = "rgba(0, 0, 0, 0)"
 GRID, TEXT = translucent(NEUTRAL, 0.25), {"family": '"Source Sans", sans-serif', "size": 12, "color": "#3F4853"}
 LOOKS = {
-    "datarevision": 0, "font": TEXT, "paper_bgcolor": "#FFFFFF", "plot_bgcolor": CLEAR,
+    "font": TEXT, "paper_bgcolor": "#FFFFFF", "plot_bgcolor": CLEAR,
     "title": {"x": 0, "xanchor": "left", "font_size": 16}, "margin_pad": 8, "legend_bgcolor": CLEAR,
     "coloraxis_colorbar": {"len": 0.75, "y": 0.5745, "thickness": 16, "outlinewidth": 0},
     "modebar": {"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": NEUTRAL},
@@ -46,7 +47,8 @@ def looks_of_the_page(figure: go.Figure) -> None:
         arrays = {name: value for name, value in trace.to_plotly_json().items() if isinstance(value, np.ndarray)}
         trace.update(dict.fromkeys(arrays))  # else Plotly keeps what is equal
         trace.update({name: value.tolist() for name, value in arrays.items()})
-    figure.update_layout(LOOKS)
+    # Plotly draws arrays anew only under a new revision: that of what they hold.
+    figure.update_layout(LOOKS | {"datarevision": crc32(figure.to_json().encode())})
     for axes, usual in ((figure.select_xaxes(), X_AXIS), (figure.select_yaxes(), Y_AXIS)):
         for axis in axes:
             axis.update({name: value for name, value in usual.items() if axis[name] is None})
