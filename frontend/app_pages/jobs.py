@@ -6,12 +6,12 @@ import streamlit as st
 
 from backend.schemas import Job
 from frontend import state
-from frontend.components.exports import to_take_away
 from frontend.components.job_view import ACTIVE, asked_for, pick_job, show_job, title
 from frontend.components.lab import connect
 from frontend.components.problems import readable_errors
 from frontend.components.tables import show_rows
 from frontend.desk import Desk
+from frontend.shelf import Shelf, opened
 
 STATES: dict[str, tuple[str, ...]] = {
     "all": (),
@@ -36,10 +36,10 @@ def page(desk: Desk) -> None:
     if not jobs:
         st.info("There is nothing. *Train* starts a training.", icon=":material/inventory_2:")
         return
-    show_list(desk, jobs)
+    listed = show_list(desk, jobs)
     picked = pick_job(jobs, "Job")
     if picked is not None:
-        show_job(desk, picked)
+        show_job(desk, picked, also=listed)
         show_details(desk, next(job for job in jobs if job.id == picked))
 
 
@@ -47,18 +47,22 @@ def find(desk: Desk, job_id: str) -> Job | None:
     return next((job for job in desk.jobs(limit=200).jobs if job.id == job_id), None)
 
 
-def show_list(desk: Desk, jobs: list[Job]) -> None:
+def show_list(desk: Desk, jobs: list[Job]) -> Shelf:
+    """What it shows, kept up to date with it."""
+    listed = Shelf()
     active = any(job.state in ACTIVE for job in jobs)
 
     @st.fragment(run_every=2.0 if active else None)
     def live() -> None:
-        with readable_errors("list"), to_take_away("jobs"):
+        with readable_errors("list"), opened() as shelf:
             now = {job.id: job for job in desk.jobs(limit=200).jobs}
             rows = [row(now.get(job.id, job)) for job in jobs]
             shares = st.column_config.ProgressColumn("done", min_value=0.0, max_value=1.0, format="percent")
             show_rows(st.dataframe, rows, key="jobs", name="jobs", width="stretch", column_config={"done": shares})
+            listed.take(shelf)
 
     live()
+    return listed
 
 
 def row(job: Job) -> dict[str, object]:

@@ -16,6 +16,7 @@ from frontend.components.problems import readable_errors
 from frontend.components.tables import show_rows
 from frontend.desk import Desk
 from frontend.overrides import duration
+from frontend.shelf import Shelf
 
 BADGES = {
     "waiting": ("gray", ":material/hourglass_empty:"),
@@ -26,7 +27,7 @@ BADGES = {
     "cancelled": ("gray", ":material/block:"),
 }
 ACTIVE = ("waiting", "running", "cancelling")
-LOOK, SELDOM = 1.0, 5.0  # seconds between two looks at what runs, and at what somebody may resume
+LOOK, SELDOM = 1.0, 5.0  # seconds between two looks at what runs, and at its curves or what somebody may resume
 EVENTS = "job-events"  # in the session's memory
 
 
@@ -51,15 +52,18 @@ def events_of(desk: Desk, job: Job) -> list[JobEvent]:
     return events
 
 
-def show_job(desk: Desk, job_id: str, *, beside: Sequence[str] = ()) -> None:
-    """By itself up to date while the job is at work. `beside`: trainings whose curves are drawn over its own."""
+def show_job(desk: Desk, job_id: str, *, beside: Sequence[str] = (), also: Shelf | None = None) -> None:
+    """By itself up to date while the job is at work.
+
+    beside: trainings whose curves are drawn over its own. also: what is shown above, to be taken away with it.
+    """
     job = desk.job(job_id)
 
     every = LOOK if job.state in ACTIVE else SELDOM if job.resumable else None
 
     @st.fragment(run_every=every)
     def live() -> None:
-        with readable_errors(f"job-{job_id}"), to_take_away(f"job-{job_id}"):
+        with readable_errors(f"job-{job_id}"), to_take_away(f"job-{job_id}", also):
             now = desk.job(job_id)
             _show(desk, now, beside)
             if now.state != job.state:
@@ -70,6 +74,13 @@ def show_job(desk: Desk, job_id: str, *, beside: Sequence[str] = ()) -> None:
 
 
 def _show(desk: Desk, job: Job, beside: Sequence[str]) -> None:
+    with st.container():  # whatever it says, the charts keep their place: moved, they are drawn anew
+        _tell(desk, job)
+    if job.kind == "train":
+        show_training(desk, [job, *map(desk.job, beside)])
+
+
+def _tell(desk: Desk, job: Job) -> None:
     head, buttons = st.columns([3, 1], vertical_alignment="center")
     with head, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title(job)}**")
@@ -89,8 +100,6 @@ def _show(desk: Desk, job: Job, beside: Sequence[str]) -> None:
             "app_pages/channels.py", label=f"Look at the channels of {job.model}", icon=":material/insights:",
             query_params={"model": job.model or ""},
         )  # fmt: skip
-    if job.kind == "train":
-        show_training(desk, [job, *map(desk.job, beside)])
 
 
 def shares(job: Job) -> str:
@@ -172,8 +181,16 @@ def _outcome(run: TrainingInfo) -> dict[str, str]:
 
 
 def _run(desk: Desk, job: Job) -> TrainingInfo:
-    progress = [event.progress.model_dump() for event in events_of(desk, job) if event.progress is not None]
+    events = events_of(desk, job)
+    events = settled(events) if job.state in ACTIVE else events
+    progress = [event.progress.model_dump() for event in events if event.progress is not None]
     return training_info(job.model or job.id, progress)
+
+
+def settled(events: list[JobEvent]) -> list[JobEvent]:
+    """Those before the present five seconds, where there are any: a chart that changes is blank until it is drawn."""
+    now = events[-1].at // SELDOM if events else 0.0
+    return [event for event in events if event.at // SELDOM < now] or events
 
 
 def pick_job(jobs: Sequence[Job], label: str) -> str | None:

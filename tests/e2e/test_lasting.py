@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from cifs.data import load_images
 from tests.e2e.test_dashboard import MODEL, assert_healthy, settle
-from tests.e2e.test_taking_away import WITHOUT, open_exports, saved
+from tests.e2e.test_taking_away import EXPORTS, WITHOUT, open_exports, saved
 
 pytestmark = pytest.mark.e2e
 
@@ -106,6 +106,7 @@ def test_a_survey_of_all_images_is_a_job_that_can_be_cancelled(
     page.goto(f"{workplace}/jobs")
     open_exports(page)
     assert page.evaluate(WITHOUT) == []
+    expect(page.get_by_text(EXPORTS)).to_have_count(1)  # of the list and the job together
     jobs = saved(page, page.locator(".st-key-take-jobs").get_by_role("button", name="CSV"), tmp_path).read_text()
     assert [row["state"] for row in csv.DictReader(jobs.splitlines())] == ["finished", "cancelled"]
     page.context.close()

@@ -14,12 +14,14 @@ from streamlit.testing.v1 import AppTest
 
 from backend.app import create_app
 from backend.jobs.ledger import Ledger
+from backend.schemas import JobEvent
 from backend.settings import Settings
 from cifs.files import locked, write_json
 from cifs.plot.training import ATTACKED, LOSS, NATURALLY, TRAINING, VALIDATION
 from cifs.records import StudyRecord
 from cifs.studies import load_study, verdicts
 from frontend.captions import card_body
+from frontend.components.job_view import settled
 from tests.backend.conftest import save_models
 from tests.frontend.dashboard import address, charts, fine, open_among_pages, open_page, texts
 from tests.jobs import put, put_training
@@ -129,6 +131,12 @@ def test_robustness_shows_curves_by_epoch_of_studies_and_trainings(server: Serve
     page.selectbox(key="curves").select("trainings of this server").run()
     assert "mine 50.0 % at its best (epoch 1), 50.0 % at the last" in texts(fine(page))
     assert address(page, "curves") == "trainings of this server"
+
+
+@pytest.mark.parametrize(("times", "drawn"), [([10.1, 12.0, 14.9], 3), ([10.1, 12.0, 15.2], 2), ([], 0)])
+def test_curves_of_what_runs_change_every_five_seconds(times: list[float], drawn: int) -> None:
+    events = [JobEvent(number=k, at=at, event="progress") for k, at in enumerate(times, 1)]
+    assert settled(events) == events[:drawn]
 
 
 # ---- Train ----------------------------------------------------------------------------------------------------------
