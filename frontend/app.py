@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state
 from frontend.components.charts import files_are_about
-from frontend.style import apply_style
+from frontend.style import apply_style, keep_in_sight
 from frontend.sweeping import spare
 
 st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layout="wide")
@@ -23,13 +23,16 @@ pages = [
     st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]
 page = st.navigation(pages, position="hidden")
+keep_in_sight(pages.index(page))
 files_are_about("")  # a page says what it looks at
-links = st.container(key="navigation", horizontal=True, gap="small")
-try:
-    with state.address(page.url_path):
+with state.address(page.url_path):
+    carried = state.link()
+    with st.container(key="navigation", horizontal=True, gap="small"):
+        links = [st.page_link(target, query_params=carried) for target in pages]
+    try:
         page.run()
-finally:  # links carry what was chosen meanwhile
-    with links:
-        for target in pages:
-            st.page_link(target, query_params=state.link())
+    finally:  # what was chosen meanwhile
+        if (chosen := state.link()) != carried:
+            for link, target in zip(links, pages, strict=True):
+                link.page_link(target, query_params=chosen)
 spare(page.url_path)

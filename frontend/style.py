@@ -9,9 +9,21 @@ CLOSE_SIDEBAR = """<script>
 if (window.innerWidth < 768) document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
 </script>"""
 
+HERE = """<style>@media (max-width: 640px) {{
+.st-key-navigation > :nth-child({place}) {{ position: sticky; right: .8rem; z-index: 1;
+  background: {paper}; box-shadow: 0 0 0 .4rem {paper}, 2.5rem 0 {paper}; }}
+.st-key-navigation > :nth-child({place}) ~ * {{ position: relative; z-index: 2; }}
+}}</style>"""
+PAPER = "light-dark(#FFFFFF, #14181D)"
+
 
 def apply_style() -> None:
     st.html(f"<style>{SHEET.read_text(encoding='utf-8')}</style>")
+
+
+def keep_in_sight(number: int) -> None:
+    """The present page's link, at the edge of a phone where those before it leave no room; they go below it."""
+    st.html(HERE.format(place=number + 1, paper=PAPER))
 
 
 def close_sidebar_on_phones() -> None:

@@ -64,16 +64,20 @@ def draw(table: PrintedTable, *, key: str, name: str, csv: Callable[[], str] | N
 
 
 def show_details(table: RobustnessTable) -> None:
+    """Each written when it is opened, not before: what is closed would take the page most of its time."""
     titles = {column.key: column.title for column in table.columns}
     with st.expander("What the columns mean"):
         for column in table.columns:
             st.markdown(f"**{column.title}**: {column.description}")
     for row, name in zip(table.rows, labels(table.rows).values(), strict=True):
-        with st.expander(f"{name}: settings, sweep and notes"):
-            row_details(row, titles)
-    with st.expander("The paper's numbers: CIFAR-10, large networks trained on GPUs"):
-        for arch, rows in groupby(table.paper, key=lambda row: row.arch):
-            draw(printed_paper(list(rows), table.columns), key=f"paper-{arch}", name=f"paper {arch}")
+        with st.expander(f"{name}: settings, sweep and notes", key=f"details-{row.model}", on_change="rerun") as box:
+            if box.open:
+                row_details(row, titles)
+    paper = "The paper's numbers: CIFAR-10, large networks trained on GPUs"
+    with st.expander(paper, key="details-paper", on_change="rerun") as box:
+        if box.open:
+            for arch, rows in groupby(table.paper, key=lambda row: row.arch):
+                draw(printed_paper(list(rows), table.columns), key=f"paper-{arch}", name=f"paper {arch}")
 
 
 def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:

@@ -18,6 +18,12 @@ RULES = {
 }
 WIDE, NARROW = ViewportSize(width=1366, height=768), ViewportSize(width=390, height=844)
 PAPER = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+HERE = """(() => {
+  const ours = a => a.getAttribute("href").split("?")[0] === location.pathname.slice(1);
+  const link = Array.from(document.querySelectorAll(".st-key-navigation a")).find(ours);
+  const box = link.getBoundingClientRect();
+  return link.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+})()"""  # whether the link of the present page is in sight
 OVERFLOW = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 
 
@@ -56,4 +62,5 @@ def test_a_page_can_be_read_and_used_by_everybody(workplace: str, browser: Brows
     settle(page)
     assert violations(page) == []
     assert page.evaluate(OVERFLOW) <= 0
+    assert page.evaluate(HERE)
     page.close()
