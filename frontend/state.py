@@ -7,10 +7,12 @@ step of the browser's history. What it asks for and is not there falls back to t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from backend.schemas import Choice
 from frontend.parameters import Parameter, check_all
@@ -19,13 +21,15 @@ CHOICES = "choices"  # key → text of what was chosen
 UNCHECKED = "unchecked choices"  # keys that came with the address and were not resolved yet
 WRITTEN = "written address"
 REPLACED = "replaced address"  # the one before, and when it was replaced
-LATE = 0.5  # seconds; the browser's Back cannot be meant so soon
+LATE = 0.5  # seconds; the browser's Back, where it is not told apart, cannot be meant so soon
 PAGE = "page shown"
 LINKED = "linked address"  # what the links to other pages carry
 SHOWN = "shown values"
 WIDGETS = "chosen widgets"  # keys of widgets that show a choice
 VISIT = "visit"  # counts addresses adopted; a widget with it in its key starts afresh
-OPEN = "address open"  # while a page runs: choices are written at its end
+# While a page runs: choices are written at its end. Not kept in the session, for a run that a click cuts short is still
+# ending, in a thread of its own, while the next one begins.
+OPEN = ContextVar("address open", default=False)
 
 
 class Recalled(NamedTuple):
@@ -45,34 +49,40 @@ def address(page: str | None = None) -> Iterator[None]:
     page: which one, where there are several. Arriving by a link writes nothing, so that it is one step of the history:
     what a part of the last page, running alone, added since the link was drawn concerns that page alone.
     """
-    if st.session_state.get(OPEN):
+    if OPEN.get():
         yield
         return
-    arrived = page != st.session_state.get(PAGE, page) and st.query_params.to_dict() == st.session_state.get(LINKED)
+    now, moved = st.query_params.to_dict(), page != st.session_state.get(PAGE, page)
+    arrived = moved and now == st.session_state.get(LINKED) and not _stepped()
     st.session_state[PAGE] = page
-    _adopt()
-    st.session_state[OPEN] = True
+    if arrived:
+        st.session_state[WRITTEN] = now
+    else:
+        _adopt(now)
+    within = OPEN.set(True)
     try:
         yield
     finally:
-        st.session_state[OPEN] = False
-        if not arrived:
-            _write()
+        OPEN.reset(within)
+    # Not of a run that was cut short: the browser may have gone to another address meanwhile, and would be called back.
+    if not arrived:
+        _write()
 
 
-def _adopt() -> None:
+def _adopt(now: dict[str, str]) -> None:
     """Take the choices of an address this session did not write; widgets that showed others are made anew."""
-    now = st.query_params.to_dict()
-    if CHOICES in st.session_state and _late(now):
-        return
-    if CHOICES in st.session_state and now in (st.session_state.get(WRITTEN), st.session_state.get(LINKED)):
-        st.session_state[WRITTEN] = now
+    if CHOICES in st.session_state and (now == st.session_state.get(WRITTEN) or (_late(now) and not _stepped())):
         return
     st.session_state[CHOICES], st.session_state[UNCHECKED] = dict(now), set(now)
     for key in st.session_state.setdefault(WIDGETS, set()):
         st.session_state.pop(key, None)
     st.session_state[VISIT] = visit() + 1
     st.session_state[WRITTEN] = now
+
+
+def _stepped() -> bool:
+    """Whether the browser's Back or Forward led here."""
+    return bool(getattr(get_script_run_ctx(), "is_history_navigation", False))  # older Streamlits do not tell
 
 
 def _late(now: Mapping[str, str]) -> bool:
@@ -130,7 +140,7 @@ def keep(key: str, value: Any) -> None:
         choices.pop(key, None)
     else:
         choices[key] = str(value)
-    if not st.session_state.get(OPEN):  # in a callback, or where a part of the page runs alone
+    if not OPEN.get():  # in a callback, or where a part of the page runs alone
         _write()
 
 

@@ -24,6 +24,20 @@ QUIET = (
 )  # fmt: skip
 CHART = ".st-key-channel-chart .js-plotly-plot"
 PATIENCE = 30_000  # milliseconds
+# Streamlit says "notRunning" until the server has begun on a click, so that a message sent is followed by a run's end.
+# Some messages start none: then it is enough that nothing was sent for two seconds.
+SETTLED = """() => {
+  const app = document.querySelector("[data-testid=stApp]"), state = () => app.dataset.testScriptState;
+  if (!app) return false;
+  if (!window.runs) {
+    const runs = window.runs = {asked: state() === "notRunning" ? -Infinity : performance.now(), ended: 0};
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (...a) { runs.asked = performance.now(); return send.apply(this, a); };
+    new MutationObserver(() => { if (state() === "notRunning") runs.ended = performance.now(); })
+      .observe(app, {attributeFilter: ["data-test-script-state"]});
+  }
+  return state() === "notRunning" && (runs.ended >= runs.asked || performance.now() - runs.asked > 2000);
+}"""
 UNFIT = """Array.from(document.querySelectorAll('.js-plotly-plot'), chart => {
   const {margin, _size} = chart._fullLayout;
   return ['l', 'r', 't', 'b'].filter(side => _size[side] !== margin[side]).map(
@@ -67,8 +81,8 @@ def screenshots(tmp_path: Path) -> Path:
 
 
 def settle(page: Page) -> None:
-    """Wait until the page computes no more."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    """Wait until the page computes no more; what was just clicked is computed first."""
+    page.wait_for_function(SETTLED)
     expect(page.get_by_test_id("stSpinner")).to_have_count(0)
 
 

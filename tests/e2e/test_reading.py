@@ -33,13 +33,31 @@ def test_back_and_forward_show_what_was_chosen(dashboard: str, browser: Browser)
     assert page.evaluate("history.length") == steps + 2  # two choices, two steps; opening the page took none
     page.go_back()
     expect(page.get_by_role("radio", name="damp channels")).to_be_checked()
-    settle(page)  # a step taken while the last one is still being shown can be lost on a busy machine
     page.go_back()
     expect(page.get_by_role("radio", name="every channel")).to_be_checked()
     settle(page)
     page.go_forward()
     expect(page.get_by_role("radio", name="damp channels")).to_be_checked()
     settle(page)
+    assert_healthy(page)
+    page.close()
+
+
+def test_back_takes_back_what_a_part_of_the_page_showed_alone(dashboard: str, browser: Browser) -> None:
+    page = open_page(browser, f"{dashboard}/?index=0")
+    for view in ("importance", "damp channels"):
+        page.get_by_role("radio", name=view).click()
+        page.wait_for_url(f"**view={view[:4]}*")
+    for view in ("importance", "every channel"):  # at once: while the last one is still being shown
+        page.go_back()
+        expect(page.get_by_role("radio", name=view)).to_be_checked()
+    settle(page)
+    assert "view" not in page.url
+    page.go_forward()
+    page.go_forward()  # two steps, quickly
+    expect(page.get_by_role("radio", name="damp channels")).to_be_checked()
+    settle(page)
+    assert "view=damp" in page.url
     assert_healthy(page)
     page.close()
 
