@@ -28,6 +28,7 @@ BARS = {
     "serving/passes": Bar("≤", 1),
     "memory/evaluation": Bar("≤", 0.1),
     "memory/statistics": Bar("≤", 0.1),
+    "memory/verdict": Bar("≤", 2),
     "verdict/time": Bar("≥", 10),
     "verdict/same": Bar("±", 2),  # of 100 images: two
     # seconds
@@ -42,6 +43,7 @@ BARS = {
     "laboratory/survey": Bar("≤", 5),
     "laboratory/models": Bar("≤", 2.5),
     "laboratory/exemplars": Bar("≤", 300),
+    "laboratory/exemplars attacked": Bar("≤", 300),
     # milliseconds, from a click to a settled page that was shown before
     "pages/slowest": Bar("≤", 300),
     "laboratory/restored": Bar("≥", 90),  # %

@@ -38,7 +38,7 @@ from cifs.zoo import Zoo
 
 MODEL, DATA, INDEX = "fmnist-resnet10-w16-natural", "fashion_mnist_mini", 34
 OTHER, SURVEYED = "fmnist-resnet10-w16-vanilla", 32
-STREAMED, ATTACKED, IN_ALL = 1_000, 250, 10_000  # images looked through here, and attacked; of the claim
+STREAMED, ATTACKED, IN_ALL = 1_000, 250, 10_000  # images looked through here; those attacked too; of the claim
 
 
 class Question(NamedTuple):
@@ -111,23 +111,20 @@ def questions(model: CNN, x: Tensor, y: Tensor, attack: PGD) -> Iterator[Questio
 
 
 def streams(n: int, attacked: int) -> Iterator[Question]:
-    """What the exemplars of all channels cost, and what it costs to attack the images first."""
+    """What the exemplars of all channels cost: of natural images, and of attacked ones beside them."""
     network = build("resnet18", width=16).to(memory_format=torch.channels_last).eval()
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (n, 3, 32, 32), generator=random, dtype=torch.uint8)
     images = Images(pixels, torch.randint(10, (n,), generator=random))
 
-    def ask() -> object:
-        batches = (images[index] for index in torch.arange(n).split(250))
-        return exemplars(network, batches, dataset="random", split="test")
-
-    def attack() -> object:
-        return perturb(network, *images[torch.arange(attacked)].batch(slice(None)), PGD(eps=8 / 255))
+    def ask(count: int, attack: PGD | None = None) -> object:
+        batches = (images[index] for index in torch.arange(count).split(250))
+        return exemplars(network, batches, dataset="random", split="test", attack=attack, precision="bf16")
 
     of = f"ResNet-18 of width 16, {IN_ALL:,} images"
-    yield Question("exemplars", f"exemplars of all channels, {of} (from {n:,})", ask, IN_ALL / n)
-    text = f"PGD-20 on them, for the exemplars of attacked images, {of} (from {attacked:,})"
-    yield Question("exemplars attacked", text, attack, IN_ALL / attacked)
+    yield Question("exemplars", f"exemplars of all channels, {of} (from {n:,})", lambda: ask(n), IN_ALL / n)
+    text, pgd = f"exemplars of all channels, natural and under PGD-20, {of} (from {attacked:,})", PGD(eps=8 / 255)
+    yield Question("exemplars attacked", text, lambda: ask(attacked, pgd), IN_ALL / attacked)
 
 
 def restored(model: CNN, n: int) -> Claim:

@@ -1,6 +1,7 @@
 """Memory over many images: how much of the process's resident memory one more image costs."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,9 +17,13 @@ from cifs.data import Images
 from cifs.evaluation import Bench
 from cifs.models import CNN
 from cifs.progress import Progress, Report
+from cifs.verdict import Hearing
 
 STATM = Path("/proc/self/statm")  # Linux alone has it
 BATCH = 250
+WIDER = 3  # times its ε nearly all images fall, each after as many steps as it takes: thousands have their verdict
+
+Run = Callable[[CNN, Images, float, Report], object]
 
 
 def resident() -> int:
@@ -38,8 +43,8 @@ class Sampled:
 
     @property
     def slope(self) -> float:
-        """Bytes an image, by least squares, without the first third, in which buffers are first asked for."""
-        done, size = np.array(self.points[len(self.points) // 3 :], dtype=float).T
+        """Bytes an image, by least squares, of the second half: in the first, buffers and oneDNN's cache fill."""
+        done, size = np.array(self.points[len(self.points) // 2 :], dtype=float).T
         return float(np.polyfit(done, size, 1)[0])
 
 
@@ -50,7 +55,7 @@ def claims(scale: Scale) -> Iterator[Claim]:
     given = subject(EMBEDDED, 2000)
     index = torch.arange(scale.of(10_000, 3 * BATCH)) % len(given.y)
     images = Images((255 * given.x[index]).round().to(torch.uint8), given.y[index])
-    runs: dict[str, Callable[[CNN, Images, float, Report], object]] = {"evaluation": evaluate, "statistics": measure}
+    runs: dict[str, Run] = {"evaluation": evaluate, "statistics": measure, "verdict": judge}
     for name, run in runs.items():
         sampled = Sampled()
         run(given.model, images, given.eps, sampled)
@@ -67,3 +72,13 @@ def measure(model: CNN, images: Images, eps: float, report: Report) -> object:
     batches = (images[index] for index in torch.arange(len(images)).split(BATCH))
     attack, data = FGSM(eps=eps), "fashion_mnist_mini"
     return channel_statistics(model, batches, attack, dataset=data, split="test", precision="bf16", report=report)
+
+
+def judge(model: CNN, images: Images, eps: float, report: Report) -> object:
+    def between_batches(progress: Progress) -> None:
+        if progress.done % BATCH == 0:
+            report(progress)
+
+    with tempfile.TemporaryDirectory(prefix="cifs-bench-") as folder:
+        hearing = Hearing(model, images, WIDER * eps, Path(folder), batch_size=BATCH, report=between_batches)
+        return hearing.run()

@@ -28,6 +28,7 @@ from pydantic_core import from_json, to_json
 from backend.jobs.guard import die_with_parent
 from backend.jobs.kinds import Kinds, load_kinds, without_folders
 from cifs.errors import CIFSError
+from cifs.memory import keep_freed
 from cifs.progress import Cancelled, Progress, Report, unreported
 
 BETWEEN = 0.2  # seconds from one line of progress to the next
@@ -110,6 +111,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGHUP, *([signal.SIGTERM] if rank is None else [])):
         signal.signal(signum, signal.SIG_IGN)  # of the terminal; the guard says when to end
     os.nice(NICENESS)
+    keep_freed()
     with own_stdout() as out:
         return _first(out) if rank in (None, "0") else _further(out)
 

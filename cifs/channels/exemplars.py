@@ -22,7 +22,7 @@ from cifs.data import Images
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
 from cifs.files import UNREADABLE_NPZ, replacing
 from cifs.models import CNN
-from cifs.precision import device_of
+from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
 
 TOP = 12  # images a channel
@@ -107,13 +107,14 @@ def exemplars(
     dataset: str,
     split: str,
     attack: Attack | None = None,
+    precision: Precision = "float32",
     report: Report = unreported,
 ) -> Exemplars:
     """Of all channels over the images of all batches, which follow each other in the split.
 
     Images are ranked by activation a, and by relevance: g · a for the label, for before a linear head g alone is the
-    same for all images of a class. With an attack so are the images it makes, by their own a and g. `report` is called
-    at every step of it, and may raise Cancelled.
+    same for all images of a class. With an attack so are the images it makes, by their own a and g: `precision` is of
+    its gradients alone. `report` is called at every step of it, and may raise Cancelled.
     """
     streams = {layer: _Stream(model.num_classes) for layer in model.layers}
     attacked = {layer: _Best() for layer in model.layers}
@@ -124,7 +125,11 @@ def exemplars(
         for layer, view in views(model, model.layers, x, classes=y).items():
             streams[layer].add(view, y, here.done)
         if attack is not None:
-            x_adv = perturb(model, x, y, attack, report=lambda step, here=here: report(here))  # type: ignore[misc]
+
+            def pulse(step: Progress, here: Progress = here) -> None:
+                report(here)
+
+            x_adv = perturb(model, x, y, attack, precision=precision, report=pulse)
             for layer, view in views(model, model.layers, x_adv, classes=y).items():
                 attacked[layer].add(view, here.done)
         labels.append(images.labels)

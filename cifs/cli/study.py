@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cifs.cli.console import Device, Json, console, print_json, reporting
 from cifs.files import replacing
+from cifs.memory import keep_freed
 from cifs.records import StudyRecord
 from cifs.studies import costs, filled, load_study, markdown, study_names, throughput, verdicts
 from cifs.studies.cost import CellCost
@@ -43,6 +44,7 @@ def run(name: Name, runs: Runs = DEFAULT, device: Device = "cpu", json: Json = F
     Several processes may run the same study: each takes the next cell that no other is at.
     """
     prepared = prepared_study(Path(name).stem, load_study(name), Workspace(runs=runs, device=device))
+    keep_freed()
     with reporting("study", "the same command goes on from there") as report:
         record = prepared.run(report)
     assert isinstance(record, StudyRecord)

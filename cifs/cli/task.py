@@ -25,6 +25,7 @@ from cifs.cli.console import (
     speaks,
 )
 from cifs.errors import InvalidParameter
+from cifs.memory import keep_freed
 from cifs.tasks import TASKS, Workspace, task_of
 
 Show = Callable[[Any, Mapping[str, Any], Workspace], None]  # record, request, where → prints
@@ -68,6 +69,7 @@ def run_shown(kind: str, request: Mapping[str, Any], workspace: Workspace) -> Ba
     prepared = task_of(kind, request).prepare(workspace)
     for note in prepared.notes if speaks() else ():
         errors.print(note, soft_wrap=True)
+    keep_freed()
     after_a_stop = "the same command goes on from there" if prepared.resumes else "nothing was written"
     with reporting(
         str(request.get("model") or request.get("id") or request.get("recipe", kind)), after_a_stop

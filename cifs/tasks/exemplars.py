@@ -63,7 +63,7 @@ class FindExemplars:
 
         tell(Progress("looking for what each channel looks for"))
         batches = (images[index] for index in torch.arange(len(images)).split(BATCH))
-        found = exemplars(model, batches, dataset=data, split="test", attack=attack, report=tell)
+        found = exemplars(model, batches, dataset=data, split="test", attack=attack, precision="bf16", report=tell)
         replace(found, weights=entry.digests()["weights"]).save(exemplars_path(entry))
         channels = {layer: len(found.arrays[f"{layer}/nearest"]) for layer in found.layers}
         saved = str(exemplars_path(entry))

@@ -1,4 +1,4 @@
-"""Memory that is free goes back to the system."""
+"""Memory that is free is kept for the next step, or goes back to the system."""
 
 import subprocess
 import sys
@@ -23,10 +23,37 @@ print(held, free, resident())
 """
 
 
+FREED_AND_ASKED_FOR_AGAIN = """
+from resource import RUSAGE_SELF, getrusage
+from cifs.memory import keep_freed
+
+def faults():
+    before = getrusage(RUSAGE_SELF).ru_minflt
+    [bytearray(2**23) for _ in range(8)]
+    return getrusage(RUSAGE_SELF).ru_minflt - before
+
+faults()
+usual = faults()
+keep_freed()
+faults()
+print(usual, faults())
+"""
+
+
+def said_by(script: str) -> list[int]:
+    run = [sys.executable, "-c", script]
+    return [int(number) for number in subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")
+def test_what_is_kept_needs_no_new_pages() -> None:
+    usual, kept = said_by(FREED_AND_ASKED_FOR_AGAIN)
+    assert usual > 10_000, "the system's pages were kept anyway"
+    assert kept < 1_000
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")
 def test_a_heap_full_of_holes_is_given_back() -> None:
-    run = [sys.executable, "-c", HEAP_FULL_OF_HOLES]
-    said = subprocess.run(run, capture_output=True, text=True, check=True)
-    held, free, left = map(int, said.stdout.split())
+    held, free, left = said_by(HEAP_FULL_OF_HOLES)
     assert free > held - 20e6, "the heap has no holes to speak of"
     assert left < held - 150e6
