@@ -115,3 +115,19 @@ def card_body(card: str) -> str:
     blocks = text.split("```")  # every other one is code, where # begins a comment
     blocks[::2] = [re.sub(r"^(#+ )", r"#\1", block, flags=re.MULTILINE) for block in blocks[::2]]
     return "```".join(blocks)
+
+
+def card_tables(card: str) -> dict[str, list[dict[str, str]]]:
+    """The tables of a card by the heading above each: rows by column, as they are printed."""
+    tables = {}
+    for section in re.split(r"^#+ ", card, flags=re.MULTILINE)[1:]:
+        heading, *lines = section.splitlines()
+        printed = [_cells(line) for line in lines if line.startswith("|")]
+        if printed:
+            columns, _, *rows = printed
+            tables[heading] = [dict(zip(columns, row, strict=True)) for row in rows]
+    return tables
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]

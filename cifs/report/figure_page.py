@@ -5,6 +5,8 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+WIDEST = 1000  # pixels, about what a chart has on the dashboard: wider ones are flat
+
 
 def figure_page(title: str, figure: go.Figure) -> str:
     """title: what a screen reader says of it, and the browser's tab."""
@@ -14,6 +16,6 @@ def figure_page(title: str, figure: go.Figure) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{said}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<script>{get_plotlyjs()}</script></head>"
+        f"<style>body {{ max-width: {WIDEST}px; margin: 1rem auto }}</style><script>{get_plotlyjs()}</script></head>"
         f'<body><div role="img" aria-label="{said}">{inner}</div></body></html>\n'
     )

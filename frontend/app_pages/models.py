@@ -8,11 +8,11 @@ from backend.schemas import ModelInfo
 from cifs.records import network_text
 from cifs_client import BackendRefused, Form
 from frontend import state
-from frontend.captions import card_body
+from frontend.captions import card_body, card_tables
 from frontend.components.exports import to_take_away
 from frontend.components.lab import Lab, connect, forget
 from frontend.components.problems import readable_errors
-from frontend.components.tables import show_rows
+from frontend.components.tables import keep_table, show_rows
 from frontend.desk import Desk
 
 
@@ -54,7 +54,10 @@ def show_models(desk: Desk, models: dict[str, ModelInfo]) -> None:
             st.page_link(f"app_pages/{page}.py", label=label, query_params={"model": picked})
         offer_removal(desk, picked)
     with right, st.container(border=True):
-        st.markdown(card_body(desk.card(picked)))
+        card = desk.card(picked)
+        st.markdown(card_body(card))
+        for heading, rows in card_tables(card).items():
+            keep_table(rows, key=f"card-{heading}", name=f"{heading} {picked}")
 
 
 def offer_removal(desk: Desk, model: str) -> None:

@@ -25,7 +25,8 @@ if (!window.savesCharts) {
     const chart = asked && document.querySelector(`.st-key-${asked.dataset.of} .js-plotly-plot`);
     if (!chart) return;
     const usual = chart._context.toImageButtonOptions;
-    chart._context.toImageButtonOptions = { ...usual, format: asked.dataset.save };
+    const scale = asked.dataset.save === "svg" ? 1 : usual.scale;  // drawings need no more pixels
+    chart._context.toImageButtonOptions = { ...usual, format: asked.dataset.save, scale };
     chart.querySelector('.modebar-btn[data-title^="Download"]').click();
     chart._context.toImageButtonOptions = usual;
   });

@@ -104,6 +104,8 @@ def test_files_hold_what_is_shown_and_are_named_after_it(workplace: str, browser
     assert png.read_bytes().startswith(b"\x89PNG")
     drawn = ElementTree.fromstring(svg.read_text(encoding="utf-8"))
     assert "range of random orders" in " ".join(drawn.itertext())
+    shown = page.locator(".st-key-patch-curves .main-svg").first.get_attribute("width")
+    assert float(drawn.attrib["width"]) == pytest.approx(float(shown or 0), abs=1)
     text = saved(page, table.get_by_role("button", name="CSV"), tmp_path).read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     markdown, latex = (

@@ -20,7 +20,7 @@ from cifs.files import locked, write_json
 from cifs.plot.training import ATTACKED, LOSS, NATURALLY, TRAINING, VALIDATION
 from cifs.records import StudyRecord
 from cifs.studies import load_study, verdicts
-from frontend.captions import card_body
+from frontend.captions import card_body, card_tables
 from frontend.components.job_view import settled
 from tests.backend.conftest import save_models
 from tests.frontend.dashboard import address, charts, fine, open_among_pages, open_page, texts
@@ -279,6 +279,14 @@ def test_code_in_a_card_keeps_its_comments() -> None:
         card_body("---\na: 1\n---\n# a\n```python\n# a comment\n```\n## b")
         == "## a\n```python\n# a comment\n```\n### b"
     )
+
+
+def test_the_tables_of_a_card_are_rows_by_column_under_their_headings() -> None:
+    table = "| | accuracy |\n| --- | --- |\n| PGD-20 | 1.5 |\n| x\\|y | – |\n"
+    card = f"# a\n## Robustness\nIn %.\n\n{table}\n## Use\n# a comment\n"
+    assert card_tables(card) == {"Robustness": [{"": "PGD-20", "accuracy": "1.5"}, {"": "x|y", "accuracy": "–"}]}
+    cards = list((ROOT / "checkpoints").glob("*/README.md"))
+    assert all(card_tables(card.read_text(encoding="utf-8"))["Robustness"] for card in cards)
 
 
 def test_a_model_that_is_deleted_is_gone(server: Server) -> None:
