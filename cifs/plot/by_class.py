@@ -46,7 +46,7 @@ def by_class_figure(info: ByClassInfo) -> go.Figure:
     figure.add_heatmap(
         z=info.accuracy, x=info.classes, y=info.models, customdata=info.images, xgap=2, ygap=2,
         zmin=0, zmax=100, colorscale=SEQUENTIAL,  # the same on every page, so that colours compare
-        colorbar={"title": "%", "thickness": 12},
+        showscale=False,  # the cells say it, and have its room on a phone
         hovertemplate="%{y}, %{x}: %{z:.2f} % of %{customdata:,} images<extra></extra>",
     )  # fmt: skip
     cells = [

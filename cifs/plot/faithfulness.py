@@ -20,9 +20,9 @@ class NotionCurves(NamedTuple):
     control: bool  # a random order
 
 
-def faithfulness_figure(shares: Sequence[float], notions: Sequence[NotionCurves], *, height: int = 340) -> go.Figure:
-    titles = ("deletion: the most relevant go first", "insertion: only the most relevant are in")
-    figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+def faithfulness_figure(shares: Sequence[float], notions: Sequence[NotionCurves], *, height: int = 400) -> go.Figure:
+    titles = ("deletion: the most<br>relevant go first", "insertion: only the<br>most relevant are in")
+    figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.1, subplot_titles=titles)
     hover = "%{x:.0%} of the channels: %{y:.1%}<extra>%{fullData.name}</extra>"
     for number, notion in enumerate(notions):
         colour, dash = (NEUTRAL, "solid") if notion.control else LOOKS[number % len(LOOKS)]
@@ -31,6 +31,8 @@ def faithfulness_figure(shares: Sequence[float], notions: Sequence[NotionCurves]
                 x=list(shares), y=list(values), name=notion.title, legendgroup=notion.title, showlegend=col == 1,
                 mode="lines", line={"color": colour, "dash": dash, "width": 2}, hovertemplate=hover, row=1, col=col,
             )  # fmt: skip
-    figure.update_xaxes(tickformat=".0%", title_text="channels")
+    figure.update_xaxes(tickvals=[0, 0.5, 1], ticktext=["0", "50 %", "100 %"], title_text="channels")
     figure.update_yaxes(title_text="probability of the class", tickformat=".0%", rangemode="tozero", col=1)
-    return compact(figure, height=height).update_layout(legend_y=1.1, margin_t=70)
+    figure.update_annotations(font_size=13)
+    below = {"y": -0.3, "yanchor": "top"}  # above, its many rows on a phone would lie over the titles
+    return compact(figure, height=height).update_layout(legend=below)

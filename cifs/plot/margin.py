@@ -99,6 +99,6 @@ def setting_margin_figure(margins: list[SettingMargin], method: str, second: str
         },
         error_x=WHISKERS | {"array": [m.above for m in margins], "arrayminus": [m.below for m in margins]},
     )  # fmt: skip
-    figure.update_xaxes(title_text=f"points ahead of {second}   filled: the strongest, which counts", zeroline=False)
+    figure.update_xaxes(title_text=f"points ahead of {second}", zeroline=False)
     figure.update_yaxes(autorange="reversed")
     return compact(figure, height=90 + 26 * len(margins), legend=False)

@@ -20,9 +20,9 @@ GRID, TEXT = translucent(NEUTRAL, 0.25), {"family": '"Source Sans", sans-serif',
 LOOKS = {
     "font": TEXT, "paper_bgcolor": "#FFFFFF", "plot_bgcolor": CLEAR,
     "title": {"x": 0, "xanchor": "left", "font_size": 16}, "margin_pad": 8, "legend_bgcolor": CLEAR,
-    "coloraxis_colorbar": {"len": 0.75, "y": 0.5745, "thickness": 16, "outlinewidth": 0},
     "modebar": {"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": NEUTRAL},
 }  # fmt: skip
+COLOURS = {"len": 0.75, "y": 0.5745, "thickness": 16, "outlinewidth": 0}  # of a bar that says nothing of its place
 AXIS = {"automargin": True, "gridcolor": GRID, "zerolinecolor": GRID, "title_font_size": 14}
 X_AXIS = AXIS | {"showgrid": False, "zeroline": False, "title_standoff": 20}
 Y_AXIS = AXIS | {"title_standoff": 24}
@@ -47,6 +47,8 @@ def looks_of_the_page(figure: go.Figure) -> None:
         arrays = {name: value for name, value in trace.to_plotly_json().items() if isinstance(value, np.ndarray)}
         trace.update(dict.fromkeys(arrays))  # else Plotly keeps what is equal
         trace.update({name: value.tolist() for name, value in arrays.items()})
+    if figure.layout.coloraxis.colorbar.y is None:
+        figure.update_layout(coloraxis_colorbar=COLOURS)
     # Plotly draws arrays anew only under a new revision: that of what they hold.
     figure.update_layout(LOOKS | {"datarevision": crc32(figure.to_json().encode())})
     for axes, usual in ((figure.select_xaxes(), X_AXIS), (figure.select_yaxes(), Y_AXIS)):

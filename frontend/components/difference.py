@@ -83,8 +83,8 @@ def show_settings(comparison: Comparison, titles: dict[str, str], method: str, s
     n = next(tried.n for tried in comparison.settings if tried.column == column)
     st.caption(
         f"Each dot is the margin on the first {n:,} images if the first model's attacker knew this setting alone, "
-        f"against {second} under its own strongest. The distance from the filled dot to another is what an attack that "
-        "does not adapt would have credited the method with."
+        f"against {second} under its own strongest. Filled is the strongest setting, which counts; the distance from "
+        "it to another is what an attack that does not adapt would have credited the method with."
     )
     with st.expander("What the settings mean"):
         st.markdown(

@@ -5,7 +5,7 @@ import streamlit as st
 from backend.schemas import AttackResult, DatasetImage, Described, Prediction, RobustnessRow, UploadedImage
 from cifs.plot.colours import ADVERSARIAL, NATURAL
 from cifs.plot.predictions import Belief, probability_figure, probability_info
-from cifs.plot.trajectory import trajectory_figure, trajectory_info
+from cifs.plot.trajectory import TrajectoryInfo, trajectory_figure, trajectory_info
 from cifs_client import BackendError
 from frontend.captions import attack_title
 from frontend.components.asking import ask_attack
@@ -134,17 +134,18 @@ def show_trajectory(lab: Lab, scene: Scene) -> None:
         st.info("The backend sent no trajectory for this attack.")
         return
     target = scene.attack.parameters.get("target")
-    st.caption(climb(scene.model.classes[result.label], None if target is None else scene.model.classes[target]))
     info = trajectory_info(result.trajectory, result.label, target)
+    st.caption(walked(info, scene.model.classes[info.watched]))
     draw(trajectory_figure(info, scene.model.classes), key="trajectory", alt="loss and probability by step")
     with st.expander("The attack's settings, as resolved"):
         st.json(response.attack)
 
 
-def climb(label: str, target: str | None) -> str:
-    """What the loss does, which is another thing where the attack has a target."""
-    if target is None:
-        return f"Each step follows the gradient of the loss up: as it climbs, the probability of {label} falls."
+def walked(info: TrajectoryInfo, watched: str) -> str:
+    """From the first step to the last: the loss goes down where the attack has a target, else up."""
+    way = "down" if info.targeted else "up"
+    loss, probability = info.losses, info.probability
     return (
-        f"Each step follows the gradient of the loss of {target} down: as it falls, the probability of {target} rises."
+        f"Each step follows the gradient of the loss {way}. In {info.steps[-1]} steps it went from {loss[0]:.3g} to "
+        f"{loss[-1]:.3g}, the probability of {watched} from {probability[0]:.1%} to {probability[-1]:.1%}."
     )

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from cifs.plot.activation import activation_info, mean_shift
+from cifs.plot.trajectory import TrajectoryInfo
 from frontend.captions import channel_sentence, class_sentence, kind_of, most_changed, shift_sentence
 from frontend.components.charts import file_name
+from frontend.components.predictions import walked
 from frontend.masks import least_relevant, nr_channels
 from tests.frontend.dashboard import fine, open_page, texts
 from tests.frontend.fake_backend import FakeBackend, pixels, png
@@ -153,3 +155,12 @@ def test_every_picture_has_words() -> None:
 
 def test_files_are_named_after_what_they_show() -> None:
     assert file_name("channels of layer4.0, fmnist-natural") == "channels-of-layer4.0-fmnist-natural"
+
+
+@pytest.mark.parametrize(("targeted", "way"), [(False, "up"), (True, "down")])
+def test_an_attacks_walk_is_told_as_it_went(targeted: bool, way: str) -> None:
+    info = TrajectoryInfo([0, 5], [0.5, 0.125], 3, [0.999, 0.996], [3, 3], None, targeted)
+    assert walked(info, "Bag") == (
+        f"Each step follows the gradient of the loss {way}. In 5 steps it went from 0.5 to 0.125, "
+        "the probability of Bag from 99.9% to 99.6%."
+    )
