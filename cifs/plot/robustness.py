@@ -91,14 +91,15 @@ def sweep_info(row: RobustnessRow) -> list[SweepPoint]:
 
 
 def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:
-    """A panel for each number of images: most settings were tried on the first few, those chosen there on all."""
+    """A panel for each number of images: most settings were tried on the first few, those chosen there on all.
+
+    Filled: the strongest, which counts. Panels do not compare, and stand side by side on a phone: titles are short.
+    """
     sizes = sorted({point.n for point in points})
     names = [f"{titles.get(point.column, point.column)}: {point.label}" for point in points]
     figure = make_subplots(
         cols=len(sizes), shared_yaxes=True, horizontal_spacing=0.03,
-        subplot_titles=[
-            *(f"not chosen on<br>the first {n:,} images" for n in sizes[:-1]), f"on {sizes[-1]:,}<br>images",
-        ],
+        subplot_titles=[f"first {n:,}<br>images" for n in sizes[:-1]] + [f"{sizes[-1]:,}<br>images"],
     )  # fmt: skip
     for k, n in enumerate(sizes):
         shown = [(name, point) for name, point in zip(names, points, strict=True) if point.n == n]
@@ -110,11 +111,10 @@ def sweep_figure(points: list[SweepPoint], titles: dict[str, str]) -> go.Figure:
             error_x=WHISKERS | {"array": [p.above for _, p in shown], "arrayminus": [p.below for _, p in shown]},
             row=1, col=k + 1,
         )  # fmt: skip
-        meaning = "not to be compared<br>with that of more images" if few else "filled: the strongest,<br>which counts"
-        figure.update_xaxes(title_text=f"accuracy (%),<br>{meaning}", row=1, col=k + 1)
-    figure.update_xaxes(matches="x")
+        figure.update_xaxes(title_text="accuracy (%)", row=1, col=k + 1)
+    figure.update_xaxes(matches="x").update_annotations(font_size=12)
     figure.update_yaxes(categoryorder="array", categoryarray=list(dict.fromkeys(names)), autorange="reversed")
-    return compact(figure, height=170 + 26 * len(points), legend=False).update_layout(margin={"t": 46, "b": 100})
+    return compact(figure, height=120 + 26 * len(points), legend=False, rows=names).update_layout(margin_t=46)
 
 
 def _symbol(point: SweepPoint, few: bool) -> str:

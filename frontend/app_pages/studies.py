@@ -1,6 +1,6 @@
 """Studies: experiments as data, shown while they run, and what they say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import streamlit as st
@@ -222,7 +222,7 @@ def show_accuracies(study: StudyView, record: StudyRecord) -> None:
     rows = [
         {
             "arm": record.arms[arm],
-            "epoch": f"{checkpoint} ({', '.join(map(str, next(iter(levels.values())).epochs))})",
+            "epoch": f"{checkpoint} ({span(next(iter(levels.values())).epochs)})",
             **{level: accuracy_text(levels[level]) for level in record.levels},
         }
         for (arm, checkpoint), levels in found.items()
@@ -232,6 +232,11 @@ def show_accuracies(study: StudyView, record: StudyRecord) -> None:
         f"Accuracy (%) on {record.images_said}, mean over seeds, with {interval_name(record)} "
         "intervals over seeds and images. Each level's attack is at least as strong as the one before."
     )
+
+
+def span(epochs: Sequence[int]) -> str:
+    """Of the seeds' networks: "32", or "4 to 14"."""
+    return " to ".join(map(str, sorted({min(epochs), max(epochs)})))
 
 
 def accuracy_text(accuracy: StudyAccuracy) -> str:

@@ -88,7 +88,10 @@ def row_details(row: RobustnessRow, titles: dict[str, str]) -> None:
     for note in row.notes:
         st.markdown(f"- {note}")
     if row.sweep:
-        st.markdown("**Every setting that was tried.** The attacker may choose, so the strongest one counts.")
+        st.markdown(
+            "**Every setting that was tried.** The attacker may choose, so the strongest one counts, the filled. Those "
+            "not chosen on the first images stand on these alone: what they leave does not compare with that of more."
+        )
         draw_figure(
             sweep_figure(sweep_info(row), titles), key=f"sweep-{row.model}", name=f"sweep {row.model}",
             alt=f"sweep of {row.model}",
