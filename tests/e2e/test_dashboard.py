@@ -5,14 +5,13 @@ With CIFS_SCREENSHOTS=1 the pictures of the README are taken on the way.
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests import servers
-from tests.servers import ROOT, free_port
+from tests.servers import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -52,32 +51,6 @@ def browser_path() -> str:
             "no browser: install Debian's package chromium, or say where one is with CHROMIUM=/path/to/chromium"
         )
     return found
-
-
-@pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.dashboard(tmp_path_factory.mktemp("logs")) as url:
-        yield url
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
-        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme="light")
-        opened.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        yield opened
-        browser.close()
-
-
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    if os.environ.get("CIFS_SCREENSHOTS") != "1":
-        return tmp_path
-    folder = ROOT / "docs" / "screenshots"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def settle(page: Page) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.test_dashboard import CHART, MODEL, PATIENCE, assert_healthy, dashboard, settle
+from tests.e2e.test_dashboard import CHART, MODEL, PATIENCE, assert_healthy, settle
 
 pytestmark = pytest.mark.e2e
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8").partition("\n")[2]
-__all__ = ["dashboard"]
 
 
 def open_page(browser: Browser, address: str, *, width: int = 1366, height: int = 768, scheme: str = "light") -> Page:
