@@ -41,9 +41,14 @@ def show_importance(lab: Lab, scene: Scene) -> None:
 
 
 def parameters_text(chosen: Mapping[str, Any]) -> str:
-    """As in "softmax, Temperature T = 1.0"."""
-    given = {TITLES.get(name, name): value for name, value in chosen.items() if name != "name"}
-    return ", ".join([chosen["name"], *(f"{title} = {value}" for title, value in given.items())])
+    """As in "softmax, Temperature T = 1.0, times the number of channels"; what is false is left out."""
+    given = [_told(name, value) for name, value in chosen.items() if name != "name" and value is not False]
+    return ", ".join([chosen["name"], *given])
+
+
+def _told(name: str, value: Any) -> str:
+    title = TITLES.get(name, name)
+    return title.lower() if value is True else f"{title} = {value}"
 
 
 def target_words(scene: Scene) -> str:

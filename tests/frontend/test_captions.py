@@ -10,6 +10,7 @@ from cifs.plot.trajectory import TrajectoryInfo
 from frontend.captions import channel_sentence, class_sentence, kind_of, most_changed, shift_sentence
 from frontend.components.charts import file_name
 from frontend.components.predictions import walked
+from frontend.components.selection import parameters_text
 from frontend.masks import least_relevant, nr_channels
 from tests.frontend.dashboard import fine, open_page, texts
 from tests.frontend.fake_backend import FakeBackend, pixels, png
@@ -164,3 +165,11 @@ def test_an_attacks_walk_is_told_as_it_went(targeted: bool, way: str) -> None:
         f"Each step follows the gradient of the loss {way}. In 5 steps it went from 0.5 to 0.125, "
         "the probability of Bag from 99.9% to 99.6%."
     )
+
+
+def test_an_imgf_is_told_without_the_names_of_a_program() -> None:
+    told = "softmax, Temperature T = 1.0"
+    assert parameters_text({"name": "softmax", "temperature": 1.0, "per_channel": True}) == (
+        f"{told}, times the number of channels"
+    )
+    assert parameters_text({"name": "softmax", "temperature": 1.0, "per_channel": False}) == told
