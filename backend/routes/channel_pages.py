@@ -1,7 +1,7 @@
 """A page for every channel, its response to growing ε, and which notion of relevance is faithful."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -37,8 +37,8 @@ from backend.schemas.laboratory import (
     VisualiseResponse,
 )
 from cifs.attacks import ATTACKS, Attack, perturb
-from cifs.channels import Estimate
-from cifs.channels.exemplars import RANKINGS, Exemplars
+from cifs.channels import RELEVANCES, Estimate, view
+from cifs.channels.exemplars import RANKINGS, Exemplars, ranked_by
 from cifs.channels.faithfulness import NOTIONS, Faithfulness, faithfulness
 from cifs.channels.receptive_field import receptive_field
 from cifs.channels.response import response
@@ -89,19 +89,22 @@ def _profile(place: Place, found: Exemplars, attack: Attack | None, lab: Lab, re
     page = found.page(place.layer.name, place.channel)
     images, cnn = lab.images(found.dataset, "test"), lab.model(place.model.id)
 
-    def natural(which: list[int]) -> tuple[Tensor, Tensor]:
+    def natural(ranking: str) -> list[ChannelExemplar]:
+        which = page.images[ranking]
         x, y = images.batch(torch.tensor(which))
-        return x.to(lab.device), y.to(lab.device)
+        return _exemplars(place, which, page.values[ranking], x.to(lab.device), y, cnn)
 
-    def attacked(which: list[int]) -> tuple[Tensor, Tensor]:
-        x, y = natural(which)
-        return (x if attack is None else adversarial(cnn, x, y, attack, report)), y
+    def attacked(ranking: str, attack: Attack) -> list[ChannelExemplar]:
+        """Found by gradients in bf16, made anew in float32 and told by the value of what is shown."""
+        which = page.attacked_images[ranking][:ATTACKED]
+        x, y = (part.to(lab.device) for part in images.batch(torch.tensor(which)))
+        x = adversarial(cnn, x, y, attack, report)
+        seen = view(cnn, place.layer.name, x, relevance=RELEVANCES["true"](), classes=y)
+        values = ranked_by(seen)[ranking][:, place.channel].tolist()
+        return sorted(_exemplars(place, which, values, x, y, cnn), key=lambda shown: -shown.value)
 
-    shown = {name: _exemplars(place, page.images[name], page.values[name], natural, cnn) for name in RANKINGS}
-    shown_attacked = {
-        name: _exemplars(place, page.attacked_images[name][:ATTACKED], page.attacked_values[name], attacked, cnn)
-        for name in page.attacked_images
-    }
+    shown = {name: natural(name) for name in RANKINGS}
+    shown_attacked = {} if attack is None else {name: attacked(name, attack) for name in page.attacked_images}
     return ChannelProfile(
         model=place.model.id,
         layer=place.layer.name,
@@ -119,8 +122,7 @@ def _profile(place: Place, found: Exemplars, attack: Attack | None, lab: Lab, re
         activation=_finite(page.activation),
         relevance=_finite(page.relevance),
         nearest=[
-            NearChannel(channel=channel, correlation=correlation)
-            for channel, correlation in zip(page.nearest, page.correlation, strict=True)
+            NearChannel(channel=near, correlation=r) for near, r in zip(page.nearest, page.correlation, strict=True)
         ],
     )
 
@@ -129,20 +131,21 @@ def _exemplars(
     place: Place,
     indices: list[int],
     values: list[float],
-    look: Callable[[list[int]], tuple[Tensor, Tensor]],
+    x: Tensor,
+    y: Tensor,
     cnn: CNN,
 ) -> list[ChannelExemplar]:
-    """look: indices of images → the images (N, C, H, W), natural or attacked, and their labels (N,)."""
+    """x: the images (N, C, H, W), natural or attacked; y: their labels (N,)."""
     shown = []
-    for index, value, x, y in zip(indices, values, *look(indices), strict=False):
-        seen = receptive_field(cnn, place.layer.name, x[None], place.channel)
+    for index, value, image, label in zip(indices, values, x, y.tolist(), strict=True):
+        seen = receptive_field(cnn, place.layer.name, image[None], place.channel)
         shown.append(
             ChannelExemplar(
                 index=index,
-                label=int(y),
-                class_name=place.model.classes[int(y)],
+                label=label,
+                class_name=place.model.classes[label],
                 value=value,
-                png=png(x),
+                png=png(image),
                 seen=SeenField(top=seen.top, left=seen.left, bottom=seen.bottom, right=seen.right),
             )
         )

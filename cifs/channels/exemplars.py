@@ -143,6 +143,11 @@ def exemplars(
     return Exemplars(arrays, counts, dataset, split, attack=None if attack is None else attack.resolved())
 
 
+def ranked_by(view: View) -> dict[str, Tensor]:
+    """By ranking, what the images of a view are ranked by: (N, C) each."""
+    return dict(zip(RANKINGS, (view.activation, view.relevance * view.activation), strict=True))
+
+
 class _Best:
     """The images at which one layer's channels were the most active, and the most relevant, so far."""
 
@@ -152,7 +157,7 @@ class _Best:
     def add(self, view: View, first: int) -> None:
         a = view.activation
         images = torch.arange(first, first + len(a), device=a.device)[:, None].expand(-1, a.shape[1])
-        for ranking, values in zip(RANKINGS, (a, view.relevance * a), strict=True):
+        for ranking, values in ranked_by(view).items():
             self._rank(ranking, values, images)
 
     def _rank(self, ranking: str, values: Tensor, images: Tensor) -> None:

@@ -55,7 +55,9 @@ def test_the_attacked_image_that_activates_it_most_does_so_under_the_attack_told
     image = {"dataset": "fashion_mnist_mini", "index": best["index"]}
     about: dict[str, Any] = {"model": "tiny-cifs", "images": [image], "attack": answer["attack"]}
     view = client.post("/channels", json=about | {"layer": "layer3.0"}).json()["results"][0]
-    assert view["adversarial"]["activation"][3] == pytest.approx(best["value"], rel=1e-2)
+    assert view["adversarial"]["activation"][3] == pytest.approx(best["value"], rel=1e-3)  # of another batch's size
+    told = [shown["value"] for shown in answer["attacked_by_activation"]]
+    assert told == sorted(told, reverse=True)
     assert best["png"] == client.post("/attack", json=about).json()["results"][0]["image"]["png"]
 
 

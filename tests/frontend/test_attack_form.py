@@ -62,7 +62,8 @@ def test_a_target_is_chosen_by_the_name_of_its_class_and_told_as_such(backend: F
     assert backend.asked[-1][1]["attack"]["target"] == 8
     assert address(page, "attack.target") == "8"
     said = texts(fine(page))
-    assert "the loss of Bag down: as it falls, the probability of Bag rises" in said
+    assert "Each step follows the gradient of the loss down." in said
+    assert "the probability of Bag from" in said
     assert "towards Bag" in said
 
 
