@@ -367,7 +367,7 @@ class ChannelProfile(BaseModel):
     attack: dict[str, Any] | None = Field(None, description="of the attacked images, resolved; null where none were")
     attacked_by_activation: list[ChannelExemplar] = Field(
         [],
-        description="the attacked images that activate it most: their natural images' numbers; they are made anew here, and "
+        description="the attacked images that activate it most: their natural images' numbers; made anew here, and "
         "the values are of what is shown",
     )
     attacked_by_relevance: list[ChannelExemplar] = Field(
