@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import plotly.graph_objects as go
+from typing import Any, NamedTuple
 
 from cifs.report import PrintedTable, printed_csv, to_latex, to_markdown
 
@@ -22,7 +20,7 @@ class ShownFigure(NamedTuple):
     key: str  # of its chart
     name: str  # of its files, without ending
     alt: str
-    figure: go.Figure
+    figure: Mapping[str, Any]  # as Plotly draws it
 
 
 class ShownTable(NamedTuple):

@@ -1,6 +1,8 @@
 """A figure as an HTML page that needs nothing else, and can be moved and read off as on the dashboard."""
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -8,7 +10,7 @@ from plotly.offline import get_plotlyjs
 WIDEST = 1000  # pixels, about what a chart has on the dashboard: wider ones are flat
 
 
-def figure_page(title: str, figure: go.Figure) -> str:
+def figure_page(title: str, figure: go.Figure | Mapping[str, Any]) -> str:
     """title: what a screen reader says of it, and the browser's tab."""
     drawn = go.Figure(figure).update_layout(template="plotly_white")
     inner = drawn.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})

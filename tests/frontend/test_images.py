@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from cifs.report import printed_csv, table_of
-from frontend.components.charts import looks_of_the_page
+from frontend.components.charts import with_looks_of_the_page
 from frontend.many import FLIPPED, ORDERS, STOOD, WRONG, Filter, Row, chosen, table_rows, tally
 from tests.frontend.dashboard import address, charts, fine, open_app, open_page, texts
 from tests.frontend.fake_backend import FakeBackend, pixels, png
@@ -114,7 +114,6 @@ def test_files_are_attacked_at_once_and_one_opens_in_the_laboratory(backend: Fak
 
 def test_a_colour_bar_keeps_the_place_its_figure_gives_it() -> None:
     own, none = go.Figure(layout_coloraxis_colorbar={"orientation": "h", "y": 1.07}), go.Figure()
-    for figure in (own, none):
-        looks_of_the_page(figure)
-    assert own.layout.coloraxis.colorbar.to_plotly_json() == {"orientation": "h", "y": 1.07}
-    assert none.layout.coloraxis.colorbar.len == 0.75
+    bars = [with_looks_of_the_page(figure)["layout"]["coloraxis"]["colorbar"] for figure in (own, none)]
+    assert bars[0] == {"orientation": "h", "y": 1.07}
+    assert bars[1]["len"] == 0.75
