@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-SHEET = Path(__file__).with_suffix(".css")
+SHEET = f"<style>{Path(__file__).with_suffix('.css').read_text(encoding='utf-8')}</style>"  # read once
 CLOSE_SIDEBAR = """<script>
 if (window.innerWidth < 768) document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
 </script>"""
@@ -18,7 +18,7 @@ PAPER = "light-dark(#FFFFFF, #14181D)"
 
 
 def apply_style() -> None:
-    st.html(f"<style>{SHEET.read_text(encoding='utf-8')}</style>")
+    st.html(SHEET)
 
 
 def keep_in_sight(number: int) -> None:

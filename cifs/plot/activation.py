@@ -152,7 +152,7 @@ def activation_figure(
         "clickmode": "event+select",
     }  # fmt: skip
     kinds = [kind | {"showlegend": not small} for kind in _relevance(info)]  # where small the backgrounds name them
-    traces = [*_activations(info, crowded), *kinds]
+    traces = [*_activations(info, crowded, marked=not small), *kinds]
     return compact(go.Figure({"data": traces, "layout": layout}), height=height)
 
 
@@ -161,13 +161,13 @@ SPLIT = 0.25  # of the height for the relevance
 HOVER = "channel %{customdata}<br>%{y:.4g}<extra>%{fullData.name}</extra>"
 
 
-def _activations(info: ActivationInfo, crowded: bool) -> list[dict[str, Any]]:
+def _activations(info: ActivationInfo, crowded: bool, *, marked: bool) -> list[dict[str, Any]]:
     ranks = np.arange(len(info.channels))
     common = {"x": ranks, "customdata": info.channels, "hovertemplate": HOVER, "xaxis": "x", "yaxis": "y"}
     bars = {"type": "bar", "y": info.natural, "name": "natural", "marker": {"color": NATURAL, "line": {"width": 0}}}
     line = {
-        "type": "scatter", "y": info.adversarial, "name": "adversarial", "mode": "lines+markers",
-        "line": {"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
+        "type": "scatter", "y": info.adversarial, "name": "adversarial",
+        "mode": "lines+markers" if marked else "lines", "line": {"color": ADVERSARIAL, "width": 1 if crowded else 1.5},
         "marker": {"size": 5, "opacity": 0 if crowded else 1},  # without any, a click would pick no channel
     }  # fmt: skip
     return [common | bars] if info.adversarial is None else [common | bars, common | line]

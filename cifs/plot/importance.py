@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL, translucent
 from cifs.plot.layout import compact
 from cifs.plot.reading import ChannelReading
 
+LINE, THIN = {"type": "line"}, {"color": NEUTRAL, "width": 1}
 THICKNESS = (3.0, 1.5)  # natural below adversarial: where the two agree, both are seen
 
 
@@ -83,44 +83,68 @@ def importance_label(info: ImportanceInfo) -> str:
 
 def curve_figure(info: ImportanceInfo) -> go.Figure:
     """m against g, each point a channel, joined to the function's curve."""
-    figure = go.Figure()
+    curves = []
     for view, thickness in zip(info.curves, THICKNESS, strict=False):
         order = np.argsort(view.relevance)
-        figure.add_scatter(
-            x=view.relevance[order], y=view.importance[order], customdata=info.channels[order], name=view.name,
-            mode="lines+markers",
-            line={"color": translucent(view.colour, 0.5), "width": thickness},
-            marker={"color": view.colour, "size": 4 + thickness},
-            hovertemplate="channel %{customdata}<br>g = %{x:.4g}, m = %{y:.4g}<extra>%{fullData.name}</extra>",
+        curves.append(
+            {
+                "type": "scatter", "x": view.relevance[order], "y": view.importance[order],
+                "customdata": info.channels[order], "name": view.name, "mode": "lines+markers",
+                "line": {"color": translucent(view.colour, 0.5), "width": thickness},
+                "marker": {"color": view.colour, "size": 4 + thickness},
+                "hovertemplate": "channel %{customdata}<br>g = %{x:.4g}, m = %{y:.4g}<extra>%{fullData.name}</extra>",
+            }
         )  # fmt: skip
-    figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
-    _mark_unchanged(figure, info)
-    figure.update_xaxes(title_text="relevance g   (left of 0: NR, right: PR)", zeroline=False)
-    figure.update_yaxes(title_text=f"importance {importance_label(info)}", rangemode="tozero")
-    return compact(figure, height=360)
+    zero = LINE | {"x0": 0, "x1": 0, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain", "line": THIN | {"dash": "dash"}}
+    layout = {
+        "xaxis": {"title": {"text": "relevance g   (left of 0: NR, right: PR)"}, "zeroline": False},
+        "yaxis": {"title": {"text": f"importance {importance_label(info)}"}, "rangemode": "tozero"},
+        "shapes": [zero, *_unchanged(info, "x", "y")],
+    }  # fmt: skip
+    return compact(go.Figure({"data": curves, "layout": layout}), height=360)
 
 
-def _mark_unchanged(figure: go.Figure, info: ImportanceInfo, **where: int) -> None:
+def _unchanged(info: ImportanceInfo, x: str, y: str) -> list[dict[str, Any]]:
     """A line at 1, where a channel passes unchanged, if anything comes near it."""
-    if max(view.importance.max() for view in info.curves) > 0.5:
-        figure.add_hline(y=1, line={"color": NEUTRAL, "dash": "dot", "width": 1}, **where)
+    if max(view.importance.max() for view in info.curves) <= 0.5:
+        return []
+    where = {"x0": 0, "x1": 1, "xref": f"{x} domain", "y0": 1, "y1": 1, "yref": y}
+    return [LINE | where | {"line": THIN | {"dash": "dot"}}]
 
 
 def road_figure(info: ImportanceInfo) -> go.Figure:
     """The three stations of the road, channel by channel: relevance, importance, activation before and after."""
     after = "selected features: after" if info.factor == 1 else "selected features: after, times C"
     titles = ("relevance g", f"importance {importance_label(info)}", "activation: before", after)
-    figure = make_subplots(rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.07, subplot_titles=titles)
-    ranks = np.arange(len(info.channels))
-    for view, thickness in zip(info.curves, THICKNESS, strict=False):
-        for row, values in enumerate((view.relevance, view.importance, view.activation, view.selected), start=1):
-            figure.add_scatter(
-                x=ranks, y=values, customdata=info.channels, name=view.name, legendgroup=view.name, showlegend=row == 1,
-                mode="lines", line={"color": view.colour, "width": thickness, "shape": "hvh"},
-                hovertemplate="channel %{customdata}: %{y:.4g}<extra>%{fullData.name}</extra>", row=row, col=1,
-            )  # fmt: skip
-    _mark_unchanged(figure, info, row=2, col=1)
-    figure.update_xaxes(showticklabels=False)
-    figure.update_xaxes(title_text="channels, the most relevant (natural) first", row=4, col=1)
-    compact(figure, height=680)
+    layout: dict[str, Any] = {"shapes": _unchanged(info, "x2", "y2"), "annotations": []}
+    for row, title in enumerate(titles, start=1):
+        bottom, top = (round(edge - (row - 1) * (HEIGHT + GAP), 4) for edge in (1 - HEIGHT, 1))
+        layout[f"xaxis{row}"] = {"anchor": f"y{row}", "matches": f"x{len(titles)}", "showticklabels": False}
+        layout[f"yaxis{row}"] = {"anchor": f"x{row}", "domain": [max(bottom, 0), top]}
+        layout["annotations"].append(
+            {"text": title, "showarrow": False, "font": {"size": 16}, "x": 0.5, "xanchor": "center", "xref": "paper",
+             "y": top, "yanchor": "bottom", "yref": "paper"}
+        )  # fmt: skip
+    last = layout[f"xaxis{len(titles)}"]
+    del last["matches"]
+    last["title"] = {"text": "channels, the most relevant (natural) first"}
+    figure = compact(go.Figure({"data": _stations(info), "layout": layout}), height=680)
     return figure.update_layout(legend_y=1.04, margin_t=64)
+
+
+GAP = 0.07  # between the charts of the road, of its height
+HEIGHT = (1 - 3 * GAP) / 4
+
+
+def _stations(info: ImportanceInfo) -> list[dict[str, Any]]:
+    ranks = np.arange(len(info.channels))
+    return [
+        {
+            "type": "scatter", "x": ranks, "y": values, "customdata": info.channels, "name": view.name,
+            "legendgroup": view.name, "showlegend": row == 1, "mode": "lines",
+            "line": {"color": view.colour, "width": thickness, "shape": "hvh"}, "xaxis": f"x{row}", "yaxis": f"y{row}",
+            "hovertemplate": "channel %{customdata}: %{y:.4g}<extra>%{fullData.name}</extra>",
+        }
+        for view, thickness in zip(info.curves, THICKNESS, strict=False)
+        for row, values in enumerate((view.relevance, view.importance, view.activation, view.selected), start=1)
+    ]  # fmt: skip

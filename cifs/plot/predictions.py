@@ -51,18 +51,22 @@ def probability_info(
 
 def probability_figure(info: ProbabilityInfo) -> go.Figure:
     """Bars side by side, a group for each class."""
-    figure = go.Figure()
-    for belief in info.beliefs:
-        figure.add_bar(
-            y=info.classes, x=belief.probabilities, name=belief.name, orientation="h",
-            marker={"color": belief.colour, "line_width": 0},
-            hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
-        )  # fmt: skip
     rest = f"   ({info.left_out} other classes are less likely)" if info.left_out else ""
-    figure.update_xaxes(
-        title_text=f"probability{rest}", tickformat=".0%", range=[0, 1.04], dtick=0.25, title_standoff=4
-    )
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(barmode="group", bargap=0.25)
+    layout = {
+        "xaxis": {
+            "title": {"text": f"probability{rest}", "standoff": 4}, "tickformat": ".0%", "range": [0, 1.04],
+            "dtick": 0.25,
+        },
+        "yaxis": {"autorange": "reversed"}, "barmode": "group", "bargap": 0.25,
+    }  # fmt: skip
+    bars = [
+        {
+            "type": "bar", "y": info.classes, "x": belief.probabilities, "name": belief.name, "orientation": "h",
+            "marker": {"color": belief.colour, "line": {"width": 0}},
+            "hovertemplate": "%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
+        }
+        for belief in info.beliefs
+    ]  # fmt: skip
     height = 98 + (9 + 12 * len(info.beliefs)) * len(info.classes)
-    return compact(figure, height=height, rows=info.classes).update_layout(margin={"r": 16, "b": 52})
+    figure = compact(go.Figure({"data": bars, "layout": layout}), height=height, rows=info.classes)
+    return figure.update_layout(margin={"r": 16, "b": 52})
