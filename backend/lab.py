@@ -96,6 +96,11 @@ class Lab:
             self._rows[model_id] = version, measured.row(self.zoo.entry(model_id))
         return self._rows[model_id][1]
 
+    def read_catalogue(self) -> None:
+        """What the first visitor asks for, and takes seconds to read the first time."""
+        self.describe_all()
+        self.describe_datasets()
+
     # Data
 
     def dataset(self, name: str) -> Dataset:

@@ -12,6 +12,7 @@ from cifs.errors import InvalidParameter, UnknownName
 from cifs.methods import PLAIN, Method, selecting
 from cifs.models.layers import CHANNELS_FIRST
 from cifs.models.library import LIBRARIES
+from cifs.models.shapes import ShapesOfConvolutions, weightless
 from cifs.modes import eval_mode
 from cifs.registry import Registry
 from cifs.selection import Selection, SelectionLayer, Trace
@@ -156,7 +157,11 @@ class CNN(nn.Module, PyTorchModelHubMixin):
             return z
 
         with eval_mode(self):
-            self.run(torch.zeros(1, *self.image_shape, device=self.mean.device), note)
+            if self.mean.is_meta:
+                with ShapesOfConvolutions():
+                    weightless(self).run(torch.zeros(0, *self.image_shape, device="cpu"), note)
+            else:
+                self.run(torch.zeros(1, *self.image_shape, device=self.mean.device), note)
         return shapes
 
     @property

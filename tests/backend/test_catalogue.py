@@ -14,6 +14,7 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from backend.lab import Lab
 from backend.schemas import ModelInfo
 from cifs.attacks import ATTACKS
 from cifs.channels import RELEVANCES
@@ -32,6 +33,12 @@ def test_health_tells_the_models_and_the_queue(client: TestClient) -> None:
     assert health["queue_length"] == 0
     assert health["queue_limit"] == 64
     assert health["device"] == "cpu"
+
+
+def test_the_first_visitor_finds_the_models_read(serve: Serve) -> None:
+    with serve() as client:
+        lab: Lab = client.app.state.lab  # type: ignore[attr-defined]
+    assert sorted(lab._described) == ["tiny-cas", "tiny-cifs", "tiny-natural"]
 
 
 def test_every_model_tells_its_layers_with_their_shapes(client: TestClient, checkpoints: Path) -> None:
