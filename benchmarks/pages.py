@@ -7,7 +7,7 @@ first showing takes is beside it. `python -m benchmarks --only pages`.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.claim import Claim, skipped
 from benchmarks.subjects import CHECKPOINTS
@@ -78,22 +78,53 @@ CHANGES = (
 )  # fmt: skip
 
 
+OPENED = ("", "classes", "laboratory", "images", "lesson", "imgf", "robustness", "studies", "train", "jobs", "models")
+
+
 def claims(scale: Scale) -> Iterator[Claim]:
     if (browser := find_browser()) is None:
         yield skipped("pages/all", "a change of a page", "there is no Chromium; name one with CHROMIUM=/path")
         return
     found: list[Claim] = []
     with TemporaryDirectory() as folder, served(Path(folder)) as url, sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=browser, args=list(FLAGS)).new_page(
-            viewport={"width": 1366, "height": 768}
-        )
-        page.set_default_timeout(PATIENCE)
-        page.add_init_script(WATCH)
+        chromium = playwright.chromium.launch(executable_path=browser, args=list(FLAGS))
+        yield opened(chromium, url, OPENED[: scale.of(len(OPENED), 1)])
+        page = watched(chromium)
         for change in CHANGES[: scale.of(len(CHANGES), 1)]:
             found.append(measured(page, url, change, Path(folder) / "backend.log", scale.of(ROUNDS, 1)))
             yield found[-1]
     slowest = max(found, key=lambda claim: claim.figure or 0)
     yield replace(slowest, key="pages/slowest", text=f"the slowest of these: {slowest.text}")
+
+
+def watched(browser: Browser) -> Page:
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script(WATCH)
+    return page
+
+
+def opened(browser: Browser, url: str, pages: Sequence[str]) -> Claim:
+    """Each by a visitor whose browser has nothing of it yet; the first visitor of all is told apart."""
+    took = {}
+    for name in ("first", *pages):
+        page = watched(browser)
+        page.goto(f"{url}/{'' if name == 'first' else name}")
+        page.wait_for_selector("h1")
+        page.wait_for_function(SETTLED)
+        took[name] = float(page.evaluate("watched.moved"))  # since the browser began to fetch it
+        page.close()
+    first, slowest = took.pop("first"), max(took, key=took.__getitem__)
+    each = ", ".join(f"{name or 'channels'} {taken / 1000:.1f}" for name, taken in took.items())
+    text = f"a page opened, in seconds: {each}; the first of a fresh server {first / 1000:.1f}"
+    return Claim(
+        "pages/opened",
+        text,
+        f"{slowest or 'channels'} {took[slowest] / 1000:.1f} s",
+        figure=took[slowest],
+        unit=" ms",
+        digits=0,
+    )
 
 
 def find_browser() -> str | None:
