@@ -4,6 +4,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from torch import nn
 
 from cifs.errors import InvalidParameter, UnknownName
@@ -33,7 +34,11 @@ def torchvision_network(name: str, num_classes: int, image_shape: Shape) -> nn.M
     if image_shape[0] not in (1, 3):
         raise InvalidParameter(f"in_channels = {image_shape[0]}: torchvision's networks take 1 (grey) or 3")
     options: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    return models.get_model(name, weights=None, num_classes=num_classes, **options)
+    place = torch.get_default_device()  # "meta", where a checkpoint's shapes are looked at first
+    # A RegNet's widths are computed with tensors, which need numbers.
+    with torch.device("cpu" if name.startswith("regnet") else place):
+        network = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    return network.to(place)
 
 
 @LIBRARIES.register("timm")

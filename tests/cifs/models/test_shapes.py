@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from cifs.models import MODELS, build
 from cifs.models.shapes import ShapesOfConvolutions
+from cifs.zoo import shapes_of
 
 
 @pytest.mark.parametrize("image_size", [28, (32, 48)])
@@ -21,6 +22,14 @@ def test_they_are_those_of_one_that_does(arch: str, image_size: int | tuple[int,
     full = build(arch, width=4, image_size=image_size)
     assert empty.shapes == full.shapes
     assert all(tensor.is_meta for tensor in empty.state_dict().values())
+
+
+@pytest.mark.parametrize("arch", ["torchvision:regnet_y_400mf", "torchvision:mobilenet_v3_small"])
+def test_of_another_librarys_network_too(arch: str) -> None:
+    full = build(arch, width=None, image_size=64).state_dict()
+    assert shapes_of({"arch": arch, "width": None, "image_size": 64}) == {
+        name: tuple(tensor.shape) for name, tensor in full.items()
+    }
 
 
 pairs = st.integers(1, 3) | st.tuples(st.integers(1, 3), st.integers(1, 3))
