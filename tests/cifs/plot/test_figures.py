@@ -368,3 +368,16 @@ def test_the_margin_of_each_setting_is_drawn_against_the_other_s_strongest() -> 
     assert found["pgd20"][0][2:4] == (pytest.approx(5.0), pytest.approx(5.0))
     (trace,) = setting_margin_figure(found["pgd20"], "cas", "B").data
     assert trace.marker.symbol == ("circle-open", "circle")
+
+
+def test_a_small_channel_chart_is_of_shapes_that_hold_the_same_values() -> None:
+    info = activation_info([0.3, -0.2, 0.1, 0.0], [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 2.0, 2.0])
+    large, small = activation_figure(info), activation_figure(info, height=300)
+    assert [trace.type for trace in small.data] == ["scatter"] * 4
+    for bars, area in zip(large.data, small.data, strict=True):
+        inner = slice(1, -1) if bars.type == "bar" else slice(None)
+        for name in ("x", "y", "customdata"):
+            assert list(area[name][inner]) == list(bars[name])
+    areas = [trace for trace in small.data if trace.fill]
+    assert [(area.x[0], area.x[-1]) for area in areas] == [(-0.5, 3.5), (-0.5, 1.5), (1.5, 3.5)]
+    assert all(area.line.shape == "hvh" for area in areas)
