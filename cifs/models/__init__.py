@@ -17,9 +17,8 @@ def build(arch: str, **options: Any) -> CNN:
         return MODELS[arch](arch, **options)
     except TypeError as error:
         given = ", ".join(f"{name} = {value!r}" for name, value in options.items())
-        reason = str(error).partition("\n")[
-            0
-        ]  # torch may go on with a trace of its C++, and the paths of its libraries
+        # Its first line: torch may go on with a trace of its C++, and the paths of its libraries.
+        reason = str(error).partition("\n")[0]
         raise InvalidParameter(f"no {arch} can be made with {given} ({reason})") from error
 
 
