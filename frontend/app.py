@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state
 from frontend.components.charts import files_are_about
-from frontend.style import apply_style, keep_in_sight
+from frontend.style import apply_style, keep_in_sight, mark_present
 from frontend.sweeping import spare
 
 st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layout="wide")
@@ -29,6 +29,7 @@ with state.address(page.url_path):
     carried = state.link()
     with st.container(key="navigation", horizontal=True, gap="small"):
         links = [st.page_link(target, query_params=carried) for target in pages]
+        mark_present(pages.index(page))
     try:
         page.run()
     finally:  # what was chosen meanwhile

@@ -51,8 +51,9 @@ class ResponseInfo(NamedTuple):
     falls_at: float | None  # the first ε at which the label falls
 
 
-def response_figure(info: ResponseInfo, *, height: int = 300) -> go.Figure:
-    """Activation (left axis) and relevance for the label (right axis) against ε."""
+def response_figure(info: ResponseInfo, *, height: int = 340) -> go.Figure:
+    """Activation (left axis) and relevance for the label (right axis) against ε; where is what, the legend says: words
+    in the chart would lie on its curves."""
     figure = make_subplots(specs=[[{"secondary_y": True}]])
     hover = "ε = %{x:.4g}: %{y:.4g}<extra>%{fullData.name}</extra>"
     figure.add_scatter(
@@ -63,15 +64,14 @@ def response_figure(info: ResponseInfo, *, height: int = 300) -> go.Figure:
         line={"color": PR if info.relevance[0] > 0 else NR, "dash": "dot"},
     )  # fmt: skip
     figure.add_vline(
-        x=info.budget, line={"color": NEUTRAL, "dash": "dash", "width": 1},
-        annotation={"text": "the attack's ε"}, annotation_position="top right",
+        x=info.budget, line={"color": NEUTRAL, "dash": "dash", "width": 1}, name="the attack's ε", showlegend=True,
     )  # fmt: skip
     if info.falls_at is not None:
         figure.add_vline(
-            x=info.falls_at, line={"color": NEUTRAL, "dash": "dot", "width": 1},
-            annotation={"text": "the label falls"}, annotation_position="bottom right",
+            x=info.falls_at, line={"color": NEUTRAL, "dash": "dot", "width": 2}, name="the label falls",
+            showlegend=True,
         )  # fmt: skip
     figure.update_xaxes(title_text="ε")
     figure.update_yaxes(title_text="activation", rangemode="tozero", secondary_y=False)
-    figure.update_yaxes(title_text="relevance g", showgrid=False, secondary_y=True)
+    figure.update_yaxes(title_text="relevance g", showgrid=False, tickmode="auto", secondary_y=True)
     return compact(figure, height=height)

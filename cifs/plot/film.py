@@ -10,6 +10,7 @@ from cifs.plot.colours import ADVERSARIAL, NATURAL, NEUTRAL, NR, PR
 from cifs.plot.layout import compact
 
 FRAME_MS = 350
+BELOW = -0.15  # of the charts' height: the buttons, under the names of the layers, which are tilted on a phone
 
 
 class FilmInfo(NamedTuple):
@@ -24,10 +25,10 @@ class FilmInfo(NamedTuple):
     magnification: float
 
 
-def film_figure(info: FilmInfo, *, height: int = 540) -> go.Figure:
+def film_figure(info: FilmInfo, *, height: int = 590) -> go.Figure:
     """Image and perturbation; the margin with a mark at the step shown; how far each layer has diverged by then."""
     figure = make_subplots(
-        rows=2, cols=2, column_widths=[0.36, 0.64], horizontal_spacing=0.12, vertical_spacing=0.2,
+        rows=2, cols=2, column_widths=[0.36, 0.64], horizontal_spacing=0.12, vertical_spacing=0.25,
         subplot_titles=("the image", "margin: best wrong class − label", f"the change, ×{info.magnification:.3g}",
                         "distance by layer, ‖z_t − z‖ / ‖z‖"),
     )  # fmt: skip
@@ -46,7 +47,8 @@ def film_figure(info: FilmInfo, *, height: int = 540) -> go.Figure:
     if info.falls_at is not None:
         figure.add_vline(
             x=info.falls_at, line={"color": NEUTRAL, "dash": "dot", "width": 1}, row=1, col=2,
-            annotation={"text": f"the label falls at step {info.falls_at}"}, annotation_position="bottom right",
+            annotation={"text": f"the label falls at step {info.falls_at}"},
+            annotation_position="bottom right" if info.falls_at <= last / 2 else "top left",  # beside the curve
         )  # fmt: skip
     figure.frames = [_frame(info, step) for step in steps]
     figure.update_xaxes(visible=False, col=1)
@@ -92,7 +94,7 @@ def _buttons() -> dict[str, Any]:
     play = {"label": "▶ play", "method": "animate", "args": [None, _animation(FRAME_MS)]}
     pause = {"label": "❚❚ pause", "method": "animate", "args": [[None], _animation(0) | {"mode": "immediate"}]}
     return {
-        "type": "buttons", "direction": "left", "buttons": [play, pause], "x": 0, "y": -0.06, "xanchor": "left",
+        "type": "buttons", "direction": "left", "buttons": [play, pause], "x": 0, "y": BELOW, "xanchor": "left",
         "yanchor": "top", "showactive": False, "font": {"color": "#20262E"}, "bgcolor": "#E8ECF1",
     }  # fmt: skip
 
@@ -103,7 +105,7 @@ def _slider(steps: Sequence[int]) -> dict[str, Any]:
         for step in steps
     ]
     return {
-        "steps": at, "active": steps[-1], "x": 0, "len": 1, "y": -0.06, "yanchor": "top", "pad": {"t": 36},
+        "steps": at, "active": steps[-1], "x": 0, "len": 1, "y": BELOW, "yanchor": "top", "pad": {"t": 36},
         "currentvalue": {"prefix": "step ", "visible": True, "xanchor": "right"},
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ from cifs.plot.colours import SEQUENTIAL
 from cifs.plot.layout import compact
 
 GAP = 0.06  # between maps, of the width
+SCALE = {"len": 0.75, "y": 1, "yanchor": "top", "thickness": 16, "outlinewidth": 0}  # beside them, from their top on
 
 
 class MapsInfo(NamedTuple):
@@ -37,14 +38,15 @@ def images_info(channel: int, maps: Mapping[str, Any]) -> MapsInfo:
 def maps_figure(info: MapsInfo) -> go.Figure:
     """The maps side by side, as large as one another."""
     layout: dict[str, Any] = {
-        "coloraxis": {"colorscale": SEQUENTIAL, "cmin": info.low, "cmax": info.high},
+        "coloraxis": {"colorscale": SEQUENTIAL, "cmin": info.low, "cmax": info.high, "colorbar": SCALE},
         "annotations": [_title(title, _domain(k, len(info.maps))) for k, title in enumerate(info.titles)],
     }
     for k in range(len(info.maps)):
         x, y = _axis("x", k), _axis("y", k)
         plain = {"showticklabels": False, "ticks": "", "constrain": "domain", "showgrid": False}
         layout[x.replace("x", "xaxis")] = plain | {"domain": _domain(k, len(info.maps)), "anchor": y}
-        layout[y.replace("y", "yaxis")] = plain | {"anchor": x, "autorange": "reversed", "scaleanchor": x}
+        below_title = {"constraintoward": "top", "autorange": "reversed"}  # where the page is narrow
+        layout[y.replace("y", "yaxis")] = plain | below_title | {"anchor": x, "scaleanchor": x}
     hover = "row %{y}, column %{x}: %{z:.3g}<extra></extra>"
     maps = [
         {

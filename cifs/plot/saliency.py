@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from cifs.plot.colours import SEQUENTIAL
 from cifs.plot.layout import compact
+from cifs.plot.maps import SCALE
 
 DIVERGING = "RdBu"  # signed maps: told apart by the colour-blind too
 
@@ -34,11 +35,12 @@ def saliency_figure(info: SaliencyInfo, *, height: int = 300) -> go.Figure:
     for k, values in enumerate(info.maps):
         figure.add_heatmap(z=values, coloraxis="coloraxis", hovertemplate="%{z:.3g}<extra></extra>", row=1, col=k + 1)
     figure.update_xaxes(visible=False, constrain="domain")
-    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top")
     for k in range(len(info.maps)):
         figure.update_yaxes(scaleanchor=f"x{k + 1 if k else ''}", row=1, col=k + 1)
     low = -info.limit if info.signed else 0.0
     scale = DIVERGING if info.signed else SEQUENTIAL
     figure.update_annotations(font_size=12)
     compact(figure, height=height, legend=False)
-    return figure.update_layout(coloraxis={"colorscale": scale, "cmin": low, "cmax": info.limit}, margin={"t": 44})
+    colours = {"colorscale": scale, "cmin": low, "cmax": info.limit, "colorbar": SCALE}
+    return figure.update_layout(coloraxis=colours, margin={"t": 44})

@@ -18,8 +18,7 @@ NAMES: dict[Kind, str] = {
     "map": "importance map above", "adversarial": "attacked margin",
 }  # fmt: skip
 
-
-SMALL = 350  # pixels; lower ones stand beside others: the legend keeps to one row, the axis names the other bars
+ROW, ROUND = 18, 112  # pixels: of a bar, whose name must be readable beside the next one's; of what is around them
 
 
 class Bar(NamedTuple):
@@ -80,21 +79,24 @@ def common_span(infos: Sequence[WaterfallInfo]) -> tuple[float, float]:
     return min(levels) - edge, max(levels) + edge
 
 
-def waterfall_figure(info: WaterfallInfo, *, span: tuple[float, float] | None = None, height: int = 430) -> go.Figure:
-    """Bars from level to level; above 0 the rival is ahead of the label. span: of the axis, by default its own."""
+def waterfall_figure(info: WaterfallInfo, *, span: tuple[float, float] | None = None) -> go.Figure:
+    """Bars from level to level, the natural margin on top; right of 0 the rival is ahead of the label.
+
+    They lie, so that their names can be read on a phone. span: of the axis, by default its own.
+    """
     figure = go.Figure()
     names = [bar.name for bar in info.bars]
     for kind, colour in COLOURS.items():
         bars = [bar for bar in info.bars if bar.kind == kind]
         if bars:
             figure.add_bar(
-                x=[bar.name for bar in bars], y=[bar.moved for bar in bars], base=[bar.start for bar in bars],
-                customdata=[[bar.end, bar.channel] for bar in bars], name=NAMES[kind],
-                marker={"color": colour, "line_width": 0}, showlegend=height > SMALL or kind in ("PR", "NR"),
-                hovertemplate="%{x}: %{y:+.3g}, then %{customdata[0]:.3g}<extra>%{fullData.name}</extra>",
+                y=[bar.name for bar in bars], x=[bar.moved for bar in bars], base=[bar.start for bar in bars],
+                customdata=[[bar.end, bar.channel] for bar in bars], name=NAMES[kind], orientation="h",
+                marker={"color": colour, "line_width": 0}, showlegend=kind in ("PR", "NR"),  # others have names
+                hovertemplate="%{y}: %{x:+.3g}, then %{customdata[0]:.3g}<extra>%{fullData.name}</extra>",
             )  # fmt: skip
-    figure.add_hline(y=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
-    figure.update_xaxes(categoryorder="array", categoryarray=names, autotickangles=[-45, -90])
-    figure.update_yaxes(title_text="margin: rival − label", zeroline=False, range=span)
+    figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dash", "width": 1})
+    figure.update_xaxes(title_text="margin: rival − label", zeroline=False, showgrid=True, range=span)
+    figure.update_yaxes(categoryorder="array", categoryarray=names, autorange="reversed", showgrid=False, dtick=1)
     figure.update_layout(barmode="overlay", bargap=0.25)
-    return compact(figure, height=height).update_layout(margin_b=76)  # its names stand upright
+    return compact(figure, height=ROUND + ROW * len(names), rows=names)

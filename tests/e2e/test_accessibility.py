@@ -4,7 +4,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.e2e.test_dashboard import PATIENCE, assert_healthy, settle
+from tests.e2e.test_dashboard import MODEL, PATIENCE, assert_healthy, settle
+from tests.e2e.test_reading import CONTRAST
 
 pytestmark = pytest.mark.e2e
 
@@ -63,4 +64,58 @@ def test_a_page_can_be_read_and_used_by_everybody(workplace: str, browser: Brows
     assert violations(page) == []
     assert page.evaluate(OVERFLOW) <= 0
     assert page.evaluate(HERE)
+    page.close()
+
+
+def test_the_present_page_is_told_from_the_others_by_its_link(dashboard: str, browser: Browser) -> None:
+    page = browser.new_page(viewport=WIDE)
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{dashboard}/lesson")
+    present = page.locator(".st-key-navigation a[aria-current]")
+
+    def assert_present(title: str) -> None:
+        expect(present).to_have_text([title])
+        expect(present).to_have_attribute("aria-current", "page")
+
+    settle(page)
+    assert_present("Lesson")
+    page.get_by_role("button", name="Next").click()  # the page runs again; its links carry another step
+    settle(page)
+    assert_present("Lesson")
+    page.get_by_role("link", name="Channels", exact=True).click()
+    page.wait_for_selector(".js-plotly-plot")
+    settle(page)
+    assert_present("Channels")
+    page.go_back()
+    settle(page)
+    assert_present("Lesson")
+    page.close()
+
+
+def test_what_is_chosen_of_many_can_be_read(dashboard: str, browser: Browser) -> None:
+    """Of the laboratory's models, in the dark."""
+    page = browser.new_page(viewport=NARROW, color_scheme="dark")
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{dashboard}/laboratory?model={MODEL}&index=34&ask=models")
+    page.wait_for_selector("[data-tag]")
+    settle(page)
+    assert page.evaluate(CONTRAST) == []
+    page.close()
+
+
+def test_a_phone_shows_what_the_rows_of_a_table_are_called(dashboard: str, browser: Browser) -> None:
+    page = browser.new_page(viewport=NARROW)
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{dashboard}/robustness")
+    name = page.locator("table.robustness tbody th").first
+    name.wait_for()
+    box, table = name.bounding_box(), page.locator(".scrolls").first.bounding_box()
+    assert box is not None
+    assert table is not None
+    assert box["width"] >= 144
+    assert box["width"] <= table["width"] / 2  # what scrolls beside it is in sight
+    page.locator(".scrolls").first.evaluate("table => table.scrollLeft = 200")
+    scrolled = name.bounding_box()
+    assert scrolled is not None
+    assert scrolled["x"] == pytest.approx(box["x"], abs=1)
     page.close()

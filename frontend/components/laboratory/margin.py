@@ -18,7 +18,7 @@ def show_margin(lab: Lab, scene: Scene) -> None:
     words = sentence(result, info, scene)
     st.markdown(words)
     draw(
-        waterfall_figure(info, height=400), key="waterfall", alt=words.replace("*", ""),
+        waterfall_figure(info), key="waterfall", alt=words.replace("*", ""),
         name=f"margin by channel, {scene.layer.name}",
     )  # fmt: skip
     st.caption(accuracy(result))

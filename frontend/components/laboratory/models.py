@@ -101,7 +101,7 @@ def _show_margins(lab: Lab, scene: Scene, chosen: Sequence[ModelInfo]) -> None:
                 f"{classes[result.rival]} over {classes[result.label]}: {result.natural_margin:+.2f} to "
                 f"{result.adversarial_margin:+.2f}. NR channels {info.by_nr:+.2f}, PR channels {info.by_pr:+.2f}."
             )
-            figure = waterfall_figure(info, span=span, height=340)
+            figure = waterfall_figure(info, span=span)
             draw(
                 figure, key=f"margin-of-{model.id}", name=f"margin {model.id}",
                 alt=f"margin by channel, {model.title}: {words}",

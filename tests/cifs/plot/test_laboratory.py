@@ -37,9 +37,21 @@ def test_a_waterfalls_bars_stand_on_their_levels() -> None:
     figure = waterfall_figure(waterfall_info((-2.0, 2.0), [1.0, 3.0], [0.1, -0.3]))
     by_name = {trace.name: trace for trace in figure.data}
     assert by_name["NR channel"].base == (-2.0,)
-    assert by_name["NR channel"].y == (3.0,)
+    assert by_name["NR channel"].x == (3.0,)
     assert by_name["PR channel"].base == (1.0,)
-    assert figure.layout.xaxis.categoryarray == ("natural", "channel 1", "channel 0", "attacked")
+    assert figure.layout.yaxis.categoryarray == ("natural", "channel 1", "channel 0", "attacked")
+
+
+def test_a_waterfalls_names_lie_one_below_the_other_with_room_for_each() -> None:
+    parts, above = [1.0] * 20, {"paths around the layer": 0.5}
+    info = waterfall_info((-2.0, 18.5), parts, parts, above=above)
+    figure = waterfall_figure(info)
+    assert {trace.orientation for trace in figure.data} == {"h"}
+    assert figure.layout.yaxis.autorange == "reversed"  # the natural margin on top
+    assert figure.layout.margin.l >= 6 * len("paths around the layer")
+    top, below = figure.layout.margin.t, figure.layout.margin.b
+    assert (figure.layout.height - top - below) / len(info.bars) >= 1.2 * 12  # lines of the usual font
+    assert [trace.name for trace in figure.data if trace.showlegend] == ["PR channel"]  # the others' names say it
 
 
 def test_waterfalls_of_one_comparison_have_one_axis_that_holds_all_bars() -> None:
@@ -49,7 +61,7 @@ def test_waterfalls_of_one_comparison_have_one_axis_that_holds_all_bars() -> Non
     ]
     low, high = common_span(infos)
     assert low < -9.0 < 2.0 < high
-    assert {waterfall_figure(info, span=(low, high)).layout.yaxis.range for info in infos} == {(low, high)}
+    assert {waterfall_figure(info, span=(low, high)).layout.xaxis.range for info in infos} == {(low, high)}
 
 
 def test_the_curves_of_a_circuit_share_their_counts() -> None:
@@ -74,6 +86,16 @@ def test_a_film_has_a_frame_a_step_and_each_shows_its_own() -> None:
     assert (first[2].y, last[2].y) == ((-1.0,), (2.0,))
     assert last[3].y == (0.5, 1.0)
     assert [step.label for step in figure.layout.sliders[0].steps] == ["0", "1"]
+
+
+@pytest.mark.parametrize(("falls_at", "anchors"), [(2, ("left", "bottom")), (18, ("right", "top"))])
+def test_where_the_label_falls_is_said_beside_the_curve_and_within_the_chart(
+    falls_at: int, anchors: tuple[str, str]
+) -> None:
+    margin = [step - falls_at + 0.5 for step in range(21)]
+    info = FilmInfo(["AA"] * 21, ["BB"] * 21, margin, ["Bag"] * 21, {"stem": [0.5] * 21}, falls_at, 5.0)
+    (note,) = [note for note in film_figure(info).layout.annotations if note.text.startswith("the label falls")]
+    assert (note.xanchor, note.yanchor) == anchors
 
 
 def test_paths_tell_pr_and_nr_apart() -> None:
@@ -101,7 +123,9 @@ def test_a_profile_stands_in_order_of_activation_with_what_is_not_known_last() -
 def test_a_response_marks_the_budget_and_where_the_label_falls() -> None:
     figure = response_figure(ResponseInfo([0.0, 0.1, 0.2], [1.0, 2.0, 3.0], [0.1, 0.1, 0.1], 0.1, 0.2))
     assert [shape.x0 for shape in figure.layout.shapes] == [0.1, 0.2]
-    assert [note.text for note in figure.layout.annotations] == ["the attack's ε", "the label falls"]
+    assert [shape.name for shape in figure.layout.shapes if shape.showlegend] == ["the attack's ε", "the label falls"]
+    assert figure.layout.shapes[0].line.dash != figure.layout.shapes[1].line.dash
+    assert not figure.layout.annotations  # which would lie on the curves
 
 
 def test_notions_are_drawn_twice_and_named_once() -> None:
