@@ -71,11 +71,10 @@ def test_the_present_page_is_told_from_the_others_by_its_link(dashboard: str, br
     page = browser.new_page(viewport=WIDE)
     page.set_default_timeout(PATIENCE)
     page.goto(f"{dashboard}/lesson")
-    present = page.locator(".st-key-navigation a[aria-current]")
 
     def assert_present(title: str) -> None:
-        expect(present).to_have_text([title])
-        expect(present).to_have_attribute("aria-current", "page")
+        expect(page.locator(".st-key-navigation a[aria-current] p")).to_have_text([title])
+        expect(page.get_by_role("link", name=title, exact=True)).to_have_attribute("aria-current", "page")
 
     settle(page)
     assert_present("Lesson")
