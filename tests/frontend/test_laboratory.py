@@ -127,7 +127,7 @@ def test_models_stand_side_by_side_on_the_same_axes(backend: FakeBackend) -> Non
     assert ranges[0] == ranges[1]
     assert texts(page).count("All channels, the control:") == 2
     page.segmented_control(key="compare").select("margin").run()
-    spans = [figure["layout"]["yaxis"]["range"] for figure in charts(fine(page)).values()]
+    spans = [figure["layout"]["xaxis"]["range"] for figure in charts(fine(page)).values()]
     assert len(spans) == 2
     assert spans[0] == spans[1]
     page.multiselect[0].set_value(["fmnist-resnet10-w16-cas"]).run()
