@@ -20,7 +20,7 @@ demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C en
 
 test: $(STAMP)  ## Run every test, the browser's included, its files spread over two processes
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && \
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(STAMP)  ## Run the quick tests only
 	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)
