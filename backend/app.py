@@ -83,7 +83,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     for root in (app.state.lab.zoo.root, data_dir(), runs, runs / "jobs"):
         await asyncio.to_thread(sweep, root)
     async with serving_jobs(app.state.jobs):
-        reading = asyncio.create_task(asyncio.to_thread(app.state.lab.read_catalogue))
+        # Describing models takes seconds the first time, in which nobody has to wait.
+        reading = asyncio.create_task(asyncio.to_thread(app.state.lab.describe_all))
         yield
         await asyncio.gather(reading, return_exceptions=True)  # what fails there fails again when it is asked for
         await app.state.inference.close()

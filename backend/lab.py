@@ -96,11 +96,6 @@ class Lab:
             self._rows[model_id] = version, measured.row(self.zoo.entry(model_id))
         return self._rows[model_id][1]
 
-    def read_catalogue(self) -> None:
-        """What the first visitor asks for, and takes seconds to read the first time."""
-        self.describe_all()
-        self.describe_datasets()
-
     # Data
 
     def dataset(self, name: str) -> Dataset:
@@ -111,11 +106,11 @@ class Lab:
 
     def images(self, name: str, split: Split) -> Images:
         """Raises UnknownName, or Refusal (404) for what would have to be downloaded: a request never starts that."""
-        if not self._has(name, split):
+        if not self.has(name, split):
             raise Refusal(404, f"data set {name!r} is known, but its {split} split is not on this server")
         return load_images(name, split)
 
-    def _has(self, name: str, split: Split) -> bool:
+    def has(self, name: str, split: Split) -> bool:
         """`available`, which may read the whole file to tell, asked once."""
         if (name, split) not in self._at_hand and available(name, split):
             self._at_hand.add((name, split))
@@ -127,7 +122,7 @@ class Lab:
 
     def describe_dataset(self, name: str) -> DatasetInfo:
         spec = self.dataset(name)
-        sizes = {split: len(self.images(name, split)) for split in SPLITS if self._has(name, split)}
+        sizes = {split: len(self.images(name, split)) for split in SPLITS if self.has(name, split)}
         return DatasetInfo(
             name=name,
             title=spec.title,

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state
 from frontend.components.charts import files_are_about
-from frontend.style import apply_style, keep_in_sight, mark_present
+from frontend.style import apply_style, mark_present
 from frontend.sweeping import spare
 
 st.set_page_config(page_title="CIFS Lab", page_icon=":material/insights:", layout="wide")
@@ -23,7 +23,6 @@ pages = [
     st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]
 page = st.navigation(pages, position="hidden")
-keep_in_sight(pages.index(page))
 files_are_about("")  # a page says what it looks at
 with state.address(page.url_path):
     carried = state.link()

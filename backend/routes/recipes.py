@@ -5,15 +5,14 @@ from fastapi import APIRouter
 from backend.dependencies import LabDep, SettingsDep
 from backend.errors import located, unfit
 from backend.jobs.estimate import estimated
+from backend.lab import Lab
 from backend.openapi import responses
 from backend.requests import StrictRoute
 from backend.schemas import Changed, PlanRequest, RecipeBook, RecipeInfo, RecipePlan
-from cifs.data import available
 from cifs.errors import CIFSError
 from cifs.methods import METHODS
 from cifs.models import MODELS
 from cifs.training import Recipe, load_recipe, recipe_diff, recipe_names
-from cifs.zoo import Zoo
 
 router = APIRouter(route_class=StrictRoute, tags=["recipes"])
 
@@ -21,7 +20,7 @@ router = APIRouter(route_class=StrictRoute, tags=["recipes"])
 @router.get("/recipes")
 def recipes(lab: LabDep) -> RecipeBook:
     """The recipes there are, and what else a recipe can name."""
-    known = [_info(name, load_recipe(name), lab.zoo) for name in recipe_names()]
+    known = [_info(name, load_recipe(name), lab) for name in recipe_names()]
     return RecipeBook(recipes=known, archs=list(MODELS), methods=list(METHODS))
 
 
@@ -41,19 +40,19 @@ def plan(body: PlanRequest, lab: LabDep, settings: SettingsDep) -> RecipePlan:
     )
 
 
-def _info(name: str, recipe: Recipe, zoo: Zoo) -> RecipeInfo:
+def _info(name: str, recipe: Recipe, lab: Lab) -> RecipeInfo:
     return RecipeInfo(
         name=name,
         title=recipe.title,
         dataset=recipe.dataset,
         method=recipe.method,
-        ready=_is_here(recipe.dataset) and (recipe.init is None or recipe.init in zoo.ids()),
+        ready=_is_here(recipe.dataset, lab) and (recipe.init is None or recipe.init in lab.zoo.ids()),
         values=recipe.as_dict(),
     )
 
 
-def _is_here(dataset: str) -> bool:
+def _is_here(dataset: str, lab: Lab) -> bool:
     try:
-        return available(dataset, "train")
+        return lab.has(dataset, "train")
     except CIFSError:
         return False

@@ -35,7 +35,6 @@ class Dataset:
     notes: tuple[str, ...] = ()  # what was decided here about somebody's own images
     drawn: bool = False  # drawings to look at, where the images may not be given away: nothing is measured on them
     find: Callable[[Split], Images | None] = lambda split: None  # in the package or on the system
-    has: Callable[[Split], bool] | None = None  # whether `find` would, where it takes long to read
     download: Callable[[Split], Images] | None = None
 
     @property
@@ -95,8 +94,7 @@ def available(name: str, split: Split = "test") -> bool:
     """Whether `load_images` would answer without a download."""
     if (local := _local(name)) is not None:
         return split in local.splits()
-    spec = dataset(name)
-    return spec.find(split) is not None if spec.has is None else spec.has(split)
+    return dataset(name).find(split) is not None
 
 
 def load_images(name: str, split: Split) -> Images:
@@ -191,22 +189,13 @@ def _torchvision(cls: str) -> Callable[[Split], Images]:
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 
 
-def _debian_files(split: Split) -> tuple[Path, Path]:
-    stem = "train" if split == "train" else "t10k"
-    return DEBIAN / f"{stem}-images-idx3-ubyte.gz", DEBIAN / f"{stem}-labels-idx1-ubyte.gz"
-
-
-def _debian_has_fashion_mnist(split: Split) -> bool:
-    return all(path.exists() for path in _debian_files(split))
-
-
 def _debian_fashion_mnist(split: Split) -> Images | None:
-    if not _debian_has_fashion_mnist(split):
+    stem = DEBIAN / ("train" if split == "train" else "t10k")
+    if not Path(f"{stem}-images-idx3-ubyte.gz").exists():
         return None
-    pictures, named = _debian_files(split)
-    with gzip.open(pictures) as file:
+    with gzip.open(f"{stem}-images-idx3-ubyte.gz") as file:
         images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(named) as file:
+    with gzip.open(f"{stem}-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
     return from_arrays(images, labels)
 
@@ -229,7 +218,6 @@ FASHION_MNIST = Dataset(
     mean=(0.2860,),
     std=(0.3530,),
     find=_debian_fashion_mnist,
-    has=_debian_has_fashion_mnist,
     download=_torchvision("FashionMNIST"),
 )
 CIFAR10 = Dataset(
@@ -272,7 +260,6 @@ MINI = replace(
     name="fashion_mnist_mini",
     title="Fashion-MNIST (embedded part)",
     find=_embedded("fashion_mnist_mini"),
-    has=None,
     download=None,
 )
 DRAWN = replace(

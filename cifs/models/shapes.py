@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # its usual name
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 M = TypeVar("M", bound=nn.Module)

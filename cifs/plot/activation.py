@@ -192,7 +192,7 @@ def _relevance(info: ActivationInfo) -> list[dict[str, Any]]:
 
 
 def _as_area(bars: Mapping[str, Any]) -> dict[str, Any]:
-    """Bars that touch one another, as one shape: a browser draws a hundred bars in the time of a whole chart."""
+    """Bars that touch one another, as one shape, which a browser draws sooner than each for itself."""
     x, y, channels = (np.asarray(bars[name]) for name in ("x", "y", "customdata"))
     if not len(x):
         return dict(bars)

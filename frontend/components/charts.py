@@ -46,8 +46,10 @@ def draw(figure: go.Figure, *, key: str, alt: str, name: str | None = None, **op
 
 
 def with_looks_of_the_page(figure: go.Figure) -> dict[str, Any]:
-    """What is drawn: the looks of the page where the figure says nothing else. A dict, for Plotly checks each property
-    of a figure that is changed, which takes longer than all else that a page does."""
+    """What is drawn: the looks of the page where the figure says nothing else.
+
+    A dict: of a figure Plotly checks each property that is changed, which is slow.
+    """
     parts = {"data": figure.data, "layout": figure.layout, "frames": figure.frames}
     drawn = {name: _plain(part) for name, part in parts.items() if part}
     layout = drawn["layout"]

@@ -18,7 +18,7 @@ from backend.lab import Lab
 from backend.schemas import ModelInfo
 from cifs.attacks import ATTACKS
 from cifs.channels import RELEVANCES
-from cifs.data import load_images
+from cifs.data import Split, available, load_images
 from cifs.selection import IMGFS
 from cifs.zoo import Zoo
 
@@ -60,6 +60,23 @@ def test_every_model_tells_its_layers_with_their_shapes(client: TestClient, chec
     assert models["tiny-cifs"].imgf is not None
     assert models["tiny-cifs"].imgf.name == "softmax"
     assert models["tiny-natural"].imgf is None
+
+
+def test_a_data_set_is_looked_for_once_however_many_recipes_name_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def counted(name: str, split: Split) -> bool:
+        asked.append((name, split))
+        return available(name, split)
+
+    monkeypatch.setattr("backend.lab.available", counted)
+    client = serve()
+    recipes = client.get("/recipes").json()["recipes"]
+    assert client.get("/recipes").json()["recipes"] == recipes
+    assert sum(recipe["dataset"] == "fashion_mnist_mini" for recipe in recipes) > 1
+    assert asked.count(("fashion_mnist_mini", "train")) == 1
 
 
 def test_data_sets_tell_what_is_here_and_what_would_have_to_be_downloaded(client: TestClient) -> None:

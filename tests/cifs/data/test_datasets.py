@@ -50,16 +50,6 @@ def test_fashion_mnist_and_its_embedded_part_are_debians(split: Any, stem: str, 
 
 
 @pytest.mark.usefixtures("data")
-def test_to_ask_whether_debians_are_there_reads_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cifs.data.datasets.DEBIAN", tmp_path)
-    monkeypatch.setenv("CIFS_DATA", str(tmp_path / "none"))
-    assert not available("fashion_mnist", "train")
-    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
-        (tmp_path / name).write_bytes(b"nothing that could be read")
-    assert available("fashion_mnist", "train")
-    assert not available("fashion_mnist", "test")
-
-
 def test_the_drawings_stay_the_same_and_have_every_class_as_often() -> None:
     found = load_images("cifar10_drawn", "test")
     assert found.images.shape == (80, 3, 32, 32)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from cifs.models import MODELS, build
-from cifs.models.shapes import ShapesOfConvolutions
+from cifs.models.shapes import Pair, ShapesOfConvolutions
 from cifs.zoo import shapes_of
 
 
@@ -36,7 +36,9 @@ pairs = st.integers(1, 3) | st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
 @given(kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=pairs, padding=pairs, dilation=pairs)
-def test_of_a_convolution_it_is_that_of_what_it_puts_out(kernel, stride, padding, dilation) -> None:  # type: ignore[no-untyped-def]
+def test_of_a_convolution_it_is_that_of_what_it_puts_out(
+    kernel: tuple[int, int], stride: Pair, padding: Pair, dilation: Pair
+) -> None:
     x, weight = torch.zeros(2, 3, 13, 11), torch.zeros(5, 3, *kernel)
     expected = F.conv2d(x, weight, None, stride, padding, dilation).shape
     with ShapesOfConvolutions():
