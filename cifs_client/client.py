@@ -256,10 +256,13 @@ class Client:
 
     def _get(self, path: str, answer: type[T], **query: Any) -> T:
         given = {name: value for name, value in query.items() if value is not None}
-        return parse(self.exchange("GET", str(httpx.URL(path, params=given)), None), answer)
+        return self.ask("GET", str(httpx.URL(path, params=given)), None, answer)
 
     def _post(self, path: str, request: BaseModel, answer: type[T]) -> T:
-        return parse(self.exchange("POST", path, request.model_dump_json(exclude_none=True)), answer)
+        return self.ask("POST", path, request.model_dump_json(exclude_none=True), answer)
+
+    def ask(self, method: str, path: str, body: str | None, answer: type[T]) -> T:
+        return parse(self.exchange(method, path, body), answer)
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         """The one place where bytes travel; a subclass can put a cache here."""

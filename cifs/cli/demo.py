@@ -234,7 +234,7 @@ def dashboard_service(api: str, page: str, port: int) -> Service:
         raise DemoError("The dashboard is not installed: pip install cifs-lab")
     streamlit = [sys.executable, "-m", "streamlit", "run", str(Path(package.origin).with_name("app.py"))]
     where = ["--server.address", HOST, "--server.port", str(port), "--server.headless", "true"]
-    quiet = ["--browser.gatherUsageStats", "false"]
+    quiet = ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]  # nobody edits it meanwhile
     env = {"CIFS_BACKEND_URL": api}
     return Service("dashboard", [*streamlit, *where, *quiet], health=f"{page}/_stcore/health", env=env)
 

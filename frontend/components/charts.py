@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
-from plotly.basedatatypes import BasePlotlyType
+from plotly.basedatatypes import BaseFigure, BasePlotlyType
 
 from cifs.plot.colours import NEUTRAL, translucent
 from frontend.shelf import ShownFigure, put_figure
@@ -42,7 +42,17 @@ def draw(figure: go.Figure, *, key: str, alt: str, name: str | None = None, **op
         "toImageButtonOptions": {"format": "png", "filename": file, "scale": 2},
         "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
     }
-    return st.plotly_chart(drawn, key=key, alt=alt, config=config, theme=None, **options)
+    return st.plotly_chart(Drawn(drawn), key=key, alt=alt, config=config, theme=None, **options)
+
+
+class Drawn(BaseFigure):
+    """What is drawn, for Streamlit: of a dict it would have Plotly check each property once more, which is slow."""
+
+    def __init__(self, drawn: dict[str, Any]):
+        self._drawn = drawn
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._drawn
 
 
 def with_looks_of_the_page(figure: go.Figure) -> dict[str, Any]:

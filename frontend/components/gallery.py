@@ -109,8 +109,7 @@ def told_at(lab: Lab, model: ModelInfo, first: ModelInfo) -> str | None:
 def example_of(lab: Lab, model: ModelInfo, dataset: DatasetInfo) -> Example | None:
     """An image to begin with; none where the backend cannot choose one."""
     try:
-        with st.spinner("Looking for an image that tells the story …"):
-            return lab.example(model.id, dataset.name)
+        return lab.waiting("Looking for an image that tells the story …").example(model.id, dataset.name)
     except BackendError:
         return None
 

@@ -3,49 +3,86 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from backend.schemas import Example
-from cifs_client import Client, ClientSettings, send
+from cifs_client import Client, ClientSettings, parse, send
 from frontend.shelf import put_request
 
-ADDRESS: dict[str | type[Any], Callable[[Any], Any]] = {ClientSettings: repr}
+T = TypeVar("T")
+Answer = Callable[..., Any]
 
 
 class Lab(Client):
-    """Asks again after a minute for what may change (models, data sets); an attack with its seed stays the same."""
+    """Asks again after a minute for what may change (models, data sets); an attack with its seed stays the same.
+
+    `words` are shown while an answer is awaited that is not remembered.
+    """
+
+    def __init__(self, settings: ClientSettings | None = None, words: str | None = None):
+        super().__init__(settings)
+        self.words = words
+
+    def waiting(self, words: str) -> "Lab":
+        return Lab(self.settings, words)
 
     def example(self, model: str, dataset: str) -> Example:
-        return _example(self.settings, model, dataset)
+        return _example(self.words)(self.settings, model, dataset)
+
+    def ask(self, method: str, path: str, body: str | None, answer: type[T]) -> T:
+        if method != "GET":
+            return super().ask(method, path, body, answer)
+        put_request(method, path, body)
+        return _catalogue(self.words)(self.settings, path, answer)
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
         put_request(method, path, body)
-        return (_catalogue if method == "GET" else _computed)(self.settings, method, path, body)
+        if method == "GET":
+            return _catalogue(self.words)(self.settings, path, None)
+        return _computed(self.words)(self.settings, method, path, body)
 
 
-@st.cache_data(ttl=timedelta(minutes=1), max_entries=128, show_spinner=False, hash_funcs=ADDRESS)
-def _catalogue(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
-    return send(settings, method, path, body)
+def _remembered(memory: Any, **limits: Any) -> Callable[[Answer], Callable[[str | None], Answer]]:
+    """A function that has to be told which words to show: it shows them where it does not remember the answer."""
+
+    def of(ask: Answer) -> Callable[[str | None], Answer]:
+        @lru_cache(maxsize=64)  # all of them share one memory
+        def saying(words: str | None) -> Answer:
+            remembered = memory(
+                **limits, show_spinner=words or False, show_time=True, hash_funcs={ClientSettings: repr}
+            )
+            return remembered(ask)
+
+        return saying
+
+    return of
 
 
-@st.cache_data(ttl=timedelta(minutes=15), max_entries=256, show_spinner=False, hash_funcs=ADDRESS)
+# As it was read, which takes longer than to fetch it: pages change nothing of it. Its path says what is read.
+@_remembered(st.cache_resource, ttl=timedelta(minutes=1), max_entries=128)
+def _catalogue(settings: ClientSettings, path: str, _answer: Any) -> Any:
+    content = send(settings, "GET", path, None)
+    return parse(content, _answer) if _answer else content
+
+
+@_remembered(st.cache_data, ttl=timedelta(minutes=15), max_entries=256)
 def _computed(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
     return send(settings, method, path, body)
 
 
-@st.cache_data(ttl=timedelta(hours=1), max_entries=64, show_spinner=False, hash_funcs=ADDRESS)
+@_remembered(st.cache_data, ttl=timedelta(hours=1), max_entries=64)
 def _example(settings: ClientSettings, model: str, dataset: str) -> Example:
     return Client(settings).example(model, dataset)
 
 
 def forget() -> None:
     """So that a retry asks anew, also where an answer came that nobody could read."""
-    _catalogue.clear()
-    _computed.clear()
-    _example.clear()
+    for remembered in (_catalogue, _computed, _example):
+        remembered(None).clear()  # type: ignore[attr-defined]
 
 
 def connect() -> Lab:

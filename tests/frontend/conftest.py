@@ -1,8 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
-import streamlit as st
 
+from frontend.components.lab import forget
 from tests.frontend.fake_backend import FakeBackend, fake_backend
 
 
@@ -16,7 +16,7 @@ def running_fake() -> Iterator[FakeBackend]:
 def backend(running_fake: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
     """The fake backend, healthy, and the dashboard pointed at it with an empty memory."""
     monkeypatch.setenv("CIFS_BACKEND_URL", running_fake.url)
-    st.cache_data.clear()
+    forget()
     running_fake.asked.clear()
     running_fake.requests.clear()
     yield running_fake

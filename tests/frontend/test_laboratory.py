@@ -54,7 +54,7 @@ def test_a_circuit_is_said_with_its_control_and_can_be_taken_away(backend: FakeB
     page = fine(open_page("laboratory", ask="circuit", index="1"))
     assert "**3 channels of 128** (layer4.0), given their natural activations, bring **Bag** back." in texts(page)
     assert "Of random sets of the same size, **5%** do the same." in texts(page)
-    assert list(page.dataframe[0].value["kind"]) == ["PR", "NR", "NR"]
+    assert list(page.table[0].value["kind"]) == ["PR", "NR", "NR"]
     button = next(b for b in page.get("download_button") if b.proto.label == "The circuit as JSON")
     assert button.proto.url.endswith(".json")
     page.segmented_control(key="circuit-layers").select("all layers").run()
@@ -179,7 +179,7 @@ def test_notions_are_compared_over_many_images_with_intervals(backend: FakeBacke
     assert "**gradient × activation** agrees best with ablation: rank correlation 0.90 (0.80 to 0.95)" in said
     assert "True relevance g: 0.40 (0.30 to 0.45)" not in said
     assert "True relevance: 0.40 (0.30 to 0.45)" in said
-    assert list(page.dataframe[0].value["order of channels"])[-1] == "Random order (control)"
+    assert list(page.table[0].value["order of channels"])[-1] == "Random order (control)"
     page.segmented_control(key="inputs").select("attacked").run()
     assert asked(backend, "/channels/faithfulness")["attack"]["name"] == "pgd"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 import uvicorn
 from streamlit.testing.v1 import AppTest
 
@@ -22,6 +21,7 @@ from cifs.records import StudyRecord
 from cifs.studies import load_study, verdicts
 from frontend.captions import card_body, card_tables
 from frontend.components.job_view import settled
+from frontend.components.lab import forget
 from tests.backend.conftest import save_models
 from tests.frontend.dashboard import address, charts, fine, open_among_pages, open_page, texts
 from tests.jobs import put, put_training
@@ -55,7 +55,7 @@ class Server:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     running = Server(tmp_path)
     monkeypatch.setenv("CIFS_BACKEND_URL", running.url)
-    st.cache_data.clear()
+    forget()
     yield running
     running.server.should_exit = True
     running.thread.join()

@@ -33,8 +33,7 @@ def show_by_hand(lab: Lab, scene: Scene) -> None:
         return
     again = state.choose(st.segmented_control, "Then", "then", [SAME, AGAIN], default=SAME, required=True) == AGAIN
     request = WhatIfRequest(**about(scene), **edit.request, again=again, controls=CONTROLS)
-    with st.spinner("Asking the edited network …", show_time=True):
-        result = lab.what_if(request).results[0]
+    result = lab.waiting("Asking the edited network …").what_if(request).results[0]
     st.markdown(sentence(edit.words, result, scene.model.classes[result.label]))
     natural, adversarial = st.columns(2, gap="medium")
     with natural:

@@ -53,8 +53,8 @@ def show_channel_page(lab: Lab, scene: Scene) -> None:
 def _found(lab: Lab, scene: Scene, channel: int) -> ChannelProfile | None:
     """What a test set showed of it; None, with the reason on the page, where nothing was looked through."""
     try:
-        with st.spinner("Opening the channel's page …", show_time=True):
-            return lab.channel_page(scene.model.id, scene.layer.name, channel)
+        waiting = lab.waiting("Opening the channel's page …")
+        return waiting.channel_page(scene.model.id, scene.layer.name, channel)
     except BackendRefused as error:
         st.info(str(error), icon=":material/inventory_2:")
         return None
@@ -135,8 +135,7 @@ def _profile(profile: ChannelProfile) -> None:
 
 def _response(lab: Lab, scene: Scene, channel: int) -> None:
     request = ResponseRequest(**about(scene), layer=scene.layer.name, channels=[channel])
-    with st.spinner("Attacking at each ε …", show_time=True):
-        response = lab.response(request)
+    response = lab.waiting("Attacking at each ε …").response(request)
     info = response_of(response)
     end = info.activation[len(info.activation) // 2]
     st.markdown(

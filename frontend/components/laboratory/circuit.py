@@ -11,6 +11,7 @@ from frontend.components.laboratory.common import about, kind, listed, pick_laye
 from frontend.components.scene import Scene
 from frontend.components.tables import show_rows
 
+MOST_ROWS = 7  # of a table beside the chart; a longer one scrolls
 DIRECTIONS: dict[Direction, str] = {
     "restore": "natural activations into the attacked pass",
     "break": "attacked activations into the natural pass",
@@ -26,9 +27,8 @@ def show_circuit(lab: Lab, scene: Scene) -> None:
             st.segmented_control, "Patch", "circuit-direction", list(DIRECTIONS), default="restore", required=True,
             format_func=DIRECTIONS.__getitem__,
         )  # fmt: skip
-    with st.spinner("Patching channels …", show_time=True):
-        request = CircuitRequest(**about(scene), layers=layers, direction=direction)
-        response = lab.circuit(request)
+    request = CircuitRequest(**about(scene), layers=layers, direction=direction)
+    response = lab.waiting("Patching channels …").circuit(request)
     result = response.results[0]
     words = sentence(response, scene.model.classes)
     st.markdown(words)
@@ -76,15 +76,11 @@ def sentence(response: CircuitResponse, classes: list[str]) -> str:
 
 
 def _table(result: CircuitResult) -> None:
-    show_rows(
-        st.dataframe,
-        [
-            {"layer": c.layer, "channel": c.channel, "kind": kind(c.relevance), "margin after": c.margin}
-            for c in result.channels
-        ],
-        key="circuit-table", name="circuit", height=300, width="stretch",
-        column_config={"margin after": st.column_config.NumberColumn(format="%.2f")},
-    )  # fmt: skip
+    rows = [
+        {"layer": c.layer, "channel": c.channel, "kind": kind(c.relevance), "margin after": f"{c.margin:.2f}"}
+        for c in result.channels
+    ]
+    show_rows(st.table, rows, key="circuit-table", name="circuit", height=300 if len(rows) > MOST_ROWS else "content")
 
 
 def _download(response: CircuitResponse) -> None:

@@ -32,8 +32,7 @@ def show_faithfulness(lab: Lab, scene: Scene) -> None:
         images=[DatasetImage(dataset=scene.image.dataset, index=i) for i in range(n)],
         attack=scene.attack if attacked == "attacked" else None,
     )  # fmt: skip
-    with st.spinner("Taking channels away …", show_time=True):
-        response = lab.faithfulness(request)
+    response = lab.waiting("Taking channels away …").faithfulness(request)
     st.markdown(sentence(response))
     curves = [
         NotionCurves(of.title, of.deletion_curve, of.insertion_curve, of.notion == "random") for of in response.notions
@@ -86,9 +85,7 @@ def _table(response: FaithfulnessResponse) -> None:
         }
         for of in response.notions
     ]
-    show_rows(
-        st.dataframe, rows, key="notions", name="relevance compared", width="stretch",
-    )  # fmt: skip
+    show_rows(st.table, rows, key="notions", name="relevance compared")
 
 
 def _title(of: NotionFigures) -> str:

@@ -11,9 +11,8 @@ from frontend.components.scene import Scene
 
 
 def show_film(lab: Lab, scene: Scene) -> None:
-    with st.spinner("Filming the attack …", show_time=True):
-        request = FilmRequest(**about(scene), layer=scene.layer.name)
-        result = lab.film(request).results[0]
+    request = FilmRequest(**about(scene), layer=scene.layer.name)
+    result = lab.waiting("Filming the attack …").film(request).results[0]
     words = sentence(result, scene)
     st.markdown(words)
     draw(film_figure(info_of(result)), key="film", alt=words.replace("*", ""), name="film")

@@ -12,8 +12,7 @@ from frontend.components.scene import Scene
 
 def show_margin(lab: Lab, scene: Scene) -> None:
     request = MarginRequest(**about(scene), layer=scene.layer.name)
-    with st.spinner("Splitting the margin over the channels …", show_time=True):
-        result = lab.margin(request).results[0]
+    result = lab.waiting("Splitting the margin over the channels …").margin(request).results[0]
     info = info_of(result)
     words = sentence(result, info, scene)
     st.markdown(words)

@@ -37,8 +37,8 @@ def show_models(lab: Lab, scene: Scene) -> None:
     if len(chosen) < 2:
         st.info("Choose at least two models.", icon=":material/compare:")
         return
-    with st.spinner("Attacking each model in turn …", show_time=True):
-        {CHANNELS: _show_channels, MARGIN: _show_margins, TRANSFER: _show_transfer}[view](lab, scene, chosen)
+    waiting = lab.waiting("Attacking each model in turn …")
+    {CHANNELS: _show_channels, MARGIN: _show_margins, TRANSFER: _show_transfer}[view](waiting, scene, chosen)
 
 
 def _pick_models(siblings: Sequence[ModelInfo]) -> list[ModelInfo]:

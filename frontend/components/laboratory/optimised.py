@@ -13,8 +13,7 @@ def show_optimised(lab: Lab, scene: Scene, channel: int) -> None:
     st.markdown("**An image optimised for it** (feature visualisation)")
     request = VisualiseRequest(model=scene.model.id, layer=scene.layer.name, channel=channel)
     try:
-        with st.spinner("Climbing the channel's activation …", show_time=True):
-            found = lab.visualise(request)
+        found = lab.waiting("Climbing the channel's activation …").visualise(request)
     except BackendRefused as error:
         st.info(str(error), icon=":material/hourglass_disabled:")
         return

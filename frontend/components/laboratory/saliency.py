@@ -11,9 +11,8 @@ from frontend.components.scene import Scene
 
 
 def show_saliency(lab: Lab, scene: Scene) -> None:
-    with st.spinner("Where does the network look? …", show_time=True):
-        request = SaliencyRequest(**about(scene), layer=scene.layer.name)
-        result = lab.saliency(request).results[0]
+    request = SaliencyRequest(**about(scene), layer=scene.layer.name)
+    result = lab.waiting("Where does the network look? …").saliency(request).results[0]
     titles = [f"{name}: {maps.prediction.class_name}" for name, maps in _both(result)]
     cam, gradients = st.columns(2, gap="medium")
     with cam:

@@ -25,8 +25,8 @@ def attack(step: int, material: Material) -> None:
     )  # fmt: skip
     if not ask_to_see(step, ready=True):
         return
-    with st.spinner("Attacking …"):
-        result = material.lab.film(FilmRequest(**material.about(), layer=material.last)).results[0]
+    request = FilmRequest(**material.about(), layer=material.last)
+    result = material.lab.waiting("Attacking …").film(request).results[0]
     if result.falls_at is None:
         verdict(said == NEVER, f"in {STEPS} steps {material.thing} does not fall.")
     else:

@@ -28,8 +28,7 @@ def hypothesis(step: int, material: Material) -> None:
         return
     scaling = Scaling(layer=material.inner, channels="NR", factor=0.0)
     request = WhatIfRequest(**material.about(), scalings=[scaling], again=True, controls=CONTROLS)
-    with st.spinner("Editing the network, and attacking it again …"):
-        result = material.lab.what_if(request).results[0]
+    result = material.lab.waiting("Editing the network, and attacking it again …").what_if(request).results[0]
     back = result.adversarial.after.prediction == result.label
     verdict(judged(first, BACK if back else NOT_BACK), coming_back(result, thing))
     holds = not any(again.success for again in result.again)

@@ -54,7 +54,8 @@ class Material(NamedTuple):
         return {"model": self.models[method].id, "images": [self.image], "attack": self.attack}
 
     def attacked(self, method: str = "natural") -> AttackResult:
-        return self.lab.attack(AttackRequest(**self.about(method))).results[0]
+        waiting = self.lab.waiting(f"Attacking {self.models[method].title} …")
+        return waiting.attack(AttackRequest(**self.about(method))).results[0]
 
     def channels(self, layer: str, method: str = "natural") -> ChannelsResult:
         return self.lab.channels(ChannelsRequest(**self.about(method), layer=layer, target="label")).results[0]

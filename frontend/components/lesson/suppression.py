@@ -26,8 +26,7 @@ def suppression(step: int, material: Material) -> None:
     )
     if not ask_to_see(step, ready=chosen is not None):
         return
-    with st.spinner("Attacking CIFS …"):
-        result = material.attacked("cifs")
+    result = material.attacked("cifs")
     right = result.adversarial.prediction == result.label
     verdict(judged(chosen, RIGHT if right else FOOLED), f"{cifs.title} says {said(result.adversarial)}.")
     pictures, curve = st.columns([2, 3], gap="medium")

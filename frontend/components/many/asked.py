@@ -75,8 +75,8 @@ def ask(lab: Lab, subject: Subject, source: Source) -> Asked | None:
     of = source.dataset if isinstance(source, FirstImages) else "files"
     files_are_about(f"{n} of {of}, {subject.model.id}, {budget(subject.model, subject.attack)}")
     try:
-        with st.spinner(f"Attacking {n} images with {attack_title(subject.attack)} …", show_time=True):
-            return Asked(subject, source, request, lab.survey(request))
+        waiting = lab.waiting(f"Attacking {n} images with {attack_title(subject.attack)} …")
+        return Asked(subject, source, request, waiting.survey(request))
     except BackendMissing:
         if not isinstance(source, FirstImages):
             raise
