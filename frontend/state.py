@@ -204,12 +204,16 @@ def choose(
     What the reader just picked comes first, then what was chosen before, then the default, which may be another now.
     """
     picked = st.session_state.get(key)
-    if picked in options and picked != shown().get(key):
-        value = picked
-    else:
-        value, notice = resolve(key, recall(key), options, default)
-        notify([notice])
+    value = picked if picked in options and picked != shown().get(key) else chosen(key, options, default)
     return show(widget_of, label, key, value, default, options=options, **looks)
+
+
+def chosen(key: str, options: Sequence[Any], default: Any) -> Any:
+    """What was chosen before, else the default, which may be another now; no widget shows it."""
+    value, notice = resolve(key, recall(key), options, default)
+    notify([notice])
+    keep_unless_default(key, value, default)
+    return value
 
 
 def choose_number(widget_of: Callable[..., Any], label: str, key: str, *, default: Any, **looks: Any) -> Any:

@@ -13,6 +13,7 @@ from frontend.components.gallery import nearness, pick_image, told_at
 from frontend.components.lab import Lab
 from frontend.components.schema_form import attack_form
 
+RELEVANCE = "relevance-settings"
 OF_PROBES = ("assessed",)  # relevances that need one: where CIFS or CAS sits
 
 
@@ -129,17 +130,19 @@ def layer_title(layer: LayerInfo, model: ModelInfo) -> str:
 
 
 def _pick_relevance(lab: Lab, model: ModelInfo, layer: LayerInfo) -> tuple[Any, str]:
-    with st.expander("Relevance"):
-        options = ["label", "prediction", *range(len(model.classes))]
+    targets = ["label", "prediction", *range(len(model.classes))]
+    described = {r.name: r for r in lab.relevances() if layer.modified or r.name not in OF_PROBES}
+    usual = "true" if "true" in described else next(iter(described))
+    with st.expander("Relevance", key=RELEVANCE, on_change="rerun") as box:
+        if not box.open:  # closed, it is not written
+            return state.chosen("target", targets, "label"), state.chosen("relevance", list(described), usual)
         target = state.choose(
-            st.selectbox, "Relevant to which class?", "target", options, default="label",
+            st.selectbox, "Relevant to which class?", "target", targets, default="label",
             format_func=lambda option: _target_title(option, model),
             help="A channel's relevance g says how this class's score moves when the channel is raised.",
         )  # fmt: skip
-        described = {r.name: r for r in lab.relevances() if layer.modified or r.name not in OF_PROBES}
-        names = list(described)
         relevance = state.choose(
-            st.selectbox, "Relevance", "relevance", names, default="true" if "true" in names else names[0],
+            st.selectbox, "Relevance", "relevance", list(described), default=usual,
             format_func=lambda name: described[name].title.partition(":")[0],
         )  # fmt: skip
     return target, relevance

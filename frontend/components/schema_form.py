@@ -17,7 +17,7 @@ SAFE_INTEGER = 2**53 - 1  # a browser's numbers hold no more
 FIRST = ("eps", "steps")  # shown at once, the others under "All settings"
 OF_PROBES = ("beta", "through_mask")  # mean nothing where a model has none
 SLIDER_HALF = 20  # positions on either side of the default
-NAME = "attack-name"
+NAME, SETTINGS = "attack-name", "all-settings"
 DRAFT = "attack draft"  # what was typed and is not applied yet, by parameter
 ATTACKED = "attacked"
 
@@ -148,10 +148,12 @@ def _fields(parameters: Sequence[Parameter], start: Mapping[str, Any], prefix: s
     free = [parameter for parameter in parameters if len(parameter.choices) != 1]
     first = [parameter for parameter in free if parameter.name in FIRST]
     rest = [parameter for parameter in free if parameter.name not in FIRST]
-    raw = {p.name: field(p, start.get(p.name, p.default), key=f"{prefix}.{p.name}") for p in first}
+    raw = {p.name: field(p, start[p.name], key=f"{prefix}.{p.name}") for p in first}
     if rest:
-        with st.expander("All settings"):
-            raw |= {p.name: field(p, start.get(p.name, p.default), key=f"{prefix}.{p.name}") for p in rest}
+        with st.expander("All settings", key=SETTINGS, on_change="rerun") as box:  # closed, it is not written
+            raw |= {
+                p.name: field(p, start[p.name], key=f"{prefix}.{p.name}") if box.open else start[p.name] for p in rest
+            }
     return raw
 
 

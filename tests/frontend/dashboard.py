@@ -31,8 +31,9 @@ def _open(path: Path, address: dict[str, str], shown: str | None = None) -> AppT
     return page.run()
 
 
-def open_gallery(page: AppTest) -> AppTest:
-    page.session_state["gallery"] = True
+def unfold(page: AppTest, key: str) -> AppTest:
+    """With the box of that key open: what is closed is not written."""
+    page.session_state[key] = True
     return fine(page.run())
 
 

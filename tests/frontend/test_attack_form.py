@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.frontend.dashboard import address, attack_button, field, fine, labels, open_page, texts
+from tests.frontend.dashboard import address, attack_button, field, fine, labels, open_page, texts, unfold
 from tests.frontend.fake_backend import FakeBackend
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -49,16 +49,21 @@ def test_a_budget_is_not_carried_into_another_norm(backend: FakeBackend) -> None
 def test_settings_of_probes_are_shown_and_sent_where_there_are_some(
     backend: FakeBackend, model: str, there: bool
 ) -> None:
-    page = fine(open_page("channels", model=model))
+    page = unfold(open_page("channels", model=model), "all-settings")
     assert ("β of the joint loss" in labels(page)) == there
     assert ("Differentiate through the importance map" in labels(page)) == there
     assert ("beta" in backend.asked[0][1]["attack"]) == there
 
 
 def test_a_target_is_chosen_by_the_name_of_its_class_and_told_as_such(backend: FakeBackend) -> None:
-    page = open_page("channels", view="the attack, step by step")
+    page = unfold(open_page("channels", view="the attack, step by step"), "all-settings")
     field(page, "Towards which class").select(8).run()
     attack_button(page).click().run()
+    assert backend.asked[-1][1]["attack"]["target"] == 8
+    assert address(page, "attack.target") == "8"
+    page.session_state["all-settings"] = False
+    fine(page.run())
+    attack_button(page).click().run()  # closed, the target is not written, but in force
     assert backend.asked[-1][1]["attack"]["target"] == 8
     assert address(page, "attack.target") == "8"
     said = texts(fine(page))

@@ -12,7 +12,7 @@ from frontend.components.charts import file_name
 from frontend.components.predictions import walked
 from frontend.components.selection import parameters_text
 from frontend.masks import least_relevant, nr_channels
-from tests.frontend.dashboard import fine, open_page, texts
+from tests.frontend.dashboard import address, fine, open_page, texts, unfold
 from tests.frontend.fake_backend import FakeBackend, pixels, png
 
 G = [0.2, -0.5, 0.0, 0.9]
@@ -109,17 +109,22 @@ def test_an_empty_file_is_refused_in_plain_words(backend: FakeBackend) -> None:
 @pytest.mark.parametrize("layer", ["layer2.0", "layer4.0"])
 @pytest.mark.parametrize("model", ["natural", "cifs"])
 def test_every_relevance_that_applies_can_be_chosen(model: str, layer: str) -> None:
-    page = open_page("channels", model=f"fmnist-resnet10-w16-{model}", layer=layer)
+    page = unfold(open_page("channels", model=f"fmnist-resnet10-w16-{model}", layer=layer), "relevance-settings")
     probed = model == "cifs" and layer == "layer4.0"
     offered = ["True relevance", "A plug-in's own", *(["Assessed by the probe"] if probed else [])]
     assert page.selectbox(key="relevance").options == offered
 
 
 def test_a_plug_in_s_relevance_is_sent_from_a_plain_layer(backend: FakeBackend) -> None:
-    page = open_page("channels", layer="layer2.0")
+    page = unfold(open_page("channels", layer="layer2.0"), "relevance-settings")
     page.selectbox(key="relevance").select("gradient_times_activation").run()
     asked = [body for path, body in backend.asked if path == "/channels"]
     assert asked[-1]["relevance"] == "gradient_times_activation"
+    page.session_state["relevance-settings"] = False
+    fine(page.run())
+    assert not [box for box in page.selectbox if box.key == "relevance"]  # closed, it is not written, but in force
+    assert [body for path, body in backend.asked if path == "/channels"][-1] == asked[-1]
+    assert address(page, "relevance") == "gradient_times_activation"
 
 
 def test_a_what_if_imgf_shows_its_consequence_and_whose_relevance_it_is_made_of(backend: FakeBackend) -> None:

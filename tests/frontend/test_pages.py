@@ -16,9 +16,9 @@ from tests.frontend.dashboard import (
     charts,
     fine,
     open_app,
-    open_gallery,
     open_page,
     texts,
+    unfold,
 )
 from tests.frontend.fake_backend import EXAMPLE, PARTED, FakeBackend, Fault, pixels, png
 from tests.frontend.fake_laboratory import CLASSES
@@ -87,7 +87,7 @@ def test_it_is_shown_at_the_layer_where_it_tells_the_story_and_the_next_one_ther
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fake_backend, "TOLD_AT", ["layer2.0"])
-    page = open_gallery(open_page("channels"))
+    page = unfold(open_page("channels"), "gallery")
     assert page.selectbox(key="layer").value == "layer2.0"
     assert f"**Image {EXAMPLE}** is shown first, at layer2.0." in texts(page)
     assert address(page, "layer") is None
@@ -141,7 +141,7 @@ def test_another_attack_has_a_form_of_its_own(backend: FakeBackend) -> None:
 
 
 def test_an_image_of_the_gallery_is_a_click_away(backend: FakeBackend) -> None:
-    page = open_gallery(open_page("channels"))
+    page = unfold(open_page("channels"), "gallery")
     page.button(key="image-3").click()
     fine(page.run())
     assert address(page, "index") == "3"
@@ -149,7 +149,7 @@ def test_an_image_of_the_gallery_is_a_click_away(backend: FakeBackend) -> None:
 
 
 def test_the_gallery_can_be_filtered_by_class() -> None:
-    page = open_gallery(open_page("channels"))
+    page = unfold(open_page("channels"), "gallery")
     page.selectbox(key="gallery-class").select("Bag").run()
     fine(page)
     shown = [button.key for button in page.button if str(button.key).startswith("image-")]
@@ -161,7 +161,7 @@ def test_the_gallery_can_be_filtered_by_class() -> None:
 
 
 def test_a_page_of_the_gallery_is_kept_in_the_address() -> None:
-    page = open_gallery(open_page("channels", **{"gallery-page": "2"}))
+    page = unfold(open_page("channels", **{"gallery-page": "2"}), "gallery")
     assert page.get("pagination")[0].value == 2
     assert next(b.key for b in page.button if str(b.key).startswith("image-")) == "image-24"
 

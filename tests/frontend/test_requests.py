@@ -3,10 +3,16 @@
 import gc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
+from backend.schemas import AttackRequest, Choice, DatasetImage
+from cifs_client import ClientSettings
+from frontend.components.lab import Lab
 from frontend.sweeping import spare
 from tests.frontend.dashboard import fine, open_app, open_page
 from tests.frontend.fake_backend import FakeBackend
@@ -71,3 +77,23 @@ def test_what_a_page_loaded_is_not_swept_again() -> None:
     frozen = gc.get_freeze_count()
     page.run()
     assert gc.get_freeze_count() <= frozen  # once: what a run leaves behind can be collected
+
+
+def test_words_are_shown_where_an_answer_is_awaited_and_not_where_it_is_remembered(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    @contextmanager
+    def spinner(_: object, text: str, **looks: object) -> Iterator[None]:
+        said.append(text)
+        yield
+
+    monkeypatch.setattr(DeltaGenerator, "spinner", spinner)
+    lab = Lab(replace(ClientSettings.from_environment(), base_url=backend.url))
+    assert lab.waiting("one moment").models() == lab.waiting("another").models() == lab.models()
+    image = DatasetImage(dataset="fashion_mnist", index=0)
+    request = AttackRequest(model="fmnist-resnet10-w16-natural", images=[image], attack=Choice(name="pgd"))
+    assert lab.waiting("attacking").attack(request) == lab.attack(request)
+    assert said == ["one moment", "attacking"]
+    assert [request.split("?")[0] for request in backend.requests] == ["GET /models", "POST /attack"]
