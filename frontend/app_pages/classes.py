@@ -11,7 +11,13 @@ from frontend.components.problems import readable_errors
 
 def page(lab: Lab) -> None:
     st.title("What does an attack do to a whole class?", anchor=False)
-    with to_take_away("classes"):
+    show_classes(lab)
+
+
+@st.fragment
+def show_classes(lab: Lab) -> None:
+    """Runs alone when another class, layer or quantity is chosen."""
+    with readable_errors("classes"), to_take_away("classes"):
         show_class_means(lab)
 
 
