@@ -52,7 +52,9 @@ def _checks(entry: Entry) -> MaskingChecks | None:
         return None
 
 
-def statistics(entry: Entry, model: ModelInfo, layer: str | None, class_index: int) -> ChannelStatistics:
+def statistics(
+    entry: Entry, model: ModelInfo, layer: str | None, class_index: int, *, all_classes: bool
+) -> ChannelStatistics:
     """A class at one layer, by default the last. Raises Refusal: 404 where there are none, 422 for a wrong layer."""
     if not entry.statistics_path.exists():
         raise Refusal(404, f"model {model.id!r} has no channel statistics; `cifs statistics {model.id}` measures them")
@@ -76,7 +78,7 @@ def statistics(entry: Entry, model: ModelInfo, layer: str | None, class_index: i
         natural=_summary(found, layer, "natural", class_index),
         adversarial=_summary(found, layer, "adversarial", class_index),
         shift=_shift(found, layer, class_index),
-        shift_all=_shift(found, layer, None),
+        shift_all=_shift(found, layer, None) if all_classes else None,
         partings=[float(parting) if isfinite(parting) else None for parting in found.partings(layer)],
     )
 

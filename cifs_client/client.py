@@ -126,10 +126,12 @@ class Client:
     def compare(self, first: str, second: str) -> Comparison:
         return self._get("/robustness/compare", Comparison, first=first, second=second)
 
-    def channel_statistics(self, model: str, *, class_index: int, layer: str | None = None) -> ChannelStatistics:
-        return self._get(
-            f"/models/{model}/channel-statistics", ChannelStatistics, **{"class": class_index, "layer": layer}
-        )
+    def channel_statistics(
+        self, model: str, *, class_index: int, layer: str | None = None, all_classes: bool = True
+    ) -> ChannelStatistics:
+        """all_classes: with the shift over all classes, which takes longer."""
+        about = {"class": class_index, "layer": layer, "all_classes": None if all_classes else "false"}
+        return self._get(f"/models/{model}/channel-statistics", ChannelStatistics, **about)
 
     def example(self, model: str, dataset: str) -> Example:
         return self._get(f"/models/{model}/example", Example, dataset=dataset)

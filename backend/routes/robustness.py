@@ -29,13 +29,16 @@ def channel_statistics(
     lab: LabDep,
     class_index: Annotated[int, Query(alias="class", ge=0, description="class index", examples=[1])],
     layer: Annotated[str | None, Query(description="by default the last", examples=["layer4.0"])] = None,
+    all_classes: Annotated[
+        bool, Query(description="also the shift over all classes, whose intervals take half a second")
+    ] = True,
 ) -> ChannelStatistics:
     """Means over a class's images, natural and attacked, of every channel of a layer: the paper's Figure 1.
 
     And its claim as a number: how far the attack shifted NR and PR channels, with 95 % intervals.
     """
     resolve.class_index(class_index, model, "class")
-    return measured.statistics(lab.zoo.entry(model.id), model, layer, class_index)
+    return measured.statistics(lab.zoo.entry(model.id), model, layer, class_index, all_classes=all_classes)
 
 
 @router.get("/models/{id}/robustness", responses=responses(404, 422, 500))

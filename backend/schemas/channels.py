@@ -193,7 +193,7 @@ class ChannelStatistics(BaseModel):
     natural: ChannelSummary
     adversarial: ChannelSummary
     shift: ChannelShift | None = Field(None, description="of the class; null where it was not kept")
-    shift_all: ChannelShift | None = Field(None, description="of all classes together")
+    shift_all: ChannelShift | None = Field(None, description="of all classes together, if it was asked for")
     partings: list[float | None] = Field(
         [],
         description="how far the attack parted NR from PR channels at this layer, by class: (mean rise of NR − mean "

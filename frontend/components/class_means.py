@@ -52,15 +52,16 @@ def show_class_means(lab: Lab) -> None:
     st.caption(QUANTITIES[quantity])
     show_figure(models, found, quantity)
     with readable_errors("statistics-shift"):
-        show_shift(models, found)
+        show_shift(lab, models, found)
 
 
 def most_parted(lab: Lab, model: ModelInfo) -> int:
     """The class to begin with: whose NR and PR channels the attack parts furthest, at the model's last layer."""
     try:
-        partings = [parting or 0.0 for parting in lab.channel_statistics(model.id, class_index=0).partings]
+        statistics = lab.channel_statistics(model.id, class_index=0, all_classes=False)
     except BackendRefused:  # none of its images are of that class
         return 0
+    partings = [parting or 0.0 for parting in statistics.partings]
     return max(range(len(partings)), key=partings.__getitem__, default=0)
 
 
@@ -90,7 +91,7 @@ def layers_of_all(found: Found) -> list[str]:
     return [layer for layer in known[0] if all(layer in layers for layers in known)]
 
 
-def show_shift(models: list[ModelInfo], found: Found) -> None:
+def show_shift(lab: Lab, models: list[ModelInfo], found: Found) -> None:
     st.header("The claim as a number", anchor=False)
     st.caption(
         "An attack over-activates NR and under-activates PR channels: by how much, with 95 % intervals, told apart by "
@@ -99,6 +100,12 @@ def show_shift(models: list[ModelInfo], found: Found) -> None:
     of = state.choose(
         st.segmented_control, "Images of", "shift-of", ["the class", "all classes"], default="the class", required=True
     )
-    info = shift_info({id_: s.shift if of == "the class" else s.shift_all for id_, s in found.items()})
+    if of == "all classes":
+        first = found[models[0].id]
+        waiting = lab.waiting("Drawing the intervals of all classes …")
+        everything = statistics_of(waiting, models, first.class_index, first.layer, all_classes=True)
+        info = shift_info({id_: statistics.shift_all for id_, statistics in everything.items()})
+    else:
+        info = shift_info({id_: statistics.shift for id_, statistics in found.items()})
     figure = shift_figure(info, {model.id: model.title for model in models})
     draw(figure, key="statistics-shift", alt="NR over-activation and PR under-activation of each model")

@@ -51,9 +51,12 @@ def network(model: ModelInfo) -> str:
     return f"{model.dataset}, {network_text(model.arch, model.width)}"
 
 
-def statistics_of(lab: Lab, models: Sequence[ModelInfo], class_index: int, layer: str | None) -> Found:
+def statistics_of(
+    lab: Lab, models: Sequence[ModelInfo], class_index: int, layer: str | None, *, all_classes: bool = False
+) -> Found:
     """At a layer, or where that is None at each model's last."""
-    return {m.id: lab.channel_statistics(m.id, class_index=class_index, layer=layer) for m in models}
+    about: dict[str, Any] = {"class_index": class_index, "layer": layer, "all_classes": all_classes}
+    return {m.id: lab.channel_statistics(m.id, **about) for m in models}
 
 
 def answer(models: Sequence[ModelInfo], found: Found) -> str:

@@ -115,6 +115,8 @@ def test_how_far_each_class_is_parted_follows_from_its_own_statistics(client: Te
 def test_the_shift_is_that_of_each_image_s_own_nr_and_pr_channels(client: TestClient, model: str) -> None:
     labels = load_images("fashion_mnist_mini", "test").labels[:N].tolist()
     statistics = client.get(f"/models/{model}/channel-statistics?class={labels[0]}&layer=layer3.0").json()
+    address = f"/models/{model}/channel-statistics?class={labels[0]}&layer=layer3.0&all_classes=false"
+    assert client.get(address).json() == statistics | {"shift_all": None}
     request: dict[str, Any] = {
         "model": model,
         "layer": "layer3.0",

@@ -327,13 +327,14 @@ def create_fake(faults: Faults, asked: list[tuple[str, Any]], requests: list[str
         layer = request.query_params.get("layer", "layer4.0")
         channels = next(c for name, c, _ in LAYERS if name == layer)
         strength = 0.15 if id.endswith("natural") else 0.03
+        everything = request.query_params.get("all_classes") != "false"
         return schemas.ChannelStatistics(
             model=id, dataset="fashion_mnist", split="test", layer=layer, layers=["layer3.0", "layer4.0"],
             class_index=k, class_name=CLASSES[k], n=1000,
             attack={"name": "pgd", "steps": 20, "eps": 0.1, "beta": 2.0},
             natural=summary(channels, k, 0.0), adversarial=summary(channels, k, strength),
             shift=None if id.endswith("cas") else shift(strength),  # an older file
-            shift_all=None if id.endswith("cas") else shift(strength / 2),
+            shift_all=None if id.endswith("cas") or not everything else shift(strength / 2),
             partings=[1.0 if k == PARTED else 0.5 for k in range(len(CLASSES))],
         )  # fmt: skip
 
