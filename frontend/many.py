@@ -26,12 +26,13 @@ class Row(NamedTuple):
 
 
 FLIPPED, STOOD, WRONG = "flipped", "stood", "wrong before"
+# By margins: the best wrong class's logit less the label's, natural and attacked.
 ORDERS: Mapping[str, Callable[[Row], float]] = {
-    "margin under attack, the furthest gone first": lambda row: -row.adversarial_margin,
-    "margin under attack, the safest first": lambda row: row.adversarial_margin,
-    "natural margin, the surest first": lambda row: row.natural_margin,
-    "natural margin, the least sure first": lambda row: -row.natural_margin,
-    "what the attack moved it by, the most first": lambda row: row.natural_margin - row.adversarial_margin,
+    "furthest gone under attack": lambda row: -row.adversarial_margin,
+    "safest under attack": lambda row: row.adversarial_margin,
+    "surest before the attack": lambda row: row.natural_margin,
+    "least sure before it": lambda row: -row.natural_margin,
+    "moved most by the attack": lambda row: row.natural_margin - row.adversarial_margin,
     "number": lambda row: row.image,
 }
 

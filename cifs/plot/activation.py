@@ -150,6 +150,7 @@ def activation_figure(
         "annotations": _names(info),
         "bargap": 0 if crowded else 0.15,
         "clickmode": "event+select",
+        "hoverdistance": -1 if small else 20,  # an area has no bars to point at: the channel nearest is told
     }  # fmt: skip
     kinds = [kind | {"showlegend": not small} for kind in _relevance(info)]  # where small the backgrounds name them
     traces = [*_activations(info, crowded, marked=not small), *kinds]

@@ -38,7 +38,7 @@ def test_rows_are_chosen_by_all_that_is_asked_and_put_in_order() -> None:
     assert [row.image for row in chosen(ROWS, Filter(label=1), "number")] == [7, 8]
     assert chosen(ROWS, Filter(fate=FLIPPED, taken_for=2), first) == [ROWS[0]]
     assert chosen(ROWS, Filter(fate=STOOD, taken_for=2), first) == []
-    moved = "what the attack moved it by, the most first"
+    moved = "moved most by the attack"
     assert [row.image for row in chosen(ROWS, Filter(), moved)] == [8, 7, 9]
 
 

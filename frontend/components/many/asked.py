@@ -88,7 +88,7 @@ def _pick(datasets: dict[str, DatasetInfo]) -> str:
     titles = {name: data.title for name, data in datasets.items()} | {FILES: "files of mine"}
     name: str = state.choose(
         st.selectbox, "Images of", "images-of", list(titles), default=next(iter(titles)),
-        format_func=titles.__getitem__, label_visibility="collapsed", width=220,
+        format_func=titles.__getitem__, label_visibility="collapsed", width=260,
     )  # fmt: skip
     return name
 
