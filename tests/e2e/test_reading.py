@@ -88,6 +88,8 @@ def test_a_phone_shows_both_pictures_at_once_and_the_result_of_an_attack(dashboa
     assert chart is not None
     assert chart["y"] < 844  # begins on it, too
     page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_test_id("stSidebarCollapseButton").locator("button").click()  # nothing lies over it
+    page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("textbox", name="ε").fill("0.05")
     page.get_by_role("button", name="Attack", exact=True).click()
     page.wait_for_url("**attack.eps=0.05*")
@@ -98,6 +100,8 @@ def test_a_phone_shows_both_pictures_at_once_and_the_result_of_an_attack(dashboa
     box = thumbnail.bounding_box()
     assert box is not None
     assert box["width"] < 100
+    fit = thumbnail.locator("img").first.evaluate("image => getComputedStyle(image).objectFit")
+    assert fit == "contain"  # not as small as its 28 pixels
     thumbnail.click()
     page.wait_for_url("**index=3*")
     settle(page)
