@@ -114,8 +114,8 @@ def _classes_of(model: nn.Module, x: Tensor | None) -> int | None:
 
 @torch.no_grad()
 def fools(model: nn.Module, x: Tensor, goal: Tensor, attack: Attack) -> Tensor:
-    """Whether the attack has what it wants of these images, (N,) bool, in float32."""
-    return has_won(model(x), goal, attack)
+    """Whether the attack has what it wants of these images, (N,) bool, in float32; none need be there."""
+    return has_won(model(x), goal, attack) if len(x) else goal.new_zeros(0, dtype=torch.bool)
 
 
 def has_won(logits: Tensor, goal: Tensor, attack: Attack) -> Tensor:

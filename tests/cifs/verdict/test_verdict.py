@@ -93,6 +93,19 @@ def test_who_fell_is_fooled_and_who_stands_is_right() -> None:
     assert torch.equal(trial.x_adv[trial.fell < 0], x[trial.fell < 0])
 
 
+@pytest.mark.parametrize("eps", [1e-6, 0.01, 0.5])
+def test_the_model_is_never_asked_about_no_images(eps: float) -> None:
+    """Networks with windows of attention cannot answer that."""
+    model, sizes = learned(), []
+    hook = model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    try:
+        verdict(model, *first(8), eps=eps, stages=QUICK)
+    finally:
+        hook.remove()
+    assert sizes
+    assert min(sizes) > 0
+
+
 def test_margins_are_the_largest_of_every_class_and_never_less_than_the_images_own() -> None:
     x, y = first(20)
     trial = Trial(learned(), x, y, EPS, precision="float32", stages=QUICK)
