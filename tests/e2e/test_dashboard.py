@@ -37,6 +37,7 @@ SETTLED = """() => {
   }
   return state() === "notRunning" && (runs.ended >= runs.asked || performance.now() - runs.asked > 2000);
 }"""
+WIDTHS = "Array.from(document.querySelectorAll('.stPlotlyChart'), chart => chart.getBoundingClientRect().width)"
 UNFIT = """Array.from(document.querySelectorAll('.js-plotly-plot'), chart => {
   const {margin, _size} = chart._fullLayout;
   return ['l', 'r', 't', 'b'].filter(side => _size[side] !== margin[side]).map(
@@ -104,11 +105,12 @@ def test_an_attack_flips_the_prediction_and_moves_the_channels(dashboard: str, p
 
 @pytest.mark.parametrize("address", ["?index=0", "imgf?index=34", "classes", "laboratory?index=34"])
 def test_charts_are_drawn_once(dashboard: str, page: Page, address: str) -> None:
-    """Where labels and titles find no room in the margins, Plotly draws all of a chart a second time."""
+    """Where labels and titles find no room in the margins, or the width is none of whole pixels, all is drawn twice."""
     page.goto(f"{dashboard}/{address}{'&' if '?' in address else '?'}model={MODEL}")
     settle(page)
     page.wait_for_selector(".js-plotly-plot .main-svg")
     assert page.evaluate(UNFIT) == []
+    assert all(width.is_integer() for width in map(float, page.evaluate(WIDTHS)))
 
 
 def test_a_click_on_the_chart_picks_a_channel(dashboard: str, page: Page) -> None:
