@@ -40,43 +40,36 @@ class Lab(Client):
         return _catalogue(self.words)(self.settings, path, answer)
 
     def exchange(self, method: str, path: str, body: str | None) -> bytes:
-        put_request(method, path, body)
         if method == "GET":
-            return _catalogue(self.words)(self.settings, path, None)
+            return self.ask(method, path, body, bytes)
+        put_request(method, path, body)
         return _computed(self.words)(self.settings, method, path, body)
 
 
-def _remembered(memory: Any, **limits: Any) -> Callable[[Answer], Callable[[str | None], Answer]]:
-    """A function that has to be told which words to show: it shows them where it does not remember the answer."""
+def _remembered(ask: Answer, memory: Any, **limits: Any) -> Callable[[str | None], Answer]:
+    """`ask` once it is told which words to show: it shows them where it does not remember the answer."""
 
-    def of(ask: Answer) -> Callable[[str | None], Answer]:
-        @lru_cache(maxsize=64)  # all of them share one memory
-        def saying(words: str | None) -> Answer:
-            remembered = memory(
-                **limits, show_spinner=words or False, show_time=True, hash_funcs={ClientSettings: repr}
-            )
-            return remembered(ask)
+    @lru_cache(maxsize=64)  # all of them share one memory
+    def saying(words: str | None) -> Answer:
+        address = {ClientSettings: repr}
+        return memory(ask, **limits, show_spinner=words or False, show_time=True, hash_funcs=address)
 
-        return saying
-
-    return of
+    return saying
 
 
-# As it was read, which takes longer than to fetch it: pages change nothing of it. Its path says what is read.
-@_remembered(st.cache_resource, ttl=timedelta(minutes=1), max_entries=128)
-def _catalogue(settings: ClientSettings, path: str, _answer: Any) -> Any:
+def _listed(settings: ClientSettings, path: str, _answer: Any) -> Any:
+    """As it was read, which takes longer than to fetch it; pages change nothing of it. The path says what is read."""
     content = send(settings, "GET", path, None)
-    return parse(content, _answer) if _answer else content
+    return content if _answer is bytes else parse(content, _answer)
 
 
-@_remembered(st.cache_data, ttl=timedelta(minutes=15), max_entries=256)
-def _computed(settings: ClientSettings, method: str, path: str, body: str | None) -> bytes:
-    return send(settings, method, path, body)
-
-
-@_remembered(st.cache_data, ttl=timedelta(hours=1), max_entries=64)
-def _example(settings: ClientSettings, model: str, dataset: str) -> Example:
+def _chosen(settings: ClientSettings, model: str, dataset: str) -> Example:
     return Client(settings).example(model, dataset)
+
+
+_catalogue = _remembered(_listed, st.cache_resource, ttl=timedelta(minutes=1), max_entries=128)
+_computed = _remembered(send, st.cache_data, ttl=timedelta(minutes=15), max_entries=256)
+_example = _remembered(_chosen, st.cache_data, ttl=timedelta(hours=1), max_entries=64)
 
 
 def forget() -> None:
