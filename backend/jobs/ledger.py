@@ -315,12 +315,12 @@ class Ledger:
             return self._change(connection, job_id, ["running", "cancelling"], over, attempt=attempt)
 
     def hand_over(self, job_id: str, attempt: int) -> bool:
-        """The job goes back to the queue as a new attempt; one that was being cancelled is over."""
+        """The job goes back to the queue as a new attempt, begun or not; one that was being cancelled is over."""
         cancelled = {"state": "cancelled", "ended": time.time()}
         again = {"state": "waiting", "attempt": attempt + 1, "worker": None}
         with self._transaction() as connection:
             return self._change(connection, job_id, ["cancelling"], cancelled, attempt=attempt) or self._change(
-                connection, job_id, ["running"], again, attempt=attempt, enqueue=True
+                connection, job_id, ["waiting", "running"], again, attempt=attempt, enqueue=True
             )
 
     def beat(self, worker: str, host: str) -> None:
@@ -353,6 +353,13 @@ class Ledger:
         running = jobs.c.worker == worker, jobs.c.state.in_(("running", "cancelling"))
         with self._transaction() as connection:
             return [(row.id, row.attempt) for row in connection.execute(jobs.select().where(*running))]
+
+    def waiting(self) -> set[tuple[str, int]]:
+        """(id, attempt) of what the queue has to bring: shards, and jobs that have none."""
+        divided = sa.select(jobs.c.parent).where(jobs.c.parent.is_not(None))
+        query = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.state == "waiting", jobs.c.id.not_in(divided))
+        with self._transaction() as connection:
+            return {(job_id, attempt) for job_id, attempt in connection.execute(query)}
 
     # Both
 

@@ -6,7 +6,7 @@ it stores is JSON.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, Serializer
@@ -39,22 +39,30 @@ def prepare(url: str) -> None:
     DBOS.migrate(url)
 
 
-def enqueuing(engine: sa.Engine) -> Callable[[sa.Connection, str, int], None]:
-    """Puts an attempt into the queue within a transaction of the caller's."""
-    client = DBOSClient(
-        system_database_engine=engine, serializer=JSONSerializer(), application_name=APPLICATION, lazy=True
-    )
+class Queue:
+    """What is on its way to a worker."""
 
-    def enqueue(connection: sa.Connection, job_id: str, attempt: int) -> None:
+    def __init__(self, engine: sa.Engine) -> None:
+        self.client = DBOSClient(
+            system_database_engine=engine, serializer=JSONSerializer(), application_name=APPLICATION, lazy=True
+        )
+
+    def put(self, connection: sa.Connection, job_id: str, attempt: int) -> None:
+        """Within a transaction of the caller's."""
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": QUEUE,
             "workflow_id": f"{job_id}.{attempt}",
             "app_version": VERSION,
         }
-        client.enqueue_in_transaction(connection, options, job_id, attempt)
+        self.client.enqueue_in_transaction(connection, options, job_id, attempt)
 
-    return enqueue
+    def lacks(self, attempts: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Which of these (job, attempt) it does not hold: it has given them to a worker. Waits for its database."""
+        ids = [f"{job_id}.{attempt}" for job_id, attempt in attempts]
+        held = self.client.list_workflows(workflow_ids=ids, status="ENQUEUED", load_input=False) if ids else []
+        still = {workflow.workflow_id for workflow in held}
+        return {(job_id, attempt) for job_id, attempt in attempts if f"{job_id}.{attempt}" not in still}
 
 
 def serve(

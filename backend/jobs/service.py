@@ -9,7 +9,7 @@ from backend.errors import Refusal, invalid, located, unfit
 from backend.jobs.attempt import log_of
 from backend.jobs.kinds import Checked, load_kinds, without_folders
 from backend.jobs.ledger import ACTIVE, Event, Ledger, LedgerAway, Row, engine_of
-from backend.jobs.queue import enqueuing, prepare
+from backend.jobs.queue import Queue, prepare
 from backend.log import log
 from backend.settings import Settings
 from cifs.data.datasets import data_dir
@@ -24,7 +24,7 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.engine = engine_of(settings.jobs_url)
-        self.ledger = Ledger(self.engine, enqueuing(self.engine))
+        self.ledger = Ledger(self.engine, Queue(self.engine).put)
         self.kinds = load_kinds(settings.tasks)
 
     def open(self) -> None:

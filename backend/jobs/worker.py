@@ -24,19 +24,20 @@ from typing import IO
 
 from backend.jobs.attempt import Attempt, Ending, persist, shards_of
 from backend.jobs.ledger import Ledger, LedgerAway, LedgerError, Other, engine_of
-from backend.jobs.queue import enqueuing, prepare, serve
+from backend.jobs.queue import Queue, prepare, serve
 from backend.log import log
 from backend.settings import Settings
 
 BEAT = 2.0  # seconds from one heartbeat to the next
 LEASE = 15.0  # after so long without one a worker counts as gone
+SEARCH = 3.0  # seconds from one search for strayed jobs to the next
 LET_GO = 8.0  # after so long without one it ends its children itself
 TAKEN_AT_MOST = 100  # times that a worker began one attempt and did not come back
 
 
 class Worker:
-    def __init__(self, settings: Settings, name: str, ledger: Ledger) -> None:
-        self.settings, self.name, self.ledger = settings, name, ledger
+    def __init__(self, settings: Settings, name: str, ledger: Ledger, queue: Queue) -> None:
+        self.settings, self.name, self.ledger, self.queue = settings, name, ledger, queue
         self.stopping, self.abandoned = Event(), Event()
         self.heard = time.monotonic()
 
@@ -99,6 +100,23 @@ class Worker:
                     if self.ledger.hand_over(job_id, attempt):
                         log.warning("took over", job=job_id, of=other.name)
 
+    def search(self) -> None:
+        """Until it stops, for what waits and no queue will bring: what took it from there ended before it began it.
+
+        On a thread of its own, for DBOS waits for its database where `watch` may not. Twice in a row, for one that is
+        about to begin is found so once; were it handed over all the same, it would come too late and change nothing.
+        """
+        before: set[tuple[str, int]] = set()
+        while not self.stopping.wait(SEARCH):
+            try:
+                strayed = self.queue.lacks(self.ledger.waiting())
+                for job_id, attempt in strayed & before:
+                    if self.ledger.hand_over(job_id, attempt):
+                        log.warning("brought back", job=job_id, attempt=attempt)
+                before = strayed
+            except Exception as error:
+                log.warning("no search for strayed jobs", error=str(error))
+
 
 # Names ---------------------------------------------------------------------------------------------------------------
 def host() -> str:
@@ -160,13 +178,14 @@ def run(settings: Settings, name: str | None, *, with_parent: bool) -> None:
     url = settings.jobs_url
     name, lock = claim(settings.runs, name)
     engine = engine_of(url)
-    ledger = Ledger(engine, enqueuing(engine))
+    queue = Queue(engine)
+    ledger = Ledger(engine, queue.put)
     ledger.open()
     prepare(url)
     ledger.beat(name, host())
-    worker = Worker(settings, name, ledger)
-    watching = Thread(target=worker.watch, daemon=True)
-    watching.start()
+    worker = Worker(settings, name, ledger, queue)
+    for duty in (worker.watch, worker.search):
+        Thread(target=duty, daemon=True).start()
     end = serve(worker.work, url=url, engine=engine, worker=name, at_once=settings.jobs_at_once)
     log.info("at work", worker=name)
     stop.wait()

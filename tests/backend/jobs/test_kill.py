@@ -1,10 +1,13 @@
 """kill -9 of what serves, works, guards and computes: no job is lost, none runs twice at once."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backend.jobs.ledger import Ledger, engine_of
+from backend.jobs.queue import Queue, prepare
 from benchmarks.pull_the_plug import RECIPE, ROLES, SET, Plan, Traces, pull
 from tests.backend.jobs.conftest import DOUBLES, Server, eventually, restored, rows, serving_jobs, steps, working
 
@@ -68,6 +71,26 @@ def test_what_a_killed_worker_was_at_goes_to_another(tmp_path: Path) -> None:
             ended = server.until(job, "finished", "failed")
     assert (ended["state"], ended["attempt"], ended["worker"]) == ("finished", 2, "two")
     counted_once(server, "m", 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", ["PENDING", "SUCCESS"])
+def test_a_job_that_a_worker_took_and_never_began_is_brought_to_another(tmp_path: Path, status: str) -> None:
+    """Killed between the queue and the ledger, or told to stop there: a row of the queue's says all that is left."""
+    path = tmp_path / "runs" / "jobs.sqlite"
+    path.parent.mkdir()
+    engine = engine_of(f"sqlite:///{path}")
+    ledger = Ledger(engine, Queue(engine).put)
+    ledger.open()
+    prepare(f"sqlite:///{path}")
+    jobs = [ledger.submit("count", model, {"model": model, "to": 3})[0] for model in ("lost", "next")]
+    with sqlite3.connect(path) as connection:
+        of_the_first = "status = ?, executor_id = 'gone' WHERE workflow_uuid = ?"
+        connection.execute(f"UPDATE workflow_status SET {of_the_first}", (status, f"{jobs[0]}.1"))
+    with working(tmp_path, "two"):
+        eventually(lambda: rows(path, "SELECT DISTINCT state FROM cifs_jobs") == [("finished",)])
+    assert rows(path, "SELECT model, attempt FROM cifs_jobs ORDER BY model") == [("lost", 2), ("next", 1)]
+    assert (tmp_path / "runs" / "lost.count").read_text().count("\n") == 3
 
 
 # The plug; `python -m benchmarks.pull_the_plug` pulls it 100 times, on trainings, evaluations and AutoAttack ----------

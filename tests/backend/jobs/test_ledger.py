@@ -11,7 +11,9 @@ from alembic.runtime.migration import MigrationContext
 
 from backend.jobs.ledger import Ledger, LedgerUnreadable, engine_of, metadata
 from backend.jobs.migrations import VERSION_TABLE
-from backend.jobs.queue import enqueuing, prepare
+from backend.jobs.queue import Queue, prepare
+from backend.jobs.worker import Worker
+from backend.settings import Settings
 from tests.backend.jobs.conftest import restored, rows
 
 
@@ -65,6 +67,29 @@ def test_what_is_late_changes_nothing(ledger: Ledger, queued: list[tuple[str, in
     assert not ledger.hand_over(job, 1)
     assert ledger.take(job, 1, "first") is None
     assert state(ledger, job) == ("running", 2)
+
+
+def test_what_a_worker_gives_back_before_it_began_waits_again(
+    ledger: Ledger, queued: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    """The queue had brought it just as the worker was told to stop."""
+    worker = Worker(Settings(runs=tmp_path), "w", ledger, Queue(ledger.engine))
+    worker.stopping.set()
+    job = submitted(ledger)
+    worker.work(job, 1)
+    assert queued == [(job, 1), (job, 2)]
+    assert state(ledger, job) == ("waiting", 2)
+    worker.work(job, 1)  # late
+    assert state(ledger, job) == ("waiting", 2)
+
+
+def test_waiting_is_what_goes_through_the_queue(ledger: Ledger) -> None:
+    _, (one, two) = divided(ledger, 2)
+    alone, taken = submitted(ledger, None), submitted(ledger, None)
+    ledger.take(taken, 1, "w")
+    assert ledger.waiting() == {(one, 1), (two, 1), (alone, 1)}
+    ledger.take(two, 1, "w")
+    assert ledger.waiting() == {(one, 1), (alone, 1)}
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_never_taken(ledger: Ledger) -> None:
@@ -261,7 +286,7 @@ def test_a_queue_of_a_newer_dbos_is_used_as_it_is(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE dbos_migrations SET version = 999")
     engine = engine_of(f"sqlite:///{path}")
-    ledger = Ledger(engine, enqueuing(engine))
+    ledger = Ledger(engine, Queue(engine).put)
     ledger.open()
     prepare(f"sqlite:///{path}")
     job = submitted(ledger)
