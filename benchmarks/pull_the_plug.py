@@ -59,6 +59,7 @@ class Plan(NamedTuple):
     roles: tuple[str, ...] = ROLES
     away: tuple[float, float] = (0.0, 10.0)  # seconds a database stays away: at most longer than a worker waits for it
     tasks: str = "cifs.tasks:TASKS"
+    patience: float = 4 * PATIENCE  # seconds for one job, kills included: later it counts as lost
 
 
 USUAL = Plan()
@@ -281,7 +282,7 @@ def pull(
         strikes = Strikes(chance, plan)
         for kind, request in all_work(plan):
             most = min(report.killed + plan.each, kills)
-            disturb(lab, (kind, lab.submit(kind, **request)), most, strikes, report)
+            disturb(lab, (kind, lab.submit(kind, **request)), most, strikes, report, plan.patience)
             disturbed.append(traces(lab))
             if report.killed >= kills or report.seconds > plan.seconds or report.lost:
                 break
@@ -290,10 +291,10 @@ def pull(
     return report
 
 
-def disturb(lab: Lab, job: tuple[str, str], most: int, strikes: "Strikes", report: Report) -> None:
+def disturb(lab: Lab, job: tuple[str, str], most: int, strikes: "Strikes", report: Report, patience: float) -> None:
     """One job (its kind, its id), from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
-    (kind, job_id), deadline = job, time.monotonic() + PATIENCE * 4
+    (kind, job_id), deadline = job, time.monotonic() + patience
     strike = strikes.next()
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job_id}")
@@ -311,6 +312,7 @@ def disturb(lab: Lab, job: tuple[str, str], most: int, strikes: "Strikes", repor
             print(f"{report.seconds:5.0f} s: kill {report.killed}: {strike.role}, {kind} {state}", file=sys.stderr)
             strike = strikes.next()
         time.sleep(0.2)
+    print(f"{report.seconds:5.0f} s: lost: {lab.get(f'/jobs/{job_id}')}", file=sys.stderr)
     report.lost += 1
 
 

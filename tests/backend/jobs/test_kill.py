@@ -107,6 +107,7 @@ COUNTING = Plan(
     roles=(*ROLES, "worker", "guard", "child"),  # the server takes longest to start
     away=(0, 1),
     tasks=DOUBLES,
+    patience=300,
 )
 
 
