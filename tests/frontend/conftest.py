@@ -1,7 +1,10 @@
 from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
 
 import pytest
 
+from cifs_client import parse
 from frontend.components.lab import forget
 from tests.frontend.fake_backend import FakeBackend, fake_backend
 
@@ -19,5 +22,13 @@ def backend(running_fake: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> Itera
     forget()
     running_fake.asked.clear()
     running_fake.requests.clear()
+    lent: list[tuple[Any, Any]] = []
+
+    def lend(content: bytes, answer: Any) -> Any:
+        lent.append((read := parse(content, answer), deepcopy(read)))
+        return read
+
+    monkeypatch.setattr("frontend.components.lab.parse", lend)
     yield running_fake
     running_fake.faults.set(None)
+    assert all(now == then for now, then in lent), "a page has changed what all of them are lent"
