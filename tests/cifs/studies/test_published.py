@@ -18,6 +18,7 @@ PAGES = {
     "exploration": "exploration.md",
     "verdict": "repetition.md",
     "confirmation": "confirmation.md",
+    "full-data": "full-data.md",
 }
 
 
