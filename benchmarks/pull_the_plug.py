@@ -282,7 +282,7 @@ def pull(
         strikes = Strikes(chance, plan)
         for kind, request in all_work(plan):
             most = min(report.killed + plan.each, kills)
-            disturb(lab, (kind, lab.submit(kind, **request)), most, strikes, report, plan.patience)
+            disturb(lab, (kind, lab.submit(kind, **request)), most, strikes, report)
             disturbed.append(traces(lab))
             if report.killed >= kills or report.seconds > plan.seconds or report.lost:
                 break
@@ -291,10 +291,10 @@ def pull(
     return report
 
 
-def disturb(lab: Lab, job: tuple[str, str], most: int, strikes: "Strikes", report: Report, patience: float) -> None:
+def disturb(lab: Lab, job: tuple[str, str], most: int, strikes: "Strikes", report: Report) -> None:
     """One job (its kind, its id), from the queue to its end: what is killed and says so is resumed."""
     report.jobs += 1
-    (kind, job_id), deadline = job, time.monotonic() + patience
+    (kind, job_id), deadline = job, time.monotonic() + strikes.plan.patience
     strike = strikes.next()
     while time.monotonic() < deadline:
         now = lab.get(f"/jobs/{job_id}")

@@ -52,17 +52,23 @@ class Queue:
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": QUEUE,
-            "workflow_id": f"{job_id}.{attempt}",
+            "workflow_id": _workflow_id(job_id, attempt),
             "app_version": VERSION,
         }
         self.client.enqueue_in_transaction(connection, options, job_id, attempt)
 
     def lacks(self, attempts: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
         """Which of these (job, attempt) it does not hold: it has given them to a worker. Waits for its database."""
-        ids = [f"{job_id}.{attempt}" for job_id, attempt in attempts]
-        held = self.client.list_workflows(workflow_ids=ids, status="ENQUEUED", load_input=False) if ids else []
-        still = {workflow.workflow_id for workflow in held}
-        return {(job_id, attempt) for job_id, attempt in attempts if f"{job_id}.{attempt}" not in still}
+        lacked = {_workflow_id(*attempt): attempt for attempt in attempts}
+        if lacked:
+            held = self.client.list_workflows(workflow_ids=[*lacked], status="ENQUEUED", load_input=False)
+            for workflow in held:
+                del lacked[workflow.workflow_id]
+        return set(lacked.values())
+
+
+def _workflow_id(job_id: str, attempt: int) -> str:
+    return f"{job_id}.{attempt}"
 
 
 def serve(

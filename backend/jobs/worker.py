@@ -4,8 +4,8 @@
 
 Its settings are the backend's, the environment variables CIFS_…. It holds a lock on its name, which is unique and
 stays the same when it is started again: under that name it takes up what it was at when it was killed. Every worker
-also watches over the others: what one that is gone was at goes back to the queue. SIGTERM, Ctrl-C (and, with
---with-parent, the end of stdin) let it save what runs and hand it over.
+also watches over the others: what one that is gone was at, or was given and never began, goes back to the queue.
+SIGTERM, Ctrl-C (and, with --with-parent, the end of stdin) let it save what runs and hand it over.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from backend.settings import Settings
 
 BEAT = 2.0  # seconds from one heartbeat to the next
 LEASE = 15.0  # after so long without one a worker counts as gone
-SEARCH = 3.0  # seconds from one search for strayed jobs to the next
 LET_GO = 8.0  # after so long without one it ends its children itself
+SEARCH = 3.0  # seconds from one search for strayed jobs to the next
 TAKEN_AT_MOST = 100  # times that a worker began one attempt and did not come back
 
 
