@@ -1,10 +1,12 @@
 """Batch norm folded into the convolution before it: the same function in eval mode, with fewer operations."""
 
 import copy
+from collections import Counter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cifs.models.trace import is_compiled
@@ -23,12 +25,11 @@ class Pair(NamedTuple):
 
 @torch.no_grad()
 def folded(model: nn.Module, x: Tensor) -> nn.Module:
-    """A frozen copy in eval mode, with every BatchNorm folded that takes the output of a convolution.
+    """A frozen copy in eval mode, with every BatchNorm folded that alone takes the output of a convolution.
 
     Which do is seen in a forward pass of a few of the images x (N, C, H, W). Modules with hooks are left alone, and
     weights that are not folded are shared with the model. The model itself comes back where there is nothing to fold,
-    where it cannot be copied, or where its logits change by more than rounding: some other module uses the
-    convolution's output too, for instance.
+    where it cannot be copied, or where its logits change by more than rounding.
     """
     x = x[:IMAGES]
     if not len(x) or is_compiled(model):
@@ -45,8 +46,13 @@ def folded(model: nn.Module, x: Tensor) -> nn.Module:
     return twin if difference <= TOLERANCE * largest else model
 
 
+@torch.enable_grad()
 def _pairs(model: nn.Module, x: Tensor) -> tuple[list[Pair], Tensor]:
-    """Which convolutions and batch norms follow one another, each run once; and the logits of x."""
+    """Which convolutions and batch norms follow one another, each run once; and the logits of x.
+
+    A convolution whose output something else uses too (a shortcut, as that of a pre-activation network's stem) is left
+    out: autograd's graph knows who does.
+    """
     outputs: dict[str, list[Tensor]] = {}
     inputs: dict[str, list[Tensor]] = {}
     handles = []
@@ -62,13 +68,27 @@ def _pairs(model: nn.Module, x: Tensor) -> tuple[list[Pair], Tensor]:
         if type(module) in (nn.BatchNorm2d, BNReLU) and module.running_mean is not None:
             handles.append(module.register_forward_pre_hook(lambda m, args, name=name: note(inputs, name, args[0])))
     try:
-        logits = model(x)
+        logits = model(x.detach().requires_grad_())
     finally:
         for handle in handles:
             handle.remove()
-    source = {id(zs[0]): name for name, zs in outputs.items() if len(zs) == 1}
+    uses = _uses(logits)
+    source = {id(zs[0]): name for name, zs in outputs.items() if len(zs) == 1 and uses[zs[0].grad_fn] == 1}
     pairs = [Pair(source[id(zs[0])], name) for name, zs in inputs.items() if len(zs) == 1 and id(zs[0]) in source]
-    return pairs, logits
+    return pairs, logits.detach()
+
+
+def _uses(logits: Tensor) -> Counter[Node | None]:
+    """How many operations on the way to the logits take what each of them puts out."""
+    uses: Counter[Node | None] = Counter()
+    todo = [logits.grad_fn]
+    while todo:
+        if (operation := todo.pop()) is not None:
+            for node, _ in operation.next_functions:
+                if node not in uses:
+                    todo.append(node)
+                uses[node] += 1
+    return uses
 
 
 def _copy(model: nn.Module) -> nn.Module | None:

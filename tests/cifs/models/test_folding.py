@@ -38,6 +38,15 @@ def test_a_resnet_has_no_batch_norm_left_and_a_pre_activation_network_those_afte
     assert batch_norms(folded(wide, x)) < 8
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stem_whose_output_a_shortcut_takes_too_is_all_that_is_left_of_a_wide_resnet(method: str) -> None:
+    """As in WRN-28-1, whose first block has the stem's 16 channels: for that one pair nothing was folded once."""
+    model, (x, _) = tiny(method, arch="wrn16", width=16), images(16)
+    twin = folded(model, x)
+    assert batch_norms(twin) == batch_norms(model) - 6  # one in each block
+    torch.testing.assert_close(twin(x), model(x), atol=1e-5, rtol=1e-5)
+
+
 def test_the_model_is_left_as_it_was_and_shares_what_is_not_folded() -> None:
     model, (x, _) = tiny("cifs").train(), images(4)
     before = {name: fingerprint(tensor) for name, tensor in model.state_dict().items()}
