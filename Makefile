@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	@touch $@
 
 demo: $(STAMP)  ## Start backend and dashboard on the embedded models; Ctrl-C ends both
-	@$(BIN)/python -m cifs.cli demo
+	@$(BIN)/python -m cifs demo
 
 test: $(STAMP)  ## Run every test, the browser's included, its files spread over two processes
 	@CHROMIUM=$$(scripts/chromium.sh) && export CHROMIUM && \

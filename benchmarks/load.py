@@ -84,7 +84,7 @@ def serving(**settings: object) -> Iterator[tuple[str, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "cifs.cli", "serve", "--port", port, "--log-level", "error"]
+    command = [sys.executable, "-m", "cifs", "serve", "--port", port, "--log-level", "error"]
     given = {"checkpoints": ROOT / "checkpoints", "jobs": "off"} | settings
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | {f"CIFS_{k.upper()}": str(v) for k, v in given.items()}
     process = subprocess.Popen(command, cwd=ROOT, env=environment)

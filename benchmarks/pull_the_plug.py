@@ -112,7 +112,7 @@ class Lab:
         }
         if self.database:
             settings["CIFS_DATABASE_URL"] = self.database.url
-        serve = [sys.executable, "-m", "cifs.cli", "serve", "--port", str(self.port), "--log-level", "warning"]
+        serve = [sys.executable, "-m", "cifs", "serve", "--port", str(self.port), "--log-level", "warning"]
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
                 serve, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings, stdout=log, stderr=log

@@ -1,10 +1,27 @@
-"""Memory over many steps, and over many batches."""
+"""Memory at the start of a process, over many steps, and over many batches."""
 
 import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST = {TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**25}  # bytes; more is refused
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Modules imported in the block are not looked through for garbage: neither meanwhile nor ever after.
+
+    Else Python goes through all that PyTorch made time and again: a sixth of what a command needs to start.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def keep_freed() -> None:

@@ -26,7 +26,7 @@ def free_port() -> int:
 def backend(log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The real backend: its address and its process."""
     port = str(free_port())
-    command = ("cifs.cli", "serve", "--port", port)
+    command = ("cifs", "serve", "--port", port)
     address = f"http://127.0.0.1:{port}"
     with serving(log, f"{address}/health", *command, **{"CIFS_JOBS": "off"} | environment) as process:
         yield address, process

@@ -176,7 +176,7 @@ def test_a_wheel_alone_serves_the_embedded_models(tmp_path, ports):
         **os.environ, "PYTHONPATH": str(site), "XDG_DATA_HOME": str(tmp_path / "share"),
         "CIFS_BACKEND_PORT": str(ports[0]), "CIFS_DASHBOARD_PORT": str(ports[1]), "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
-    command = [sys.executable, "-m", "cifs.cli", "demo"]
+    command = [sys.executable, "-m", "cifs", "demo"]
     with subprocess.Popen(command, cwd=empty, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

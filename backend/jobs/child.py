@@ -28,7 +28,7 @@ from pydantic_core import from_json, to_json
 from backend.jobs.guard import die_with_parent
 from backend.jobs.kinds import Kinds, load_kinds, without_folders
 from cifs.errors import CIFSError
-from cifs.memory import keep_freed
+from cifs.memory import importing, keep_freed
 from cifs.progress import Cancelled, Progress, Report, unreported
 
 BETWEEN = 0.2  # seconds from one line of progress to the next
@@ -123,15 +123,20 @@ def _first(out: TextIO) -> int:
     reporter = Reporter(out, cancelled)
     Thread(target=reporter.keep_flushing, daemon=True).start()
     reporter(Progress("starting"))
-    last = run(load_kinds(sys.argv[1]), order, reporter)
+    last = run(_kinds(), order, reporter)
     reporter.flush()
     reporter.say(**last)
     return 0
 
 
+def _kinds() -> Kinds:
+    with importing():
+        return load_kinds(sys.argv[1])
+
+
 def _further(out: TextIO) -> int:
     """Cancelled by the first, whose wish all hear of as they train."""
-    last = run(load_kinds(sys.argv[1]), json.loads(os.environ[ORDER]), unreported)
+    last = run(_kinds(), json.loads(os.environ[ORDER]), unreported)
     if "error" not in last:
         return 0
     Reporter(out, Event()).say(**last)

@@ -15,6 +15,7 @@ from typing import Any
 from backend.errors import Refusal
 from backend.settings import Settings
 from cifs.errors import CIFSError, InvalidParameter
+from cifs.memory import importing
 
 PATIENCE = 90  # seconds
 FEW = 8  # images of the step that is timed
@@ -69,8 +70,9 @@ def _steps(attack: Mapping[str, Any] | None) -> int:
 
 
 def main() -> int:
-    from cifs.training import load_recipe
-    from cifs.zoo import Zoo
+    with importing():
+        from cifs.training import load_recipe
+        from cifs.zoo import Zoo
 
     order = json.load(sys.stdin)
     workspace = order["workspace"]

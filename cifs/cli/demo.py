@@ -224,7 +224,7 @@ def demo(
 
 
 def backend_service(api: str, port: int, zoo: str) -> Service:
-    command = [sys.executable, "-m", "cifs.cli", "serve", "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "cifs", "serve", "--host", HOST, "--port", str(port)]
     return Service("backend", command, health=f"{api}/health", env={"CIFS_CHECKPOINTS": zoo})
 
 

@@ -1,9 +1,12 @@
 """`cifs serve`."""
 
 import os
+from importlib import import_module
 from typing import Annotated
 
 import typer
+
+from cifs.memory import importing
 
 
 def serve(
@@ -12,8 +15,10 @@ def serve(
     log_level: Annotated[str, typer.Option(help="error, warning or info, which logs every request")] = "info",
 ) -> None:
     """Serve the REST API with a worker for its jobs (settings are CIFS_… environment variables)."""
-    import uvicorn  # only here: the library needs no server
+    with importing():
+        import uvicorn  # only here: the library needs no server
 
+        import_module("backend.app")  # of which the science knows the name alone
     os.environ.setdefault("CIFS_JOBS", "embedded")
     # An event stream ends with its job, which may be in hours: connections get a few seconds.
     uvicorn.run(

@@ -1,6 +1,6 @@
 """Several processes that train one model together, each on its share of every batch; or one process alone.
 
-    torchrun --nproc-per-node 2 -m cifs.cli train …
+    torchrun --nproc-per-node 2 -m cifs train …
 
 The batch stays the recipe's, and so does the run: gradients and batch-norm statistics are those of the whole batch, so
 what differs from one process is the order in which floats are summed.

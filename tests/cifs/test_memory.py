@@ -23,6 +23,20 @@ print(held, free, resident())
 """
 
 
+IMPORTED = """
+import gc
+from cifs.memory import importing
+
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+before = collections()
+with importing():
+    import plotly.graph_objects, pydantic
+print(collections() - before, int(gc.isenabled()), gc.get_freeze_count())
+"""
+
+
 FREED_AND_ASKED_FOR_AGAIN = """
 from resource import RUSAGE_SELF, getrusage
 from cifs.memory import keep_freed
@@ -57,3 +71,10 @@ def test_a_heap_full_of_holes_is_given_back() -> None:
     held, free, left = said_by(HEAP_FULL_OF_HOLES)
     assert free > held - 20e6, "the heap has no holes to speak of"
     assert left < held - 150e6
+
+
+def test_what_is_imported_is_never_looked_through_for_garbage() -> None:
+    collections, on_again, frozen = said_by(IMPORTED)
+    assert collections == 0
+    assert on_again
+    assert frozen > 10_000

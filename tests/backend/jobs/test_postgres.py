@@ -91,7 +91,7 @@ def test_an_evaluation_divided_by_workers_of_which_one_is_killed_is_that_of_one_
         zoo.save(name, tiny(num_classes=3), Info(title=name, dataset="tiny", method="vanilla", eps=8 / 255))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    command = [sys.executable, "-m", "cifs.cli", "evaluate", "alone", "--checkpoints", zoo.root]
+    command = [sys.executable, "-m", "cifs", "evaluate", "alone", "--checkpoints", zoo.root]
     subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
     real = {"database_url": postgres.url, "tasks": "cifs.tasks:TASKS", "job_threads": 1}

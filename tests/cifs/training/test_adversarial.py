@@ -552,7 +552,7 @@ def test_sigterm_leaves_a_run_that_the_same_command_finishes_as_if_never_stopped
 ) -> None:
     def command(name: str) -> list[str]:
         where = ["--runs", str(tmp_path / name), "--checkpoints", str(tmp_path / name / "zoo")]
-        return [sys.executable, "-m", "cifs.cli", "train", str(recipe_file), "--set", "epochs=40", *where]
+        return [sys.executable, "-m", "cifs", "train", str(recipe_file), "--set", "epochs=40", *where]
 
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CIFS_DATA": os.environ["CIFS_DATA"]}
     folder = tmp_path / "stopped" / "tiny"

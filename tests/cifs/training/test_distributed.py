@@ -124,7 +124,7 @@ def test_two_processes_make_the_run_of_one(recipe: str, data: Path) -> None:
 
 
 def test_the_command_line_under_torchrun_writes_one_checkpoint(recipe: str, data: Path) -> None:
-    printed = torchrun(data, "-m", "cifs.cli", "train", recipe, "--set", "epochs=1")
+    printed = torchrun(data, "-m", "cifs", "train", recipe, "--set", "epochs=1")
     assert printed.count("saved ") == 1
     zoo = Zoo(data / "checkpoints")
     assert zoo.ids() == ("tiny",)

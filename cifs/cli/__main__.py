@@ -1,3 +1,0 @@
-from cifs.cli import app
-
-app()
