@@ -7,11 +7,11 @@ import typer
 from rich.markdown import Markdown
 from rich.table import Table
 
-from cifs.cli.console import Device, Json, console, print_json, reporting
+from cifs.cli.console import Device, Json, console, errors, print_json, reporting
 from cifs.files import replacing
 from cifs.memory import keep_freed
 from cifs.records import StudyRecord
-from cifs.studies import costs, filled, load_study, markdown, study_names, throughput, verdicts
+from cifs.studies import Repeated, costs, filled, load_study, markdown, repeated, study_names, throughput, verdicts
 from cifs.studies.cost import CellCost
 from cifs.tasks import Workspace, prepared_study, study_folder, sum_up
 
@@ -26,7 +26,10 @@ Into = Annotated[
         "parts: measured, hypotheses, comparisons, accuracies, gains",
     ),
 ]
-DEFAULT = Path("runs")
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="this training alone, REGIME-ARM-SEED; may be repeated; default: all")
+]
+DEFAULT, DOCS = Path("runs"), Path("docs")
 
 
 def list_studies() -> None:
@@ -38,12 +41,12 @@ def list_studies() -> None:
     console.print(table)
 
 
-def run(name: Name, runs: Runs = DEFAULT, device: Device = "cpu", json: Json = False) -> None:
+def run(name: Name, only: Only = None, runs: Runs = DEFAULT, device: Device = "cpu", json: Json = False) -> None:
     """Train and measure every cell that is missing, in the study's order; resume where it was stopped.
 
     Several processes may run the same study: each takes the next cell that no other is at.
     """
-    prepared = prepared_study(Path(name).stem, load_study(name), Workspace(runs=runs, device=device))
+    prepared = prepared_study(Path(name).stem, load_study(name), Workspace(runs=runs, device=device), only or ())
     keep_freed()
     with reporting("study", "the same command goes on from there") as report:
         record = prepared.run(report)
@@ -60,6 +63,36 @@ def show(name: Name, runs: Runs = DEFAULT, into: Into = None, json: Json = False
         with replacing(into) as temporary:
             temporary.write_text(page, encoding="utf-8")
     _tell(record, json)
+
+
+def verify(
+    name: Name,
+    only: Only = None,
+    runs: Runs = DEFAULT,
+    against: Annotated[Path, typer.Option(help="folder with studies/<name>, where the outcomes before are")] = DOCS,
+) -> None:
+    """Whether trainings came out as they did before: the same curves, and the same images standing under each attack.
+
+    They are a function of the recipe and of the processor's instructions for products in bf16. Any that came out
+    otherwise ends the command with 1.
+    """
+    stem = Path(name).stem
+    before, now = (study_folder(Workspace(runs=folder), stem) for folder in (against, runs))
+    found = repeated(load_study(name), before, now, only or ())
+    for one in found:
+        console.print(f"{one.cell}: {_repetition(one)}", soft_wrap=True)
+    if others := sum(not one.same for one in found):
+        errors.print(f"{others} of {len(found)} trainings came out otherwise", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _repetition(one: Repeated) -> str:
+    before, now = one.instructions
+    if one.same:
+        return f"the same, bit for bit ({now})"
+    counts = {"points of the curve": one.curve, "epochs kept": one.epochs}
+    counts |= {f"images, {level}": count for level, count in one.images.items()}
+    return f"otherwise in {', '.join(f'{what}: {n}' for what, n in counts.items())} ({before} before, now {now})"
 
 
 def estimate(
@@ -107,4 +140,4 @@ def _tell(record: StudyRecord, json: bool) -> None:
         console.print(Markdown(markdown(record)))
 
 
-COMMANDS = (list_studies, run, show, estimate)
+COMMANDS = (list_studies, run, show, verify, estimate)

@@ -4,7 +4,7 @@ Several processes may share a study: each takes the next cell in the study's ord
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,18 @@ def conduct(
     study: Study,
     folder: Path,
     *,
+    only: Collection[str] = (),
     device: str = "cpu",
     report: Report = unreported,
     measured: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Every cell that `folder` does not hold yet, in the study's order.
+    """Every cell that `folder` does not hold yet, or of those the ones named in `only`, in the study's order.
 
     `measured` is called after each. Returns whether all are there now: others may still be at some. When `report`
-    raises Cancelled, the same call goes on from there.
+    raises Cancelled, the same call goes on from there. Raises UnknownName for a cell the study has not.
     """
     complete = True
-    for cell in study.cells():
+    for cell in study.chosen(only):
         try:
             with locked(folder / "runs" / cell.id / "claim"):
                 if result_of(study, cell, folder) is None:

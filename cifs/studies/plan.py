@@ -4,7 +4,7 @@ A study states its comparisons and its order before anything is run; docs/protoc
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,6 +132,12 @@ class Study:
                     if cell.id not in seen:
                         seen.add(cell.id)
                         yield cell
+
+    def chosen(self, ids: Collection[str]) -> list["Cell"]:
+        """Those with these ids, in the order they are run; without any, all. Raises UnknownName."""
+        cells = list(self.cells())
+        _known("training", ids, [cell.id for cell in cells])
+        return [cell for cell in cells if not ids or cell.id in ids]
 
     def recipe_of(self, cell: "Cell") -> Recipe:
         """Raises UnknownName or InvalidParameter."""

@@ -1,5 +1,6 @@
 """`study`: a study as a task, for the command line and for jobs alike."""
 
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -21,16 +22,19 @@ class RunStudy:
     """Train and measure what a study lacks, in its order, and sum up what there is."""
 
     study: str = Field(description="a name under `cifs study list`", pattern=r"^[\w-]+$")
+    trainings: tuple[str, ...] = Field(default=(), description="only these, each REGIME-ARM-SEED; default: all")
 
     def prepare(self, workspace: Workspace) -> Prepared:
-        return prepared_study(self.study, load_study(self.study), workspace)
+        return prepared_study(self.study, load_study(self.study), workspace, self.trainings)
 
 
-def prepared_study(name: str, study: Study, workspace: Workspace) -> Prepared:
-    """Also of a study in a file of one's own."""
+def prepared_study(name: str, study: Study, workspace: Workspace, only: Collection[str] = ()) -> Prepared:
+    """Also of a study in a file of one's own. Raises UnknownName for a training it has not."""
     usable_device(workspace.device)
+    study.chosen(only)
     folder = study_folder(workspace, name)
-    return Prepared(partial(_run, name, study, folder, workspace.device), (), True, folder / "record.json")
+    run = partial(conduct, study, folder, only=only, device=workspace.device)
+    return Prepared(partial(_run, name, study, folder, run), (), True, folder / "record.json")
 
 
 def study_folder(workspace: Workspace, name: str) -> Path:
@@ -38,9 +42,9 @@ def study_folder(workspace: Workspace, name: str) -> Path:
     return workspace.runs / "studies" / name
 
 
-def _run(name: str, study: Study, folder: Path, device: str, report: Report) -> StudyRecord:
+def _run(name: str, study: Study, folder: Path, run: Callable[..., object], report: Report) -> StudyRecord:
     try:
-        conduct(study, folder, device=device, report=report, measured=lambda: sum_up(name, study, folder))
+        run(report=report, measured=lambda: sum_up(name, study, folder))
     finally:
         record = sum_up(name, study, folder)
     return record

@@ -51,6 +51,50 @@ def test_a_study_of_ones_own_is_run_and_shown(data: Path, tmp_path: Path) -> Non
     assert "2 of 2 trainings" in " ".join(shown.output.split())
 
 
+def test_one_training_alone_is_run_again_and_held_against_the_outcome_before(data: Path, tmp_path: Path) -> None:
+    npz(data)
+    plan, ids = tmp_path / "mine.toml", ("short-vanilla-1", "short-vanilla-2")
+    plan.write_text(STUDY, encoding="utf-8")
+    before, now = tmp_path / "before", tmp_path / "now"
+    for runs, only in ((before, []), (now, ["--only", ids[1]])):
+        ran = CliRunner().invoke(app, ["study", "run", str(plan), "--runs", str(runs), *only])
+        assert ran.exit_code == 0, ran.output
+    cell = now / "studies" / "mine" / f"{ids[1]}.json"
+    assert not (cell.parent / f"{ids[0]}.json").exists()
+
+    against = ["study", "verify", str(plan), "--runs", str(now), "--against", str(before)]
+    same = CliRunner().invoke(app, against)
+    assert same.exit_code == 0, same.output
+    assert same.stdout.startswith(f"{ids[1]}: the same, bit for bit")
+    assert ids[0] not in same.stdout
+
+    result = json.loads(cell.read_text(encoding="utf-8"))
+    result["instructions"] = "another processor's"
+    result["curve"][0]["validation_natural"] += 1e-6
+    result["checkpoints"]["last"]["levels"]["natural"]["standing"] = flipped(
+        result["checkpoints"]["last"]["levels"]["natural"]["standing"]
+    )
+    cell.write_text(json.dumps(result), encoding="utf-8")
+    other = CliRunner().invoke(app, against)
+    assert other.exit_code == 1
+    assert f"{ids[1]}: otherwise in points of the curve: 1, epochs kept: 0, images, natural: 2, images," in other.stdout
+    assert "now another processor's" in other.stdout
+    assert "1 of 1 trainings came out otherwise" in other.stderr
+
+    lacking = CliRunner().invoke(app, [*against, "--only", ids[0]])
+    assert lacking.exit_code == 1
+    assert f"{ids[0]} is not measured in {now}" in " ".join(lacking.stderr.split()).replace("/ ", "/")
+    for command in (["study", "run", str(plan)], against):
+        unknown = CliRunner().invoke(app, [*command, "--only", "short-vanilla-3"])
+        assert unknown.exit_code == 1
+        assert "unknown training 'short-vanilla-3'" in unknown.stderr
+
+
+def flipped(standing: str) -> str:
+    """Two images of eight come out otherwise."""
+    return f"{int(standing, 16) ^ 0b00010001:02x}"
+
+
 @pytest.mark.parametrize("name", ["nothing", "missing.toml"])
 def test_a_study_that_is_not_there_is_one_line(name: str) -> None:
     refused = CliRunner().invoke(app, ["study", "run", name])

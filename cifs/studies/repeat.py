@@ -1,0 +1,60 @@
+"""Whether a training of a study came out as it did before: on the same instructions of the processor, bit for bit."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cifs.errors import InvalidParameter
+from cifs.evaluation import unpack
+from cifs.studies.conduct import result_of
+from cifs.studies.plan import CHECKPOINTS, Study
+
+
+class Repeated(NamedTuple):
+    """One cell, measured twice."""
+
+    cell: str
+    instructions: tuple[str, str]  # for products in bf16, before and now
+    curve: int  # points of it that are not the same
+    epochs: int  # of the best and the last weights, that are not the same
+    images: Mapping[str, int]  # by level: on how many, of those of the best and of the last, it came out otherwise
+
+    @property
+    def same(self) -> bool:
+        return not (self.curve or self.epochs or any(self.images.values()))
+
+
+def repeated(study: Study, before: Path, now: Path, only: Collection[str] = ()) -> list[Repeated]:
+    """The cells that both folders hold; of those named in `only` all.
+
+    Raises UnknownName for a cell the study has not, InvalidParameter for one that a folder lacks, or where none is in
+    both, and CheckpointError for one of another recipe.
+    """
+    found = []
+    for cell in study.chosen(only):
+        results = [result_of(study, cell, folder) for folder in (before, now)]
+        if only and None in results:
+            raise InvalidParameter(f"{cell.id} is not measured in {(before, now)[results.index(None)]}")
+        if None not in results:
+            found.append(_compared(cell.id, *results))  # type: ignore[arg-type]
+    if not found:
+        raise InvalidParameter(f"no training of the study is measured both in {before} and in {now}")
+    return found
+
+
+def _compared(cell: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Repeated:
+    points = max(len(before["curve"]), len(now["curve"]))
+    alike = sum(a == b for a, b in zip(before["curve"], now["curve"], strict=False))
+    levels = [result["checkpoints"]["last"]["levels"] for result in (before, now)]
+    epochs, images = 0, {level: 0 for level in levels[1] if level in levels[0]}
+    for checkpoint in CHECKPOINTS:
+        then, again = before["checkpoints"][checkpoint], now["checkpoints"][checkpoint]
+        epochs += then["epoch"] != again["epoch"]
+        for level in images:
+            a, b = (unpack(one["levels"][level]["standing"], one["n"]) for one in (then, again))
+            images[level] += int((a != b).sum())
+    return Repeated(cell, (_instructions(before), _instructions(now)), points - alike, epochs, images)
+
+
+def _instructions(result: Mapping[str, Any]) -> str:
+    return str(result.get("instructions", "not recorded"))
