@@ -4,7 +4,7 @@ A study states its comparisons and its order before anything is run; docs/protoc
 """
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,9 +188,22 @@ def parse_study(name: str, values: Mapping[str, Any]) -> Study:
         _known("arm", [comparison.arm, comparison.against], study.arms)
         _known("level", [comparison.level, comparison.minus or comparison.level], study.measured_levels)
         _known("hypothesis", [comparison.hypothesis] if comparison.hypothesis else [], study.hypotheses)
+    if (premise := study.premise) is not None:
+        _known("hypothesis", [premise.hypothesis], study.hypotheses)
+        _known("regime", [premise.regime], study.regimes)
+        _known("arm", [premise.arm], study.arms)
+        _known("level", [premise.level], study.measured_levels)
+    _check_names(name, [comparison.name for comparison in study.comparisons])
     for cell in study.cells():
         study.recipe_of(cell)
     return study
+
+
+def _check_names(name: str, comparisons: Sequence[str]) -> None:
+    """Raises InvalidParameter: a verdict finds its tests by their names, and would take one for the other."""
+    for comparison in comparisons:
+        if comparisons.count(comparison) > 1:
+            raise InvalidParameter(f"study {name!r}: {comparison!r} names two comparisons; give each its own name")
 
 
 def _known(kind: str, names: Any, allowed: Any) -> None:

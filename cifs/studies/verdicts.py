@@ -29,8 +29,9 @@ def _verdict(study: Study, record: StudyRecord, key: str, statement: str, tests:
     said = [_said(record, plan, test) for plan, test in found]
     if study.premise is not None and study.premise.hypothesis == key and found:
         lost = _lost(record, study.premise)
-        outcome = outcome if lost >= study.premise.loses else "undecided"
-        said.append(f"{_short(record, study.premise.arm)} loses {100 * lost:.1f} points from best to last")
+        outcome = outcome if lost is not None and lost >= study.premise.loses else "undecided"
+        how_much = "is not measured yet" if lost is None else f"loses {100 * lost:.1f} points from best to last"
+        said.append(f"{_short(record, study.premise.arm)} {how_much}")
     return StudyVerdict(name=key, statement=statement, outcome=outcome, sentence=f"{'; '.join(said)}." if said else "")
 
 
@@ -69,8 +70,8 @@ def _short(record: StudyRecord, arm: str) -> str:
     return record.arms[arm].partition(" (")[0]
 
 
-def _lost(record: StudyRecord, premise: Premise) -> float:
-    """Accuracy from the best checkpoint to the last."""
+def _lost(record: StudyRecord, premise: Premise) -> float | None:
+    """Accuracy from the best checkpoint to the last; None: the arm is not measured yet."""
     wanted = (premise.regime, premise.arm, premise.level)
     means = {a.checkpoint: a.mean for a in record.accuracies if (a.regime, a.arm, a.level) == wanted}
-    return means["best"] - means["last"]
+    return means["best"] - means["last"] if means else None

@@ -87,6 +87,11 @@ def unknown(**changes: str) -> list[dict[str, str]]:
     return [{**whole, "level": "adaptive", **changes}]
 
 
+def supposing(**changes: str) -> dict[str, Any]:
+    whole = {"hypothesis": "H", "regime": "short", "arm": "vanilla", "level": "adaptive", "loses": 0.05}
+    return {"hypotheses": {"H": "?"}, "premise": {**whole, **changes}}
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "match"),
     [
@@ -95,6 +100,11 @@ def unknown(**changes: str) -> list[dict[str, str]]:
         ({"comparisons": unknown(against="none")}, UnknownName, "arm 'none'"),
         ({"comparisons": unknown(level="square")}, UnknownName, "level 'square'"),
         ({"comparisons": unknown(checkpoint="first")}, InvalidParameter, "checkpoint = 'first'"),
+        ({"comparisons": 2 * unknown()}, InvalidParameter, r"'\?' names two comparisons"),
+        (supposing(hypothesis="H9"), UnknownName, "hypothesis 'H9'"),
+        (supposing(regime="long"), UnknownName, "regime 'long'"),
+        (supposing(arm="none"), UnknownName, "arm 'none'"),
+        (supposing(level="verdict"), UnknownName, "level 'verdict'"),
         ({"test_images": 0}, InvalidParameter, "test_images = 0"),
         ({"regimes": {"short": {"title": "short", "recipe": {"epochs": 0}}}}, InvalidParameter, "epochs = 0"),
     ],

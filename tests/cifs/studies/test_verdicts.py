@@ -72,6 +72,14 @@ def test_where_nothing_overfits_nothing_is_said_of_overfitting() -> None:
     assert verdict.sentence.endswith("Vanilla AT loses 0.0 points from best to last.")
 
 
+def test_a_premise_that_is_not_measured_yet_leaves_its_hypothesis_open() -> None:
+    others = [accuracy for accuracy in record().accuracies if accuracy.arm != "vanilla"]
+    tests = [made(0, -0.5, 0.5, 0.9, name="H1, last epoch")]
+    (verdict, *_) = verdicts(load_study("overfitting"), record(accuracies=others, tests=tests))
+    assert verdict.outcome == "undecided"
+    assert verdict.sentence.endswith("Vanilla AT is not measured yet.")
+
+
 def test_the_sentence_has_the_figures_and_what_would_decide() -> None:
     (verdict, *_) = verdicts(load_study("overfitting"), record(tests=[made(1, -3, 5, 0.2, name="H1, last epoch")]))
     assert "+1.00 points (-3.00 to +5.00; 3 seeds; p = 0.2; gain expected), and 7 seeds would find one point" in (
