@@ -52,22 +52,29 @@ def conduct(
 
 
 def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
-    """What is measured of a cell; None: nothing yet. Raises CheckpointError where it is of another recipe."""
+    """What is measured of a cell; None: nothing yet. Raises CheckpointError where it is of another study's."""
     path = folder / f"{cell.id}.json"
     if not path.exists():
         return None
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     written = parse_recipe(path.name, result["recipe"])  # a key that is newer than the file has its default
-    images = result["test_images"], result.get("test_from", 0)
-    if written.as_dict() != study.recipe_of(cell).as_dict() or images != (study.test_images, study.test_from):
+    images = result["test_images"], result.get("test_from", 0), result.get("held_out", study.held_out)
+    wanted = study.test_images, study.test_from, study.held_out
+    if written.as_dict() != study.recipe_of(cell).as_dict() or images != wanted:
         raise CheckpointError(f"{path} is of another recipe or of other images; give another folder, or remove it")
+    for checkpoint in CHECKPOINTS:
+        if lacks := set(study.measured_levels) - set(result["checkpoints"][checkpoint]["levels"]):
+            raise CheckpointError(
+                f"{path} lacks {', '.join(sorted(lacks))}: it was measured otherwise than at levels = "
+                f"{study.levels!r}; give another folder, or remove it"
+            )
     return result
 
 
 def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> dict[str, Any]:
-    run = Run(recipe := study.recipe_of(cell), folder / "runs" / cell.id, device)
+    images = study.images_of(recipe := study.recipe_of(cell))  # too few of them is an error before training
+    run = Run(recipe, folder / "runs" / cell.id, device)
     run.train(lambda progress: report(replace(progress, doing=f"{cell.id}: {progress.doing}")))
-    images = study.images_of(recipe)
     measured: dict[str, Any] = {}
     for checkpoint, (epoch, weights) in _checkpoints(run).items():
         if (same := next((m for m in measured.values() if m["epoch"] == epoch), None)) is not None:
@@ -80,6 +87,7 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, repor
         "recipe": recipe.as_dict(),
         "test_images": study.test_images,
         "test_from": study.test_from,
+        "held_out": study.held_out,
         "instructions": instructions(),
         "seconds": round(run.seconds),
         "checkpoints": {checkpoint: measured[checkpoint] for checkpoint in CHECKPOINTS},

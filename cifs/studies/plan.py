@@ -110,9 +110,15 @@ class Study:
         return {"attacks": LEVELS, "verdict": VERDICT_LEVELS, "bounds": BOUNDS}[self.levels]
 
     def images_of(self, recipe: Recipe) -> Images:
-        """Those that are measured. Raises InvalidParameter where training leaves too few."""
+        """Those that are measured. Raises InvalidParameter where there are too few, or training leaves too few."""
         if not self.held_out:
-            return load_images(recipe.dataset, "test")[self.test_from : self.test_from + self.test_images]
+            images = load_images(recipe.dataset, "test")
+            if (end := self.test_from + self.test_images) > len(images):
+                raise InvalidParameter(
+                    f"test_from = {self.test_from}, test_images = {self.test_images}: {recipe.dataset} has only "
+                    f"{len(images)} test images"
+                )
+            return images[self.test_from : end]
         images = load_images(recipe.dataset, "train")
         end = len(images) - recipe.validation
         if (start := end - self.test_images) < (recipe.images or end):

@@ -180,6 +180,29 @@ def test_a_result_of_another_recipe_is_not_taken_for_this_ones(recipe: Path, tmp
         conduct(changed, tmp_path)
 
 
+def test_a_result_of_other_images_or_other_levels_is_not_taken_for_this_ones(recipe: Path, tmp_path: Path) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1]}]
+    conduct(parse_study("x", plan(recipe, blocks=blocks)), tmp_path)
+    for changes, match in (
+        ({"test_from": 1}, "of other images"),
+        ({"held_out": True}, "of other images"),
+        ({"levels": "bounds"}, "lacks verdict: it was measured otherwise than at levels = 'bounds'"),
+    ):
+        changed = parse_study("x", plan(recipe, blocks=blocks, **changes))
+        with pytest.raises(CheckpointError, match=match):
+            result_of(changed, next(changed.cells()), tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"test_images": 10_000}, {"test_from": 10_000}])
+def test_more_test_images_than_there_are_is_an_error_before_anything_is_trained(
+    changes: dict[str, int], recipe: Path, tmp_path: Path
+) -> None:
+    study = parse_study("x", plan(recipe, **changes))
+    with pytest.raises(InvalidParameter, match="10000.*: tiny has only [0-9]+ test images"):
+        conduct(study, tmp_path)
+    assert not [*tmp_path.rglob("metrics.jsonl")]
+
+
 def test_each_level_stands_within_the_one_before_and_four_attacks_are_made(data: Path) -> None:
     npz(data)
     images = load_images("tiny", "test")

@@ -99,9 +99,9 @@ def test_a_verdict_that_is_not_to_be_trusted_is_marked_in_the_report(recipe: Pat
 
 
 def test_images_of_earlier_studies_are_passed_over(recipe: Path) -> None:
-    study = parse_study("x", plan(recipe, test_from=5))
+    study = parse_study("x", plan(recipe, test_from=4))
     images, test = study.images_of(study.recipe_of(next(study.cells()))), load_images("tiny", "test")
-    assert torch.equal(images.images, test.images[5 : 5 + study.test_images])
+    assert torch.equal(images.images, test.images[4:12])
 
 
 @pytest.mark.parametrize(
