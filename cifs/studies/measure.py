@@ -53,15 +53,20 @@ class Range:
             standing[index] = survives(self.model, x, y, attack, precision=self.precision).cpu()
         return standing
 
-    @torch.no_grad()
     def predicted(self) -> Tensor:
-        """Which images the model predicts right, (N,) bool."""
-        right = []
+        """Which images the model predicts right, (N,) bool; logits that are no numbers predict nothing."""
+        logits = self.logits()
+        return (logits.argmax(dim=1) == self.images.labels) & logits.isfinite().all(dim=1)
+
+    @torch.no_grad()
+    def logits(self) -> Tensor:
+        """(N, K)"""
+        logits = []
         with eval_mode(self.model):
             for index in torch.arange(len(self.images)).split(self.batch_size):
-                x, y = (t.to(device_of(self.model)) for t in self.images.batch(index))
-                right.append((self.model(x).argmax(dim=1) == y).cpu())
-        return torch.cat(right)
+                x, _ = self.images.batch(index)
+                logits.append(self.model(x.to(device_of(self.model))).cpu())
+        return torch.cat(logits)
 
 
 def sweep(place: Range, eps: float) -> list[tuple[GradientAttack, float]]:
@@ -93,7 +98,13 @@ def measure(place: Range, strongest: GradientAttack) -> dict[str, Any]:
 
 
 def measure_verdict(place: Range, eps: float) -> dict[str, Any]:
-    """What the verdict leaves of these images, and whether it is to be trusted."""
+    """What the verdict leaves of these images, and whether it is to be trusted.
+
+    A training may collapse to weights whose logits are no numbers. The verdict refuses such a network; it leaves none.
+    """
+    if not place.logits().isfinite().all():
+        levels = _levels({"natural": (natural := place.predicted()), VERDICT: torch.zeros_like(natural)})
+        return {"n": len(place.images), "levels": levels, "trusted": False, "indicators": [], "settings": {}}
     x, y = (t.to(device_of(place.model)) for t in place.images.batch(torch.arange(len(place.images))))
     x = x.contiguous(memory_format=torch.channels_last)
     told = partial(_told, place.report, place.doing)

@@ -82,6 +82,20 @@ def test_bounds_are_what_the_trainings_own_loss_and_the_verdict_leave_of_one_net
     assert torch.equal(standing["unadaptive"], survives(model, x, y, PGD(eps=8 / 255, steps=20)))
 
 
+@pytest.mark.parametrize("levels", ["attacks", "verdict", "bounds"])
+def test_a_training_that_collapsed_is_measured_as_one_that_keeps_nothing(
+    levels: str, recipe: Path, tmp_path: Path
+) -> None:
+    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1]}]
+    collapsing = {"common": {"lr": 1e30, "schedule": "multistep"}}
+    study = parse_study("x", exploring(recipe, blocks=blocks, levels=levels, **collapsing))
+    assert conduct(study, tmp_path)
+    record = summary("x", study, tmp_path)
+    assert {accuracy.level: accuracy.mean for accuracy in record.accuracies if accuracy.checkpoint == "last"} == (
+        dict.fromkeys(study.measured_levels, 0.0)
+    )
+
+
 def test_a_verdict_that_is_not_to_be_trusted_is_marked_in_the_report(recipe: Path, tmp_path: Path) -> None:
     blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1, 2]}]
     study = parse_study("x", exploring(recipe, blocks=blocks, levels="bounds"))
