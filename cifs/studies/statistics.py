@@ -44,7 +44,7 @@ def effect(d: Array, *, confidence: float = 0.95, resamples: int = 10_000, seed:
         mean=mean,
         low=mean - half,
         high=mean + half,
-        p=1.0 if error == 0 else 2 * t_tail(abs(mean) / error, parts.df),
+        p=float(mean == 0) if error == 0 else 2 * t_tail(abs(mean) / error, parts.df),
         p_bootstrap=bootstrap_p(d, resamples=resamples, seed=seed),
         df=parts.df,
         seeds=d.shape[0],

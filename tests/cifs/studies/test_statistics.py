@@ -97,6 +97,11 @@ def test_networks_that_never_differ_are_no_evidence() -> None:
     assert (found.mean, found.low, found.high, found.p, found.p_bootstrap) == (0, 0, 0, 1, 1)
 
 
+def test_networks_that_differ_alike_on_every_image_of_every_seed_leave_no_doubt() -> None:
+    found = effect(-np.ones((3, 20)), resamples=10)
+    assert (found.mean, found.low, found.high, found.p) == (-1, -1, -1, 0)
+
+
 @pytest.mark.parametrize("t", [0.0, 1.0, 2.8, 9.0, 60.0])
 @pytest.mark.parametrize("df", [1.0, 1.25, 2.0, 4.0, 37.5, 2000.0])
 @pytest.mark.parametrize("shift", [-2.0, 0.0, 1.5, 4.0, 12.0])
