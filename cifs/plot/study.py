@@ -186,8 +186,8 @@ def panels_figure(panels: Sequence[ArmPanel]) -> go.Figure:
     """A column an arm: above training images, below others, ◆ the best and the last network on test images."""
     titles = [panel.arm.replace(" (", "<br>(", 1).replace(", ", ",<br>") for panel in panels]
     figure = make_subplots(
-        rows=2, cols=len(panels), shared_yaxes=True, shared_xaxes=True, horizontal_spacing=0.015, vertical_spacing=0.05,
-        row_heights=[0.35, 0.65], subplot_titles=titles,
+        rows=2, cols=max(1, len(panels)), shared_yaxes=True, shared_xaxes=True, horizontal_spacing=0.015,
+        vertical_spacing=0.05, row_heights=[0.35, 0.65], subplot_titles=titles,
     )  # fmt: skip
     for column, panel in enumerate(panels, 1):
         for curve in panel.curves:

@@ -201,7 +201,11 @@ def parse_study(name: str, values: Mapping[str, Any]) -> Study:
         _known("level", [premise.level], study.measured_levels)
     _check_names(name, [comparison.name for comparison in study.comparisons])
     for cell in study.cells():
-        study.recipe_of(cell)
+        if study.recipe_of(cell).validation == 0 and study.levels == "attacks":
+            raise InvalidParameter(
+                f"study {name!r}: validation = 0 in {cell.id}, but levels = 'attacks' chooses an attack on validation "
+                "images; give some, or take levels = 'bounds'"
+            )
     return study
 
 

@@ -129,6 +129,8 @@ def _curves(results: Results) -> Iterator[StudyPoint]:
     for (regime, arm), by_seed in results.items():
         curves = [result["curve"] for result in by_seed.values()]
         for points in zip(*curves, strict=True):
+            if "validation_robust" not in points[0]:  # no attack in validation: nothing robust to draw
+                break
             yield StudyPoint(
                 regime=regime,
                 arm=arm,

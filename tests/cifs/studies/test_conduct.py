@@ -106,6 +106,7 @@ def supposing(**changes: str) -> dict[str, Any]:
         (supposing(arm="none"), UnknownName, "arm 'none'"),
         (supposing(level="verdict"), UnknownName, "level 'verdict'"),
         ({"test_images": 0}, InvalidParameter, "test_images = 0"),
+        ({"common": {"validation": 0}}, InvalidParameter, "validation = 0 in short-vanilla-1, but levels = 'attacks'"),
         ({"regimes": {"short": {"title": "short", "recipe": {"epochs": 0}}}}, InvalidParameter, "epochs = 0"),
     ],
 )
@@ -164,6 +165,22 @@ def test_as_a_task_it_tells_of_its_progress_and_writes_what_people_read(recipe: 
     assert {"short-vanilla-1: training", "short-vanilla-2, last: attacks"} <= set(doing)
     written = {path.name for path in (tmp_path / "studies" / "x").glob("*.*")}
     assert {"record.json", "report.md", "short.html", "short-vanilla-1.json"} <= written
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [("validation = 16\n", "validation = 0\n"), ('validation_attack = { name = "fgsm", eps = "8/255" }\n', "")],
+)
+def test_trainings_that_are_not_attacked_on_the_way_are_summed_up_without_curves(
+    given: str, instead: str, recipe: Path, tmp_path: Path
+) -> None:
+    recipe.write_text(RECIPE.replace(given, instead), encoding="utf-8")
+    blocks = [{"regime": "short", "arms": ["vanilla"], "seeds": [1, 2]}]
+    study = parse_study("x", plan(recipe, blocks=blocks, levels="bounds"))
+    record = prepared_study("x", study, Workspace(runs=tmp_path)).run(lambda progress: None)
+    assert isinstance(record, StudyRecord)
+    assert (record.measured, record.curves) == (2, [])
+    assert (tmp_path / "studies" / "x" / "short-arms.html").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b.toml", "x.toml", ""])
