@@ -60,7 +60,8 @@ def _latest(metrics: Path) -> dict[str, Any]:
 def record_of(name: str, folder: Path) -> tuple[StudyRecord | None, bool]:
     """The record in `folder`, else the one that was published with the project; and whether it is that.
 
-    Raises CheckpointError where one cannot be read.
+    One of nothing measured, which a study leaves that was stopped in its first cell, is as good as none. Raises
+    CheckpointError where one cannot be read.
     """
     places = [folder, *(place / name for place in PUBLISHED)]
     for place in places:
@@ -68,7 +69,9 @@ def record_of(name: str, folder: Path) -> tuple[StudyRecord | None, bool]:
         if not path.exists():
             continue
         try:
-            return StudyRecord.model_validate_json(path.read_bytes()), place != folder
+            record = StudyRecord.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise CheckpointError(f"{path.name} of study {name} cannot be read: {error}") from None
+        if record.measured:
+            return record, place != folder
     return None, False

@@ -9,7 +9,7 @@ import pytest
 
 from cifs.errors import CheckpointError, InUse
 from cifs.files import in_use, locked, write_json
-from cifs.studies import load_study, record_of, watch
+from cifs.studies import load_study, record_of, summary, watch
 
 HOLD = """
 import sys, pathlib
@@ -62,6 +62,16 @@ def test_a_record_of_ones_own_goes_before_the_published_one(tmp_path: Path) -> N
     assert own is not None
     assert (own.measured, is_published) == (1, False)
     assert record_of("another", tmp_path / "none") == (None, False)
+
+
+def test_a_study_that_was_stopped_before_it_measured_anything_does_not_hide_the_published_record(
+    tmp_path: Path,
+) -> None:
+    for name, expected in (("overfitting", True), ("another", False)):
+        empty = summary(name, load_study("overfitting"), tmp_path / name)
+        write_json(tmp_path / name / "record.json", empty.model_dump(mode="json"))
+        record, published = record_of(name, tmp_path / name)
+        assert (record is not None, published) == (expected, expected)
 
 
 def test_a_record_that_cannot_be_read_says_so(tmp_path: Path) -> None:
