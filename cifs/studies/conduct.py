@@ -52,12 +52,18 @@ def conduct(
 
 
 def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
-    """What is measured of a cell; None: nothing yet. Raises CheckpointError where it is of another study's."""
+    """What is measured of a cell; None: nothing yet.
+
+    Raises CheckpointError where it is of another study's, or damaged.
+    """
     path = folder / f"{cell.id}.json"
     if not path.exists():
         return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    written = parse_recipe(path.name, result["recipe"])  # a key that is newer than the file has its default
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = parse_recipe(path.name, result["recipe"])  # a key that is newer than the file has its default
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged, or no cell of a study; remove it to measure it again") from error
     images = result["test_images"], result.get("test_from", 0), result.get("held_out", study.held_out)
     wanted = study.test_images, study.test_from, study.held_out
     if written.as_dict() != study.recipe_of(cell).as_dict() or images != wanted:

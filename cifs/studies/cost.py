@@ -19,7 +19,7 @@ from cifs.evaluation import settings_to_try
 from cifs.models import CNN, build
 from cifs.models.cost import multiply_adds
 from cifs.modes import eval_mode, frozen
-from cifs.precision import autocast
+from cifs.precision import autocast, usable_device
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Recipe
 from cifs.verdict import stages_for
@@ -115,8 +115,11 @@ def _training_images(name: str) -> int:
 def throughput(
     recipe: Recipe, *, device: str = "cpu", clock: Callable[[], float] = time.perf_counter, steps: int = TIMED
 ) -> float:
-    """FLOPs a second of this machine, as busy as it is now, in gradient steps of this recipe's network."""
-    at = torch.device(device)
+    """FLOPs a second of this machine, as busy as it is now, in gradient steps of this recipe's network.
+
+    Raises InvalidParameter for a device that cannot be used.
+    """
+    at = usable_device(device)
     model = network_of(recipe).to(at).to(memory_format=torch.channels_last)
     x = torch.rand(BATCH, *model.image_shape, device=at).contiguous(memory_format=torch.channels_last)
     began = clock()

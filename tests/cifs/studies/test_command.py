@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cifs.cli import app
@@ -93,6 +94,14 @@ def test_one_training_alone_is_run_again_and_held_against_the_outcome_before(dat
 def flipped(standing: str) -> str:
     """Two images of eight come out otherwise."""
     return f"{int(standing, 16) ^ 0b00010001:02x}"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")
+def test_a_device_that_is_not_there_is_one_line_for_an_estimate_too() -> None:
+    refused = CliRunner().invoke(app, ["study", "estimate", "overfitting", "--device", "cuda"])
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("error: device 'cuda' cannot be used here")
+    assert len(refused.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["nothing", "missing.toml"])

@@ -210,6 +210,13 @@ def test_a_result_of_other_images_or_other_levels_is_not_taken_for_this_ones(rec
             result_of(changed, next(changed.cells()), tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", '{"recipe": {"ti', "{}", "[]"])
+def test_a_result_that_is_damaged_is_named(text: str, recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "short-vanilla-1.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"short-vanilla-1\.json is damaged"):
+        conduct(parse_study("x", plan(recipe)), tmp_path)
+
+
 @pytest.mark.parametrize("changes", [{"test_images": 10_000}, {"test_from": 10_000}])
 def test_more_test_images_than_there_are_is_an_error_before_anything_is_trained(
     changes: dict[str, int], recipe: Path, tmp_path: Path
