@@ -36,17 +36,16 @@ def repeated(study: Study, before: Path, now: Path, only: Collection[str] = ()) 
         if only and None in results:
             raise InvalidParameter(f"{cell.id} is not measured in {(before, now)[results.index(None)]}")
         if None not in results:
-            found.append(_compared(cell.id, *results))  # type: ignore[arg-type]
+            found.append(_compared(cell.id, study.measured_levels, *results))  # type: ignore[arg-type]
     if not found:
         raise InvalidParameter(f"no training of the study is measured both in {before} and in {now}")
     return found
 
 
-def _compared(cell: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Repeated:
+def _compared(cell: str, levels: Collection[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> Repeated:
     points = max(len(before["curve"]), len(now["curve"]))
     alike = sum(a == b for a, b in zip(before["curve"], now["curve"], strict=False))
-    levels = [result["checkpoints"]["last"]["levels"] for result in (before, now)]
-    epochs, images = 0, {level: 0 for level in levels[1] if level in levels[0]}
+    epochs, images = 0, dict.fromkeys(levels, 0)
     for checkpoint in CHECKPOINTS:
         then, again = before["checkpoints"][checkpoint], now["checkpoints"][checkpoint]
         epochs += then["epoch"] != again["epoch"]
