@@ -19,6 +19,7 @@ PAGES = {
     "verdict": "repetition.md",
     "confirmation": "confirmation.md",
     "full-data": "full-data.md",
+    "full-data-parts": "full-data-parts.md",
 }
 
 
