@@ -41,7 +41,7 @@ def folded(model: nn.Module, x: Tensor) -> nn.Module:
             return model
         for pair in pairs:
             _fold(twin, pair)
-        after = twin(x)
+        after = twin(x.clone())
     difference, largest = (before - after).abs().max(), before.abs().max().clamp(min=1)
     return twin if difference <= TOLERANCE * largest else model
 
@@ -68,7 +68,7 @@ def _pairs(model: nn.Module, x: Tensor) -> tuple[list[Pair], Tensor]:
         if type(module) in (nn.BatchNorm2d, BNReLU) and module.running_mean is not None:
             handles.append(module.register_forward_pre_hook(lambda m, args, name=name: note(inputs, name, args[0])))
     try:
-        logits = model(x.detach().requires_grad_())
+        logits = model(x.detach().requires_grad_().clone())  # for the network may change what it is given
     finally:
         for handle in handles:
             handle.remove()

@@ -81,6 +81,13 @@ class Shared(nn.Module):
         return self.fc((self.bn(z) + z).mean(dim=(2, 3)))
 
 
+class InPlace(nn.Sequential):
+    """A network that changes the images it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5))
+
+
 class Uncopyable(nn.Sequential):
     def __deepcopy__(self, memo: object) -> "Uncopyable":
         raise RuntimeError("there is only one of me")
@@ -96,6 +103,16 @@ def test_a_foreign_network_is_folded_too() -> None:
     twin = folded(model, x)
     assert batch_norms(twin) == 0
     torch.testing.assert_close(twin(x), model(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_that_changes_its_images_in_place_is_folded_and_the_images_stay() -> None:
+    model, (x, _) = convolution(InPlace).eval(), images(8)
+    liven(model)
+    given = x.clone()
+    twin = folded(model, x)
+    assert torch.equal(x, given)
+    assert batch_norms(twin) == 0
+    torch.testing.assert_close(twin(x.clone()), model(x.clone()), atol=1e-5, rtol=1e-5)
 
 
 def test_what_cannot_be_folded_safely_comes_back_itself() -> None:
