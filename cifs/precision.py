@@ -31,7 +31,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def instructions() -> str:
-    """The processor's widest instructions for bf16 products, of which the bits of a training on it are a function.
+    """The processor's widest instructions for bf16 products: a training's bits are a function of them, and of threads.
 
     oneDNN uses them unless the environment's ONEDNN_MAX_CPU_ISA holds it to older ones, which is said then.
     """

@@ -73,8 +73,8 @@ def verify(
 ) -> None:
     """Whether trainings came out as they did before: the same curves, and the same images standing under each attack.
 
-    They are a function of the recipe and of the processor's instructions for products in bf16. Any that came out
-    otherwise ends the command with 1.
+    They are a function of the recipe, of the processor's instructions for products in bf16 and of the number of threads
+    (OMP_NUM_THREADS; 1 for what is published). Any that came out otherwise ends the command with 1.
     """
     stem = Path(name).stem
     before, now = (study_folder(Workspace(runs=folder), stem) for folder in (against, runs))
@@ -87,7 +87,7 @@ def verify(
 
 
 def _repetition(one: Repeated) -> str:
-    before, now = one.instructions
+    before, now = one.by
     if one.same:
         return f"the same, bit for bit ({now})"
     counts = {"points of the curve": one.curve, "epochs kept": one.epochs}

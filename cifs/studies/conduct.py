@@ -95,6 +95,7 @@ def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, repor
         "test_from": study.test_from,
         "held_out": study.held_out,
         "instructions": instructions(),
+        "threads": torch.get_num_threads(),
         "seconds": round(run.seconds),
         "checkpoints": {checkpoint: measured[checkpoint] for checkpoint in CHECKPOINTS},
         "curve": curve(run.folder / "metrics.jsonl"),

@@ -1,4 +1,4 @@
-"""Whether a training of a study came out as it did before: on the same instructions of the processor, bit for bit."""
+"""Whether a training of a study came out as it did before: bit for bit, by the same instructions on as many threads."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ class Repeated(NamedTuple):
     """One cell, measured twice."""
 
     cell: str
-    instructions: tuple[str, str]  # for products in bf16, before and now
+    by: tuple[str, str]  # the processor's instructions for products in bf16, and threads, before and now
     curve: int  # points of it that are not the same
     epochs: int  # of the best and the last weights, that are not the same
     images: Mapping[str, int]  # by level: on how many, of those of the best and of the last, it came out otherwise
@@ -52,8 +52,10 @@ def _compared(cell: str, levels: Collection[str], before: Mapping[str, Any], now
         for level in images:
             a, b = (unpack(one["levels"][level]["standing"], one["n"]) for one in (then, again))
             images[level] += int((a != b).sum())
-    return Repeated(cell, (_instructions(before), _instructions(now)), points - alike, epochs, images)
+    return Repeated(cell, (_by(before), _by(now)), points - alike, epochs, images)
 
 
-def _instructions(result: Mapping[str, Any]) -> str:
-    return str(result.get("instructions", "not recorded"))
+def _by(result: Mapping[str, Any]) -> str:
+    """Earlier files tell one of the two, or neither."""
+    instructions, threads = result.get("instructions", "instructions not recorded"), result.get("threads")
+    return f"{instructions}, threads {'not recorded' if threads is None else threads}"

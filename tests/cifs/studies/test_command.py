@@ -66,11 +66,14 @@ def test_one_training_alone_is_run_again_and_held_against_the_outcome_before(dat
     against = ["study", "verify", str(plan), "--runs", str(now), "--against", str(before)]
     same = CliRunner().invoke(app, against)
     assert same.exit_code == 0, same.output
-    assert same.stdout.startswith(f"{ids[1]}: the same, bit for bit")
+    threads = f"threads {torch.get_num_threads()}"
+    assert same.stdout.startswith(f"{ids[1]}: the same, bit for bit (")
+    assert threads in same.stdout
     assert ids[0] not in same.stdout
 
     result = json.loads(cell.read_text(encoding="utf-8"))
     result["instructions"] = "another processor's"
+    del result["threads"]  # as of earlier versions
     result["curve"][0]["validation_natural"] += 1e-6
     result["checkpoints"]["last"]["levels"]["natural"]["standing"] = flipped(
         result["checkpoints"]["last"]["levels"]["natural"]["standing"]
@@ -79,7 +82,7 @@ def test_one_training_alone_is_run_again_and_held_against_the_outcome_before(dat
     other = CliRunner().invoke(app, against)
     assert other.exit_code == 1
     assert f"{ids[1]}: otherwise in points of the curve: 1, epochs kept: 0, images, natural: 2, images," in other.stdout
-    assert "now another processor's" in other.stdout
+    assert f"{threads} before, now another processor's, threads not recorded" in other.stdout
     assert "1 of 1 trainings came out otherwise" in other.stderr
 
     lacking = CliRunner().invoke(app, [*against, "--only", ids[0]])
