@@ -77,8 +77,7 @@ def verified(workspace: Workspace, model_id: str, proof: Path) -> ProofCheck:
     """A proof held against the weights and the images that are here. Raises CIFSError where they cannot be read."""
     entry = workspace.zoo.entry(model_id)
     images, model = load_images(entry.info.dataset, "test"), workspace.load(entry, entry.info.dataset)
-    n = Proof(proof).about.get("n", 0)
-    about = {**subject_of(entry), "images": digest_of(images[:n]), "eps": dataset(entry.info.dataset).eps}
+    about = {**subject_of(entry), "images": digest_of(images[: Proof(proof).n]), "eps": dataset(entry.info.dataset).eps}
     return verify(model, images, proof, about)
 
 

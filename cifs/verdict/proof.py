@@ -25,6 +25,15 @@ from cifs.records import ProofCheck
 from cifs.verdict.trial import MISTAKEN, STANDS, Trial, logits_of
 
 Arrays = dict[str, NDArray[Any]]
+# Type and dimensions of each array, held to when a proof is read: two readings of another type may differ, and "-1" is
+# no image that stands.
+KINDS = {
+    "fell": (np.dtype(np.int16), 1),
+    "half_index": (np.dtype(np.int32), 1),
+    "half": (np.dtype(np.float16), 4),
+    "exact_index": (np.dtype(np.int32), 1),
+    "exact": (np.dtype(np.float32), 4),
+}
 ROUNDED = 1e-6  # by so much float32 may leave the ball
 HALF_ROUNDED = 2**-10  # of ε: by so much float16 may
 
@@ -69,8 +78,12 @@ class Proof:
         self.path = path
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                self.about: dict[str, Any] = json.loads(str(arrays["about"]))
+                about = json.loads(str(arrays["about"]))
                 self.batches = len({name.partition("/")[0] for name in arrays.files if "/" in name})
+            self.about: dict[str, Any] = dict(about)
+            self.n, self.eps = self.about["n"], self.about["eps"]
+            if type(self.n) is not int or self.n < 1 or type(self.eps) is not float:
+                raise TypeError(f"n is {self.n!r}, eps {self.eps!r}")
         except UNREADABLE_NPZ as error:
             raise DataError(f"{path} is no proof of a verdict ({error})") from error
 
@@ -78,12 +91,14 @@ class Proof:
         with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for number in range(self.batches):
                 try:
-                    yield {key: arrays[f"{number}/{key}"] for key in KEYS}
+                    batch = {key: arrays[f"{number}/{key}"] for key in KINDS}
                 except UNREADABLE_NPZ as error:
                     raise DataError(f"{self.path}: batch {number} is damaged ({error})") from error
-
-
-KEYS = ("fell", "half_index", "half", "exact_index", "exact")
+                for key, array in batch.items():
+                    if (array.dtype, array.ndim) != KINDS[key]:
+                        kind = f"{array.ndim} dimensions of {array.dtype}"
+                        raise DataError(f"{self.path}: {key} of batch {number} has {kind}, which no verdict writes")
+                yield batch
 
 
 class Claimed(NamedTuple):
@@ -106,8 +121,8 @@ def verify(model: nn.Module, images: Images, path: Path, about: Mapping[str, Any
         for key, value in about.items()
         if proof.about.get(key) != value
     ]
-    n, first, robust, refuted = int(proof.about.get("n", 0)), 0, 0, []
-    device, eps = device_of(model), float(proof.about.get("eps", 0.0))
+    first, robust, refuted = 0, 0, []
+    device = device_of(model)
     with eval_mode(model):
         for arrays in proof if not problems else ():
             index = torch.arange(first, min(first + len(arrays["fell"]), len(images)))
@@ -115,14 +130,19 @@ def verify(model: nn.Module, images: Images, path: Path, about: Mapping[str, Any
             if len(x) < len(arrays["fell"]):
                 problems.append(f"it is of more images than the {len(images)} here")
                 break
-            bad = _refuted(model, x.to(device), y.to(device), arrays, eps)
+            bad = _refuted(model, x.to(device), y.to(device), arrays, proof.eps)
             refuted += (first + bad).tolist()
             robust += int((arrays["fell"] == STANDS).sum())
             first += len(x)
-    if not problems and first != n:
-        problems.append(f"it says to be of {n} images and speaks of {first}")
+    if not problems and first != proof.n:
+        problems.append(f"it says to be of {proof.n} images and speaks of {first}")
     return ProofCheck(
-        valid=not problems and not refuted, n=n, robust=robust, refuted=refuted, problems=problems, about=proof.about
+        valid=not problems and not refuted,
+        n=proof.n,
+        robust=robust,
+        refuted=refuted,
+        problems=problems,
+        about=proof.about,
     )
 
 

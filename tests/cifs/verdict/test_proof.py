@@ -1,5 +1,6 @@
 """Proofs replayed: an honest one is confirmed, and every way of tampering is noticed."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,43 @@ def test_arrays_that_do_not_belong_together_are_refused(
     proof: Path, tmp_path: Path, change: Callable[[dict[str, np.ndarray]], None]
 ) -> None:
     with pytest.raises(DataError, match="half"):
+        check(tampered(proof, tmp_path, change))
+
+
+def _of_strings(arrays: dict[str, np.ndarray]) -> None:
+    """ "-1" is not −1: no image would count as one that stands."""
+    arrays["0/fell"] = arrays["0/fell"].astype(str)
+
+
+def _of_no_column(arrays: dict[str, np.ndarray]) -> None:
+    arrays["0/fell"] = np.zeros((len(arrays["0/fell"]), 0), np.int16)
+
+
+def _in_float64(arrays: dict[str, np.ndarray]) -> None:
+    arrays["1/exact"] = arrays["1/exact"].astype(np.float64)
+
+
+def _big_endian(arrays: dict[str, np.ndarray]) -> None:
+    arrays["1/half"] = arrays["1/half"].astype(">f2")
+
+
+@pytest.mark.parametrize("change", [_of_strings, _of_no_column, _in_float64, _big_endian])
+def test_arrays_of_another_type_are_refused_before_anybody_reads_them(
+    proof: Path, tmp_path: Path, change: Callable[[dict[str, np.ndarray]], None]
+) -> None:
+    with pytest.raises(DataError, match="which no verdict writes"):
+        check(tampered(proof, tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "about", [[1], 3, {}, {"n": "40"}, {"n": True}, {"n": 0}, {"n": [40]}, {"n": float("nan")}, {"eps": "a"}]
+)
+def test_a_proof_that_does_not_say_what_it_is_of_is_none(proof: Path, tmp_path: Path, about: Any) -> None:
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        known = json.loads(str(arrays["about"])) if about else {}
+        arrays["about"] = np.array(json.dumps({**known, **about} if isinstance(about, dict) else about))
+
+    with pytest.raises(DataError, match="no proof"):
         check(tampered(proof, tmp_path, change))
 
 
