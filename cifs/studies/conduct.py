@@ -13,6 +13,7 @@ import torch
 
 from cifs.data import Images, dataset
 from cifs.errors import CheckpointError, InUse
+from cifs.evaluation import unpack
 from cifs.files import locked, write_json
 from cifs.precision import instructions
 from cifs.progress import Report, unreported
@@ -62,19 +63,34 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         written = parse_recipe(path.name, result["recipe"])  # a key that is newer than the file has its default
-    except (ValueError, LookupError, TypeError) as error:
+        levels = _levels_in(result)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged, or no cell of a study; remove it to measure it again") from error
     images = result["test_images"], result.get("test_from", 0), result.get("held_out", study.held_out)
     wanted = study.test_images, study.test_from, study.held_out
     if written.as_dict() != study.recipe_of(cell).as_dict() or images != wanted:
         raise CheckpointError(f"{path} is of another recipe or of other images; give another folder, or remove it")
     for checkpoint in CHECKPOINTS:
-        if lacks := set(study.measured_levels) - set(result["checkpoints"][checkpoint]["levels"]):
+        if lacks := set(study.measured_levels) - levels[checkpoint]:
             raise CheckpointError(
                 f"{path} lacks {', '.join(sorted(lacks))}: it was measured otherwise than at levels = "
                 f"{study.levels!r}; give another folder, or remove it"
             )
     return result
+
+
+def _levels_in(result: dict[str, Any]) -> dict[str, set[str]]:
+    """What is measured at each checkpoint, of a file that holds all the record of a study is made of."""
+    _ = [(point["epoch"], point["training"]) for point in result["curve"]]
+    levels: dict[str, set[str]] = {}
+    for checkpoint in CHECKPOINTS:
+        measured = result["checkpoints"][checkpoint]
+        levels[checkpoint] = {
+            level
+            for level, found in measured["levels"].items()
+            if len(unpack(found["standing"], measured["n"])) and measured["epoch"]
+        }
+    return levels
 
 
 def _conduct(study: Study, cell: Cell, folder: Path, device: torch.device, report: Report) -> dict[str, Any]:

@@ -114,8 +114,9 @@ def _gain(study: Study, results: Results, plan: Comparison, kind: str) -> StudyG
 
 
 def _tests(study: Study, results: Results) -> list[StudyTest]:
+    """Of those comparisons that can be made yet, corrected for all that were stated."""
     made = [(plan, gain) for plan in study.comparisons if (gain := _gain(study, results, plan, "stated")) is not None]
-    corrected = holm([gain.p for _, gain in made])
+    corrected = holm([gain.p for _, gain in made], of=len(study.comparisons))
     tests = []
     for (plan, gain), p in zip(made, corrected, strict=True):
         found = _differences(results, plan)

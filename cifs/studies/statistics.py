@@ -112,12 +112,15 @@ def bootstrap_p(d: Array, *, resamples: int, seed: int) -> float:
     return float(min(1.0, 2 * (rarer + 1) / (resamples + 1)))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that hold the chance of any false rejection (Holm, Scand. J. Statist. 1979)."""
+def holm(p_values: Sequence[float], *, of: int) -> list[float]:
+    """Adjusted p-values that hold the chance of any false rejection (Holm, Scand. J. Statist. 1979).
+
+    of: so many tests were stated; those that are not made yet count as if they found nothing.
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        largest = max(largest, min(1.0, (of - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
 

@@ -14,6 +14,7 @@ from cifs.records import StudyRecord
 from cifs.registry import settings
 from cifs.studies import Study, conduct, load_study, markdown, summary
 from cifs.tasks.base import TASKS, Prepared, Workspace
+from cifs.training import check_model
 
 
 @TASKS.register("study")
@@ -29,9 +30,13 @@ class RunStudy:
 
 
 def prepared_study(name: str, study: Study, workspace: Workspace, only: Collection[str] = ()) -> Prepared:
-    """Also of a study in a file of one's own. Raises UnknownName for a training it has not."""
+    """Also of a study in a file of one's own.
+
+    Raises UnknownName for a training it has not, and what building any of its networks raises.
+    """
     usable_device(workspace.device)
-    study.chosen(only)
+    for recipe in {(cell.regime, cell.arm): study.recipe_of(cell) for cell in study.chosen(only)}.values():
+        check_model(recipe)
     folder = study_folder(workspace, name)
     run = partial(conduct, study, folder, only=only, device=workspace.device)
     return Prepared(partial(_run, name, study, folder, run), (), True, folder / "record.json")

@@ -3,7 +3,7 @@
 from cifs.training.adversarial import Run
 from cifs.training.estimate import estimate_seconds
 from cifs.training.finish import finish
-from cifs.training.material import Material, gather
+from cifs.training.material import Material, check_model, gather
 from cifs.training.ranks import Ranks, check_processes, joined
 from cifs.training.recipe import Recipe, load_recipe, recipe_diff, recipe_names
 from cifs.training.validation import natural_accuracy
@@ -13,6 +13,7 @@ __all__ = [
     "Ranks",
     "Recipe",
     "Run",
+    "check_model",
     "check_processes",
     "estimate_seconds",
     "finish",

@@ -30,7 +30,7 @@ class Trial:
     """Images x (N, C, H, W) in [0, 1] with labels y (N,), attacked within ε under ℓ∞.
 
     first: number of the first image, so that what is random is a function of seed and image alone. Raises CIFSError for
-    a model that is not a function of the image, or one without gradients.
+    a model that is not a function of the image, one without gradients, or one whose logits are no numbers.
     """
 
     model: nn.Module
@@ -56,9 +56,9 @@ class Trial:
         self.stages = stages_for(self.model, self.stages)
         with eval_mode(self.model), frozen(self.model):
             refuse_opaque(self.model, self.x[:1])
+            refuse_not_finite(logits := logits_of(self.model, self.x))
             refuse_unsteady(self.model, self.x[:ASKED_TWICE])
             self.precision = usable_precision(self.model, self.x[:TOGETHER], self.precision)
-            logits = logits_of(self.model, self.x)
         self.margins = self._margins(logits, self.y)
         self.natural = self.margins.amax(dim=1)
         self.fell = torch.where(logits.argmax(dim=1) == self.y, STANDS, MISTAKEN)
@@ -124,6 +124,15 @@ def refuse_opaque(model: nn.Module, x: Tensor) -> None:
                 "the model's logits are cut off from the image (a no_grad, a detach, numpy inside): no attack of the "
                 "verdict can follow them. Square alone could attack it: `square`"
             )
+
+
+def refuse_not_finite(logits: Tensor) -> None:
+    """Raises CIFSError where logits (N, K) are nan or infinite: they are for no class, and no gradient leads on."""
+    if wrong := int((~logits.isfinite()).any(dim=1).sum()):
+        raise CIFSError(
+            f"the model's logits of {wrong} of {len(logits)} images are nan or infinite: a verdict is of classes that "
+            "can be told apart. Were its weights trained to the end, and are they stored in a type that holds them?"
+        )
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 
 from cifs.attacks import PGD, survives
 from cifs.data import load_images
-from cifs.errors import CheckpointError, InvalidParameter, UnknownName
+from cifs.errors import CheckpointError, CIFSError, InvalidParameter, UnknownName
 from cifs.evaluation import unpack
 from cifs.files import locked
 from cifs.progress import Cancelled, Progress
@@ -215,6 +215,21 @@ def test_a_result_that_is_damaged_is_named(text: str, recipe: Path, tmp_path: Pa
     (tmp_path / "short-vanilla-1.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"short-vanilla-1\.json is damaged"):
         conduct(parse_study("x", plan(recipe)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "match"),
+    [
+        ({"arch": "resnet10", "width": 4, "method": "cifs", "imgf": {"name": "softmx"}}, "softmx"),
+        ({"arch": "resnt10", "width": 4, "method": "cifs"}, "resnt10"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_named_before_any_is_trained(
+    model: dict[str, Any], match: str, recipe: Path, tmp_path: Path
+) -> None:
+    arms = {"vanilla": {"title": "Vanilla"}, "cifs": {"title": "CIFS", "recipe": {"method": "cifs", "model": model}}}
+    with pytest.raises(CIFSError, match=match):
+        prepared_study("x", parse_study("x", plan(recipe, arms=arms)), Workspace(runs=tmp_path))
 
 
 @pytest.mark.parametrize("changes", [{"test_images": 10_000}, {"test_from": 10_000}])

@@ -1,5 +1,8 @@
 """A study's record says what its cells say: accuracies, paired differences, corrected tests, curves."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from cifs.errors import CheckpointError
 from cifs.evaluation import pack, wilson
 from cifs.files import write_json
 from cifs.plot.study import study_figure, study_info
 from cifs.records import StudyRecord
-from cifs.studies import load_study, markdown, summary
+from cifs.studies import load_study, markdown, result_of, summary
 from cifs.studies.measure import LEVELS
-from cifs.studies.plan import Study, parse_study
+from cifs.studies.plan import Arm, Study, parse_study
 from cifs.studies.statistics import effect, holm
 
 N, SHARES = 200, {"vanilla": 0.3, "cifs": 0.5}
@@ -78,8 +82,17 @@ def test_tests_are_of_paired_differences_and_corrected_together(study: Study, tm
     for test, own in zip(record.tests, expected, strict=True):
         assert (test.mean, test.low, test.high, test.p) == pytest.approx((own.mean, own.low, own.high, own.p))
         assert list(test.by_seed.values()) == pytest.approx(own.by_seed)
-    assert [test.p_corrected for test in record.tests] == pytest.approx(holm([own.p for own in expected]))
+    assert [test.p_corrected for test in record.tests] == pytest.approx(holm([own.p for own in expected], of=2))
     assert record.tests[0].mean > 0.1
+
+
+def test_a_comparison_that_cannot_be_made_yet_counts_in_the_correction(study: Study, tmp_path: Path) -> None:
+    """Else a study would find something half way that it does not find at its end."""
+    write_cells(study, tmp_path)
+    waiting = replace(study.comparisons[1], name="waits", arm="later")
+    longer = replace(study, arms={**study.arms, "later": Arm(title="Later")}, comparisons=(*study.comparisons, waiting))
+    p = [test.p for test in summary("tiny", study, tmp_path).tests]
+    assert [test.p_corrected for test in summary("tiny", longer, tmp_path).tests] == pytest.approx(holm(p, of=3))
 
 
 def test_accuracies_are_means_over_seeds_and_name_the_epochs(study: Study, tmp_path: Path) -> None:
@@ -157,3 +170,38 @@ def test_the_docs_figures_are_those_of_the_outcomes_beside_them(name: str) -> No
     for found, written in zip(again.tests, record.tests, strict=True):
         assert found.p_corrected == pytest.approx(written.p_corrected)
     assert markdown(record) == (DOCS / name / "report.md").read_text(encoding="utf-8")
+
+
+def _without_checkpoints(result: dict[str, Any]) -> None:
+    del result["checkpoints"]
+
+
+def _without_curve(result: dict[str, Any]) -> None:
+    del result["curve"]
+
+
+def _of_a_list(result: dict[str, Any]) -> None:
+    result["checkpoints"]["best"]["levels"] = []
+
+
+def _cut_off(result: dict[str, Any]) -> None:
+    level = result["checkpoints"]["last"]["levels"]["natural"]
+    level["standing"] = level["standing"][:-3]
+
+
+def _without_count(result: dict[str, Any]) -> None:
+    del result["checkpoints"]["last"]["n"]
+
+
+@pytest.mark.parametrize("change", [_without_checkpoints, _without_curve, _of_a_list, _cut_off, _without_count])
+def test_a_result_that_lacks_a_part_is_named(
+    change: Callable[[dict[str, Any]], None], study: Study, tmp_path: Path
+) -> None:
+    write_cells(study, tmp_path, ["short-vanilla-1"])
+    path = tmp_path / "short-vanilla-1.json"
+    result = json.loads(path.read_text("utf-8"))
+    assert result_of(study, next(study.cells()), tmp_path) == result
+    change(result)
+    path.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"short-vanilla-1\.json is damaged"):
+        summary("tiny", study, tmp_path)

@@ -146,15 +146,17 @@ def test_no_number_of_seeds_is_enough_where_the_images_are_too_few() -> None:
     assert seeds_to_find(0.01, d) is None
 
 
-@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_rejects_what_the_step_down_procedure_does(p: list[float]) -> None:
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8), stated=st.integers(0, 4))
+def test_holm_rejects_what_the_step_down_procedure_does(p: list[float], stated: int) -> None:
+    """Tests that were stated and are not made yet are none that reject: p = 1."""
     alpha = 0.05
     rejected = set()
-    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        if p[i] * (len(p) - rank) > alpha:
+    full = [*p, *[1.0] * stated]
+    for rank, i in enumerate(sorted(range(len(full)), key=lambda i: full[i])):
+        if full[i] * (len(full) - rank) > alpha:
             break
         rejected.add(i)
-    assert {i for i, adjusted in enumerate(holm(p)) if adjusted <= alpha} == rejected
+    assert {i for i, adjusted in enumerate(holm(p, of=len(full))) if adjusted <= alpha} == rejected
 
 
 @pytest.mark.parametrize("shape", [(1, 20), (3, 1), (20,)])

@@ -165,6 +165,19 @@ def test_what_is_no_function_of_the_image_is_refused(cls: type[nn.Module]) -> No
         verdict(cls(), x, y, eps=EPS, stages=QUICK)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_no_numbers_are_refused_wherever_they_are(value: float) -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            last = (x == worst).flatten(1).all(dim=1, keepdim=True)
+            return learned()(x).masked_fill(last & (torch.arange(10) == 3), value)
+
+    x, y = first(80)
+    worst = x[-1]  # one that is not asked twice
+    with pytest.raises(CIFSError, match="logits of 1 of 80 images are nan or infinite"):
+        verdict(Broken(), x, y, eps=EPS, stages=QUICK)
+
+
 def test_what_has_no_gradients_at_all_is_refused() -> None:
     class Opaque(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
