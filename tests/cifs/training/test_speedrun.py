@@ -11,6 +11,7 @@ from cifs.cli import app
 from cifs.cli.train import speedrun_row
 from cifs.data import load_images
 from cifs.tasks import SpeedrunEntry
+from cifs.training import load_recipe
 from cifs.training.validation import natural_accuracy
 from cifs.zoo import Zoo
 
@@ -58,3 +59,14 @@ def test_a_verdict_that_is_not_trusted_says_so_in_its_row() -> None:
     fields |= {"threads": 2, "validation_score": 0.5, "n": 1000, "natural": 0.7, "verdict": 0.381, "low": 0.35}
     row = speedrun_row(SpeedrunEntry(**fields, high=0.41, trusted=False, minutes_of_verdict=1.0))
     assert row == "| `r` | ResNet-18 | 2 | 1.0 (2) | 1.5 | 70.0 | 38.1 (35.0 – 41.0), not trusted | 1,000 |"
+
+
+def test_every_row_of_the_board_is_of_an_outcome_that_is_kept() -> None:
+    """The measured columns too: a row is printed by the command, never written by hand."""
+    docs = Path(__file__).parents[3] / "docs"
+    outcomes = [SpeedrunEntry.model_validate_json(path.read_bytes()) for path in (docs / "speedrun").glob("*.json")]
+    board = (docs / "speedrun.md").read_text("utf-8").partition("## Board\n")[2].partition("\n\n")[0]
+    assert sorted(board.splitlines()[2:]) == sorted(map(speedrun_row, outcomes))
+    assert outcomes
+    for outcome in outcomes:
+        assert load_recipe(outcome.recipe).epochs == outcome.epochs
