@@ -30,7 +30,7 @@ def study(
 ) -> StudyView:
     """How far every training of a study is, and what has come out: accuracies, gains with intervals, tests, curves.
 
-    Without results of this server's own the record is the one that was published with the project.
+    The record is the one that was published with the project until this server has measured as many trainings.
     """
     return _view(name, settings.runs)
 

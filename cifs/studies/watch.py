@@ -58,20 +58,20 @@ def _latest(metrics: Path) -> dict[str, Any]:
 
 
 def record_of(name: str, folder: Path) -> tuple[StudyRecord | None, bool]:
-    """The record in `folder`, else the one that was published with the project; and whether it is that.
+    """The record of most trainings: that in `folder`, or the one published with the project; and whether it is that.
 
-    One of nothing measured, which a study leaves that was stopped in its first cell, is as good as none. Raises
-    CheckpointError where one cannot be read.
+    None where nothing is measured. Raises CheckpointError where one cannot be read.
     """
-    places = [folder, *(place / name for place in PUBLISHED)]
-    for place in places:
-        path = place / "record.json"
-        if not path.exists():
-            continue
-        try:
-            record = StudyRecord.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise CheckpointError(f"{path.name} of study {name} cannot be read: {error}") from None
-        if record.measured:
-            return record, place != folder
-    return None, False
+    places = (folder, *(place / name for place in PUBLISHED))
+    records = [(record, place != folder) for place in places if (record := _record(name, place)) and record.measured]
+    return max(records, key=lambda found: found[0].measured, default=(None, False))
+
+
+def _record(name: str, folder: Path) -> StudyRecord | None:
+    path = folder / "record.json"
+    if not path.exists():
+        return None
+    try:
+        return StudyRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CheckpointError(f"{path.name} of study {name} cannot be read: {error}") from None

@@ -91,7 +91,7 @@ def show_state(desk: Desk, study: StudyView) -> None:
     if study.published and study.record is not None:
         st.caption(
             f"Shown is the record that came with the project: {study.record.measured} of {study.record.planned} "
-            "trainings. As soon as this server has measured one, its own takes its place."
+            "trainings. Once this server has measured as many, its own takes its place."
         )
     if job is not None and job.state in ACTIVE:
         show_job(desk, job.id)

@@ -53,14 +53,16 @@ def test_every_cell_says_how_far_it_is(tmp_path: Path) -> None:
         assert {cell.id for cell in watch(study, tmp_path) if cell.state == "running"} == {second.id}
 
 
-def test_a_record_of_ones_own_goes_before_the_published_one(tmp_path: Path) -> None:
+def test_a_record_of_ones_own_goes_before_the_published_one_once_it_is_of_as_many_trainings(tmp_path: Path) -> None:
     published, is_published = record_of("overfitting", tmp_path)
     assert published is not None
     assert is_published
-    write_json(tmp_path / "record.json", published.with_(measured=1).model_dump(mode="json"))
-    own, is_published = record_of("overfitting", tmp_path)
-    assert own is not None
-    assert (own.measured, is_published) == (1, False)
+    for measured, shown in ((1, True), (published.measured, False)):
+        own = published.with_(measured=measured, question="own").model_dump(mode="json")
+        write_json(tmp_path / "record.json", own)
+        record, is_published = record_of("overfitting", tmp_path)
+        assert record is not None
+        assert (is_published, record.question != "own") == (shown, shown)
     assert record_of("another", tmp_path / "none") == (None, False)
 
 
