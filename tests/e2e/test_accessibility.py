@@ -102,6 +102,17 @@ def test_what_is_chosen_of_many_can_be_read(dashboard: str, browser: Browser) ->
     page.close()
 
 
+# What is drawn over any of a dense grid of points of the cells.
+COVERED = """cells => cells.flatMap(cell => {
+  const {x, y, width, height} = cell.getBoundingClientRect(), over = new Set();
+  for (let i = 4; i < width - 4; i += 4) for (let j = 4; j < height - 4; j += 4) {
+    const top = document.elementFromPoint(x + i, y + j);
+    if (top && !cell.contains(top) && !top.contains(cell)) over.add(top.outerHTML);
+  }
+  return [...over];
+})"""
+
+
 def test_a_phone_shows_what_the_rows_of_a_table_are_called(dashboard: str, browser: Browser) -> None:
     page = browser.new_page(viewport=NARROW)
     page.set_default_timeout(PATIENCE)
@@ -117,4 +128,5 @@ def test_a_phone_shows_what_the_rows_of_a_table_are_called(dashboard: str, brows
     scrolled = name.bounding_box()
     assert scrolled is not None
     assert scrolled["x"] == pytest.approx(box["x"], abs=1)
+    assert page.locator("table.robustness tbody th:first-child").evaluate_all(COVERED) == []
     page.close()
