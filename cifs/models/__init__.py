@@ -15,7 +15,7 @@ def build(arch: str, **options: Any) -> CNN:
     """A new model by the name of its architecture; options as CNN's. Raises UnknownName or InvalidParameter."""
     try:
         return MODELS[arch](arch, **options)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # also torch's, of sizes that cannot be
         given = ", ".join(f"{name} = {value!r}" for name, value in options.items())
         # Its first line: torch may go on with a trace of its C++, and the paths of its libraries.
         reason = str(error).partition("\n")[0]

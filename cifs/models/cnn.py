@@ -70,8 +70,8 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
         sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": min(height, breadth)}
         for name, size in (sizes | ({} if width is None else {"width": width})).items():
-            if size < 1:
-                raise InvalidParameter(f"{name} = {size}: must be at least 1")
+            if not isinstance(size, int) or size < 1:
+                raise InvalidParameter(f"{name} = {size!r}: must be a whole number, at least 1")
         self.arch, self.width, self.num_classes, self.method = arch, width, num_classes, method
         self.image_shape = (in_channels, height, breadth)
         self._buffer("mean", mean or [0.0] * in_channels)

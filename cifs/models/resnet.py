@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN, MODELS, Select
 from cifs.selection import pool
 
@@ -39,7 +40,8 @@ class ResNet(CNN):
     takes_activation = True
 
     def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
-        assert width is not None
+        if width is None:
+            raise InvalidParameter(f"width = None: {arch} needs one, a whole number")
         self.stem = nn.Sequential(conv3x3(in_channels, width), nn.BatchNorm2d(width), self.activation())
         c_in = width
         for stage, blocks in enumerate(BLOCKS[arch]):

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN, MODELS, Select
 from cifs.models.resnet import conv3x3
 from cifs.selection import pool
@@ -40,7 +41,8 @@ class WideResNet(CNN):
     """WRN-d: three stages of width, 2·width and 4·width channels, (d − 4) / 6 blocks each, a stem of 16 channels."""
 
     def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
-        assert width is not None
+        if width is None:
+            raise InvalidParameter(f"width = None: {arch} needs one, a whole number")
         blocks = (int(arch.removeprefix("wrn")) - 4) // 6
         self.stem = conv3x3(in_channels, 16)
         c_in = 16

@@ -108,7 +108,7 @@ def test_normalisation_is_inside_the_model() -> None:
 
 @pytest.mark.parametrize("name", ["num_classes", "in_channels", "image_size", "width"])
 def test_a_size_of_nothing_is_refused(name: str) -> None:
-    with pytest.raises(InvalidParameter, match=f"{name} = 0: must be at least 1"):
+    with pytest.raises(InvalidParameter, match=f"{name} = 0: must be a whole number, at least 1"):
         build("resnet10", **{name: 0})
 
 

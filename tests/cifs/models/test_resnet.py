@@ -90,3 +90,17 @@ def test_why_no_network_can_be_made_is_said_in_one_line_and_without_the_librarie
         build("resnet10", image_size=10**21)
     assert "\n" not in str(refused.value)
     assert ".so" not in str(refused.value)
+
+
+@pytest.mark.parametrize("arch", ["resnet10", "wrn16"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("width", None), ("width", 2.5), ("width", float("nan")), ("num_classes", 1.5), ("num_classes", 10**13),
+        ("in_channels", "3"), ("image_size", "32"), ("image_size", []), ("image_size", [32]), ("mean", ["a", "b", "c"]),
+        ("std", [[1], [1, 2], [3]]),
+    ],
+)  # fmt: skip
+def test_a_value_of_no_network_is_named(arch: str, option: str, value: object) -> None:
+    with pytest.raises(InvalidParameter, match=option):
+        build(arch, **{"width": 4, option: value})
