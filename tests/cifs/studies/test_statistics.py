@@ -74,6 +74,18 @@ def test_false_alarms_are_no_more_frequent_than_promised(of_seeds: float) -> Non
     assert sum(value < 0.05 for value in p) < 30
 
 
+@pytest.mark.parametrize(("seeds", "misses"), [(3, 0.024), (5, 0.013), (10, 0.01)])
+def test_intervals_of_99_percent_miss_as_often_as_the_claims_limits_say(seeds: int, misses: float) -> None:
+    """Where seeds vary most: Satterthwaite's degrees of freedom are estimated too, and of few seeds often too many."""
+    studies, missed = 8000, 0
+    for seed in range(studies):
+        d = differences(seeds, 40, of_seeds=0.63, of_images=0.33, both=1, seed=seed)
+        parts = components(d)
+        half = parts.variance_of_mean(*d.shape) ** 0.5 * scipy.stats.t.ppf(0.995, parts.df)
+        missed += abs(d.mean()) > half
+    assert missed / studies == pytest.approx(misses, abs=0.004)
+
+
 def test_a_bootstrapped_mean_varies_at_least_as_much_as_the_mean_of_new_studies() -> None:
     def study(seed: int) -> np.ndarray:
         return differences(4, 200, of_seeds=0.05, of_images=0.3, both=0.3, seed=seed)
