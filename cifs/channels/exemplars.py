@@ -20,7 +20,7 @@ from cifs.channels.statistics import ClassMeans
 from cifs.channels.view import View, views
 from cifs.data import Images
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
-from cifs.files import UNREADABLE_NPZ, replacing
+from cifs.files import UNREADABLE_NPZ, reason, replacing
 from cifs.models import CNN
 from cifs.precision import Precision, device_of
 from cifs.progress import Progress, Report, unreported
@@ -97,7 +97,9 @@ class Exemplars:
                 arrays = {key: file[key] for key in file.files}
             return cls(counts=arrays.pop("counts"), **json.loads(str(arrays.pop("about"))), arrays=arrays)
         except UNREADABLE_NPZ as error:
-            raise CheckpointError(f"{path.parent.name}/{path.name} is missing or no exemplars ({error})") from error
+            raise CheckpointError(
+                f"{path.parent.name}/{path.name} is missing or no exemplars ({reason(error)})"
+            ) from error
 
 
 def exemplars(

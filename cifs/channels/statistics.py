@@ -21,7 +21,7 @@ from cifs.channels.shift import Shift, bootstrap, image_shift
 from cifs.channels.view import View, views
 from cifs.data import Images
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
-from cifs.files import UNREADABLE_NPZ, replacing
+from cifs.files import UNREADABLE_NPZ, reason, replacing
 from cifs.memory import give_back
 from cifs.models import CNN, adapt
 from cifs.precision import Precision, device_of
@@ -134,7 +134,7 @@ class ChannelStatistics:
             return cls(counts=arrays.pop("counts"), **about, **of_images, arrays=arrays)
         except UNREADABLE_NPZ as error:
             raise CheckpointError(
-                f"{path.parent.name}/{path.name} is missing or no channel statistics ({error})"
+                f"{path.parent.name}/{path.name} is missing or no channel statistics ({reason(error)})"
             ) from error
 
 

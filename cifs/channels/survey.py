@@ -20,7 +20,7 @@ from cifs.channels.capture import capture
 from cifs.channels.statistics import ClassMeans
 from cifs.channels.view import views
 from cifs.errors import CheckpointError, InvalidParameter, UnknownName
-from cifs.files import UNREADABLE_NPZ, replacing
+from cifs.files import UNREADABLE_NPZ, reason, replacing
 from cifs.losses import cw_margin
 from cifs.models import CNN
 from cifs.modes import eval_mode
@@ -74,7 +74,9 @@ class Survey:
                         groups[group][key] = file[name]
                 return cls(file["labels"], **groups), json.loads(str(file["about"]))
         except UNREADABLE_NPZ as error:
-            raise CheckpointError(f"{path.parent.name}/{path.name} is missing or no survey ({error})") from error
+            raise CheckpointError(
+                f"{path.parent.name}/{path.name} is missing or no survey ({reason(error)})"
+            ) from error
 
 
 class Surveyor:

@@ -16,7 +16,7 @@ from numpy.lib.npyio import NpzFile
 
 from cifs.data.images import SPLITS, Images, Split, check_size, from_arrays
 from cifs.errors import DataError
-from cifs.files import UNREADABLE_NPZ
+from cifs.files import UNREADABLE_NPZ, reason
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Npz:
             with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 yield file
         except UNREADABLE_NPZ as error:
-            raise DataError(f"{self.path.name} is no readable .npz: {error}") from error
+            raise DataError(f"{self.path.name} is no readable .npz: {reason(error)}") from error
 
     def _shape(self, key: str) -> tuple[int, ...]:
         """Of an array that is not read: its header says it."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cifs.data import Images
 from cifs.errors import DataError
-from cifs.files import UNREADABLE_NPZ, replacing
+from cifs.files import UNREADABLE_NPZ, reason, replacing
 from cifs.modes import eval_mode
 from cifs.precision import device_of
 from cifs.records import ProofCheck
@@ -85,7 +85,7 @@ class Proof:
             if type(self.n) is not int or self.n < 1 or type(self.eps) is not float:
                 raise TypeError(f"n is {self.n!r}, eps {self.eps!r}")
         except UNREADABLE_NPZ as error:
-            raise DataError(f"{path} is no proof of a verdict ({error})") from error
+            raise DataError(f"{path} is no proof of a verdict ({reason(error)})") from error
 
     def __iter__(self) -> Iterator[Arrays]:
         with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -93,7 +93,7 @@ class Proof:
                 try:
                     batch = {key: arrays[f"{number}/{key}"] for key in KINDS}
                 except UNREADABLE_NPZ as error:
-                    raise DataError(f"{self.path}: batch {number} is damaged ({error})") from error
+                    raise DataError(f"{self.path}: batch {number} is damaged ({reason(error)})") from error
                 for key, array in batch.items():
                     if (array.dtype, array.ndim) != KINDS[key]:
                         kind = f"{array.ndim} dimensions of {array.dtype}"
