@@ -46,15 +46,21 @@ def _chance(chance: Chance) -> str:
 
 
 def _pattern(shift: MeanShift) -> str:
-    """The paper's claim: NR channels are over-activated, PR channels under-activated."""
+    """The paper's claim: NR channels are over-activated, PR channels under-activated, and by more than by chance.
+
+    One control does for both kinds: they are all channels there are, so one departs from the mean as the other does.
+    """
     nr = shift.nr_over_activated > EVEN and shift.nr_over_activation > 0
     pr = shift.pr_under_activated > EVEN and shift.pr_under_activation > 0
+    by_chance = shift.nr_over_activation <= shift.nr_by_chance.high
+    doubt = "; but random channels change as much, so it may be chance" if by_chance else ""
     if nr and pr:
-        return "That is the paper's pattern."
+        return f"That is the paper's pattern{doubt}."
     if nr or pr:
         shown, missing = ("NR channels are over-activated", "PR") if nr else ("PR channels are under-activated", "NR")
         return (
-            f"That is half of the paper's pattern: {shown}, but most {missing} channels do not follow it on this image."
+            f"That is half of the paper's pattern: {shown}, but most {missing} channels do not follow it on this "
+            f"image{doubt.replace('but', 'and')}."
         )
     return "It does **not** show the paper's pattern on this image."
 

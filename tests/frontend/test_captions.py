@@ -40,6 +40,20 @@ def test_whether_an_image_shows_the_paper_s_pattern_is_computed(adversarial: lis
     assert verdict in said_of(adversarial)
 
 
+@pytest.mark.parametrize(("by", "chance"), [(1.0, False), (0.2, True)])
+def test_a_pattern_that_random_channels_show_as_well_is_told_from_one_they_do_not(by: float, chance: bool) -> None:
+    """Ten NR channels rise and ten PR ones fall, two of either far: beside those a small step of all is nothing."""
+    relevance, natural = np.r_[np.ones(10), -np.ones(10)], np.full(20, 3.0)
+    change = by * np.r_[-np.ones(10), np.ones(10)]
+    change[[0, 10]] += [2.5, -1.0] if chance else 0.0
+    shift = mean_shift(activation_info(relevance, natural, natural + change))
+    assert shift is not None
+    beyond = shift.nr_over_activation > shift.nr_by_chance.high
+    assert beyond != chance
+    assert ("random channels change as much" in shift_sentence(shift)) == chance
+    assert "paper's pattern" in shift_sentence(shift)
+
+
 def test_the_numbers_stand_before_the_verdict() -> None:
     sentence = said_of([0.5, 2.5, 4.0, 3.0])
     assert "raised **100% of the NR channels** (mean activation 2.5 → 3.25; the control" in sentence
