@@ -76,8 +76,14 @@ def outcome(answer: WhatIfResult, held: int, channels: int, label: str) -> str:
     theirs = f"The control: with as many random channels held back it is right in **{right} of {draws} draws**."
     if after != label:
         return f"{mine} {theirs}"
-    matters = "So it matters which channels" if 2 * right < draws else "So it hardly matters which channels, here"
-    return f"{mine} {theirs} {matters}."
+    return f"{mine} {theirs} {whether_it_matters(right, draws)}."
+
+
+def whether_it_matters(right: int, draws: int) -> str:
+    """Which channels are held back, where random ones do as well in `right` of so many draws."""
+    if 4 * right <= draws:
+        return "So it matters which channels"
+    return "So it matters only in part which channels" if 4 * right < 3 * draws else "So it hardly matters which, here"
 
 
 def kind_of(info: ActivationInfo, channel: int) -> str:

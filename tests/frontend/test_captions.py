@@ -7,7 +7,14 @@ import pytest
 
 from cifs.plot.activation import activation_info, mean_shift
 from cifs.plot.trajectory import TrajectoryInfo
-from frontend.captions import channel_sentence, class_sentence, kind_of, most_changed, shift_sentence
+from frontend.captions import (
+    channel_sentence,
+    class_sentence,
+    kind_of,
+    most_changed,
+    shift_sentence,
+    whether_it_matters,
+)
 from frontend.components.charts import file_name
 from frontend.components.predictions import walked
 from frontend.components.selection import parameters_text
@@ -52,6 +59,13 @@ def test_a_pattern_that_random_channels_show_as_well_is_told_from_one_they_do_no
     assert beyond != chance
     assert ("random channels change as much" in shift_sentence(shift)) == chance
     assert "paper's pattern" in shift_sentence(shift)
+
+
+@pytest.mark.parametrize(
+    ("right", "word"), [(0, "matters which"), (5, "matters which"), (6, "in part"), (15, "hardly")]
+)
+def test_what_random_channels_often_do_as_well_is_not_put_down_to_the_chosen_ones(right: int, word: str) -> None:
+    assert word in whether_it_matters(right, 20)
 
 
 def test_the_numbers_stand_before_the_verdict() -> None:
