@@ -2,10 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from math import isclose
+
+import numpy as np
 
 from backend.schemas import Choice
 from backend.schemas.laboratory import WhatIfResult
 from cifs.plot.activation import ActivationInfo, Chance, MeanShift, most_raised
+from cifs.plot.by_class import ByClassInfo
+from cifs.plot.curves import Curve
+from cifs.plot.importance import ImportanceInfo
+from cifs.plot.labels import eps_text
 
 EVEN = 0.5  # of the channels of a kind; fewer show nothing
 
@@ -84,6 +91,49 @@ def whether_it_matters(right: int, draws: int) -> str:
     if 4 * right <= draws:
         return "So it matters which channels"
     return "So it matters only in part which channels" if 4 * right < 3 * draws else "So it hardly matters which, here"
+
+
+def road_sentence(info: ImportanceInfo) -> str:
+    """What the map does to the channels that speak for the class, and to the others."""
+    said = []
+    for curve in info.curves:
+        means = [f"{curve.importance[kind].mean():.2g}" for kind in _kinds(curve.relevance) if kind.any()]
+        said.append(f"{' and '.join(means)} ({curve.name})")
+    m = "m" if info.factor == 1 else "C · m"
+    return (
+        f"The same channels at three stations. Mean {m} of the channels with g > 0, and of the others: "
+        f"{'; '.join(said)}."
+    )
+
+
+def _kinds(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return relevance > 0, relevance <= 0
+
+
+def beyond_sentence(curves: Sequence[Curve], trained: float) -> str:
+    """What each model keeps at the ε that networks were trained for, and at the largest that was tried."""
+    kept = {
+        curve.model: (curve.accuracy[at], curve.accuracy[-1])
+        for curve in curves
+        for at, eps in enumerate(curve.x)
+        if isclose(eps, trained) and at + 1 < len(curve.x)
+    }
+    if not kept:
+        return ""
+    falls = "; ".join(f"{model} {here:.1f} → {last:.1f} %" for model, (here, last) in kept.items())
+    return f"From ε = {eps_text(trained, trained)} to {eps_text(curves[0].x[-1], trained)}: {falls}."
+
+
+def weakest_sentence(info: ByClassInfo) -> str:
+    """The class that each model defends least, and the one it defends best."""
+    said = []
+    for model, shares in zip(info.models, info.accuracy, strict=True):
+        known = [(share, name) for share, name in zip(shares, info.classes, strict=True) if share is not None]
+        (low, worst), (high, best) = min(known), max(known)
+        said.append(
+            f"{model}: {worst} {low:.1f}, {best} {high:.1f}" if low < high else f"{model}: {low:.1f} of every one"
+        )
+    return f"Accuracy (%) on the images of each class. Least and most: {'; '.join(said)}."
 
 
 def kind_of(info: ActivationInfo, channel: int) -> str:

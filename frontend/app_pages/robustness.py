@@ -10,6 +10,7 @@ from cifs.plot.curves import curve_info, eps_figure, steps_figure
 from cifs.plot.robustness import robustness_figure, robustness_info
 from cifs.report import groups, remark, remarks
 from frontend import state
+from frontend.captions import beyond_sentence, weakest_sentence
 from frontend.components.charts import draw, files_are_about
 from frontend.components.checks import show_checks
 from frontend.components.difference import show_difference
@@ -82,7 +83,8 @@ def show_curves(table: RobustnessTable) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         draw(eps_figure(by_eps, trained), key="eps", alt="accuracy against ε")
-        st.caption("What was trained for one ε fades beyond it; a natural model falls at a fraction of it.")
+        if len(trained) == 1 and (said := beyond_sentence(by_eps, trained[0])):
+            st.caption(said)
     with right:
         draw(steps_figure(by_steps), key="steps", alt="accuracy against steps")
         st.caption(
@@ -102,7 +104,7 @@ def show_by_class(table: RobustnessTable) -> None:
         format_func=titles.__getitem__,
     )  # fmt: skip
     draw(by_class_figure(found[column]), key="by-class", alt=f"accuracies by model and class, {titles[column]}")
-    st.caption("Accuracy (%) on the images of each class. An average hides that some classes are hardly defended.")
+    st.caption(weakest_sentence(found[column]))
     if column == "autoattack" and (said := remarks(table.rows)):
         st.caption(f"{titles[column]}: {said}.")
 

@@ -94,8 +94,9 @@ def layers_of_all(found: Found) -> list[str]:
 def show_shift(lab: Lab, models: list[ModelInfo], found: Found) -> None:
     st.header("The claim as a number", anchor=False)
     st.caption(
-        "An attack over-activates NR and under-activates PR channels: by how much, with 95 % intervals, told apart by "
-        "each natural image's own relevance. In per cent of the layer's mean activation, so that models compare."
+        "How far the attack over-activated NR channels and under-activated PR ones, with 95 % intervals; below 0 it "
+        "did the opposite. NR and PR by each natural image's own relevance; in per cent of the layer's mean "
+        "activation, so that models compare."
     )
     of = state.choose(
         st.segmented_control, "Images of", "shift-of", ["the class", "all classes"], default="the class", required=True

@@ -7,6 +7,7 @@ import streamlit as st
 
 from backend.schemas import ChannelsResponse
 from cifs.plot.importance import ImportanceInfo, curve_figure, importance_info, road_figure
+from frontend.captions import road_sentence
 from frontend.components.asking import ask_channels
 from frontend.components.charts import draw
 from frontend.components.lab import Lab
@@ -76,5 +77,5 @@ def show_road(info: ImportanceInfo, response: ChannelsResponse, target: str) -> 
             st.caption(parameters_text(response.imgf))
     with road:
         st.header("g → m → selected features", anchor=False)
-        st.caption("The same channels at three stations: what speaks for the class is let through, the rest held back.")
+        st.caption(road_sentence(info))
         draw(road_figure(info), key="road", alt="relevance, importance, activation and selected features by channel")

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 
 from cifs.plot.activation import activation_info, mean_shift
+from cifs.plot.by_class import ByClassInfo
+from cifs.plot.curves import Curve
+from cifs.plot.importance import ImportanceCurve, ImportanceInfo
 from cifs.plot.trajectory import TrajectoryInfo
 from frontend.captions import (
+    beyond_sentence,
     channel_sentence,
     class_sentence,
     kind_of,
     most_changed,
+    road_sentence,
     shift_sentence,
+    weakest_sentence,
     whether_it_matters,
 )
 from frontend.components.charts import file_name
@@ -66,6 +72,29 @@ def test_a_pattern_that_random_channels_show_as_well_is_told_from_one_they_do_no
 )
 def test_what_random_channels_often_do_as_well_is_not_put_down_to_the_chosen_ones(right: int, word: str) -> None:
     assert word in whether_it_matters(right, 20)
+
+
+def test_the_road_says_what_the_map_does_to_either_kind_of_channel() -> None:
+    g = np.array([2.0, 1.0, -1.0])
+    natural = ImportanceCurve("natural", "", g, np.array([1.5, 0.5, 0.1]), g, g)
+    attacked = ImportanceCurve("adversarial", "", -g, np.array([1.5, 0.5, 0.1]), g, g)
+    said = road_sentence(ImportanceInfo(np.arange(3), 1.0, True, [natural, attacked]))
+    assert said.endswith("others: 1 and 0.1 (natural); 0.1 and 1 (adversarial).")
+    assert "Mean C · m" in road_sentence(ImportanceInfo(np.arange(3), 3.0, True, [natural]))
+
+
+def test_what_is_left_beyond_the_trained_budget_is_told_by_its_figures() -> None:
+    curve = Curve("Vanilla AT", "vanilla", "solid", 0.1, [0.0, 0.1, 0.2], [85.0, 75.7, 2.2], [], [])
+    assert beyond_sentence([curve], 0.1) == "From ε = 0.1 to 0.2: Vanilla AT 75.7 → 2.2 %."
+    assert beyond_sentence([curve], 0.15) == ""
+    assert beyond_sentence([curve], 0.2) == ""  # nothing beyond it was tried
+
+
+def test_the_class_defended_least_is_named() -> None:
+    info = ByClassInfo(["A", "B"], ["cat", "dog", "car"], [[10.0, None, 60.0], [30.0, 20.0, 25.0]], [])
+    assert weakest_sentence(info).endswith("Least and most: A: cat 10.0, car 60.0; B: dog 20.0, cat 30.0.")
+    none = ByClassInfo(["A"], ["cat", "dog"], [[0.0, 0.0]], [])
+    assert weakest_sentence(none).endswith("Least and most: A: 0.0 of every one.")
 
 
 def test_the_numbers_stand_before_the_verdict() -> None:
