@@ -36,6 +36,7 @@ def attack(step: int, material: Material) -> None:
     last = result.frames[-1].prediction
     st.markdown(
         f"In the end the network says **{last.class_name}** with {last.probabilities[last.prediction]:.1%}. Press "
-        "play: the image hardly changes, while layer by layer the network's path leaves the natural one's."
+        "play, and compare how far the image moves with how far, layer by layer, the network's path leaves the natural "
+        "one's."
     )
     draw(film_figure(info_of(result)), key="lesson-film", alt="the attack, step by step")
