@@ -219,10 +219,10 @@ class Bench:
         return {**self.subject, "n": len(self.images), "eps": self.eps, "precision": self.precision}
 
     def _read_partial(self) -> dict[str, Any]:
-        if self.partial is None or not self.partial.exists():
-            return {}
-        before = json.loads(self.partial.read_text(encoding="utf-8"))
-        results: dict[str, Any] = before["results"] if before.get("identity") == self._identity() else {}
+        """{} where the file is of something else, or damaged: then all is measured again."""
+        before = None if self.partial is None else _read(self.partial)
+        of_this = isinstance(before, dict) and before.get("identity") == self._identity()
+        results: dict[str, Any] = before["results"] if before and of_this else {}
         return results
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from cifs.attacks import NORMS, perturb
 from cifs.data import random_crop, random_flip
 from cifs.errors import CheckpointError, CIFSError
-from cifs.files import remove_stale, replacing, write_json
+from cifs.files import UNREADABLE_ZIP, remove_stale, replacing, write_json
 from cifs.methods import METHODS
 from cifs.models import CNN, build
 from cifs.models.folding import folded
@@ -247,8 +248,8 @@ class Run:
             return
         try:
             written = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+            state = _read_state(path, self.device)
+        except (*UNREADABLE_ZIP, TypeError, AttributeError, UnpicklingError) as error:
             raise CheckpointError(
                 f"{self.folder}: recipe.json or state.pt is missing or damaged; remove this folder to start again"
             ) from error
@@ -272,6 +273,15 @@ def _accuracies(traced: Trace, y: Tensor) -> dict[str, Tensor]:
     probes = {f"probe {name}": selection.raw_prediction for name, selection in traced.layers.items()}
     logits = {"accuracy": traced.logits, **probes}
     return {name: (p.detach().argmax(dim=1) == y).float().mean() for name, p in logits.items()}
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `save` wrote. Raises one of many errors where it is damaged; a changed weight alone torch would take."""
+    with ZipFile(path) as held:
+        if (part := held.testzip()) is not None:
+            raise BadZipFile(f"{part} is not what was written")
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state
 
 
 def _same(written: dict[str, Any], recipe: Recipe) -> bool:

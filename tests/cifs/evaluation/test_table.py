@@ -365,3 +365,11 @@ def test_partial_results_of_something_else_are_not_taken(changed: dict[str, Any]
     measured(model, partial)
     assert measured(model, partial)[0] == []
     assert len(measured(model, partial, **changed)[0]) == 3
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": {}}'])
+def test_a_damaged_file_of_partial_results_is_measured_again(content: str, tmp_path: Path) -> None:
+    model, partial = tiny(), tmp_path / "partial.json"
+    partial.write_text(content, encoding="utf-8")
+    assert len(measured(model, partial)[0]) == 3
+    assert measured(model, partial)[0] == []
