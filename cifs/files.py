@@ -30,13 +30,13 @@ UNREADABLE_ZIP = (
 UNREADABLE_NPZ = (*UNREADABLE_ZIP, TypeError, SyntaxError, SystemError, MemoryError, TokenError)
 
 
-def reason(error: BaseException) -> str:
-    """What such an error says first: numpy goes on to advise that a file it refuses be unpickled all the same."""
-    return str(error).partition(". ")[0]
-
-
 PREFIX, INCOMING = ".cifs-", ".incoming-"  # of a file, and of a folder around what is not whole yet
 STALE = 24 * 3600  # seconds after which nobody is writing it any more
+
+
+def reason(error: BaseException) -> str:
+    """What an error of UNREADABLE_NPZ says first: numpy goes on to advise that the file be unpickled all the same."""
+    return str(error).partition(". ")[0]
 
 
 @contextmanager

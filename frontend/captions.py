@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from math import isclose
 
-import numpy as np
-
 from backend.schemas import Choice
 from backend.schemas.laboratory import WhatIfResult
 from cifs.plot.activation import ActivationInfo, Chance, MeanShift, most_raised
@@ -60,14 +58,14 @@ def _pattern(shift: MeanShift) -> str:
     nr = shift.nr_over_activated > EVEN and shift.nr_over_activation > 0
     pr = shift.pr_under_activated > EVEN and shift.pr_under_activation > 0
     by_chance = shift.nr_over_activation <= shift.nr_by_chance.high
-    doubt = "; but random channels change as much, so it may be chance" if by_chance else ""
+    doubt = "; random channels change as much, so it may be chance" if by_chance else ""
     if nr and pr:
         return f"That is the paper's pattern{doubt}."
     if nr or pr:
         shown, missing = ("NR channels are over-activated", "PR") if nr else ("PR channels are under-activated", "NR")
         return (
             f"That is half of the paper's pattern: {shown}, but most {missing} channels do not follow it on this "
-            f"image{doubt.replace('but', 'and')}."
+            f"image{doubt}."
         )
     return "It does **not** show the paper's pattern on this image."
 
@@ -97,7 +95,8 @@ def road_sentence(info: ImportanceInfo) -> str:
     """What the map does to the channels that speak for the class, and to the others."""
     said = []
     for curve in info.curves:
-        means = [f"{curve.importance[kind].mean():.2g}" for kind in _kinds(curve.relevance) if kind.any()]
+        speaks_for = curve.relevance > 0
+        means = [f"{curve.importance[kind].mean():.2g}" for kind in (speaks_for, ~speaks_for) if kind.any()]
         said.append(f"{' and '.join(means)} ({curve.name})")
     m = "m" if info.factor == 1 else "C · m"
     return (
@@ -106,22 +105,18 @@ def road_sentence(info: ImportanceInfo) -> str:
     )
 
 
-def _kinds(relevance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return relevance > 0, relevance <= 0
-
-
 def beyond_sentence(curves: Sequence[Curve], trained: float) -> str:
     """What each model keeps at the ε that networks were trained for, and at the largest that was tried."""
-    kept = {
-        curve.model: (curve.accuracy[at], curve.accuracy[-1])
+    largest = max(curve.x[-1] for curve in curves)
+    falls = [
+        f"{curve.model} {here:.1f} → {curve.accuracy[-1]:.1f} %"
         for curve in curves
-        for at, eps in enumerate(curve.x)
-        if isclose(eps, trained) and at + 1 < len(curve.x)
-    }
-    if not kept:
+        for eps, here in zip(curve.x, curve.accuracy, strict=True)
+        if isclose(eps, trained) and curve.x[-1] == largest > eps
+    ]
+    if not falls:
         return ""
-    falls = "; ".join(f"{model} {here:.1f} → {last:.1f} %" for model, (here, last) in kept.items())
-    return f"From ε = {eps_text(trained, trained)} to {eps_text(curves[0].x[-1], trained)}: {falls}."
+    return f"From ε = {eps_text(trained, trained)} to {eps_text(largest, trained)}: {'; '.join(falls)}."
 
 
 def weakest_sentence(info: ByClassInfo) -> str:

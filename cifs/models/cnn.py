@@ -48,6 +48,7 @@ class CNN(nn.Module, PyTorchModelHubMixin):
     mean: Tensor  # (1, C, 1, 1)
     std: Tensor
     takes_activation: ClassVar[bool] = False  # whether `build` heeds the activation that is asked for
+    needs_width: ClassVar[bool] = False  # whether `build` cannot do without one
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class CNN(nn.Module, PyTorchModelHubMixin):
         self.activation = ACTIVATIONS[activation]
         height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
         sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": min(height, breadth)}
-        for name, size in (sizes | ({} if width is None else {"width": width})).items():
+        for name, size in (sizes | ({"width": width} if self.needs_width or width is not None else {})).items():
             if not isinstance(size, int) or size < 1:
                 raise InvalidParameter(f"{name} = {size!r}: must be a whole number, at least 1")
         self.arch, self.width, self.num_classes, self.method = arch, width, num_classes, method

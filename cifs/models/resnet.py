@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN, MODELS, Select
 from cifs.selection import pool
 
@@ -37,11 +36,10 @@ class BasicBlock(nn.Module):
 class ResNet(CNN):
     """ResNet-10, -18, -34: four stages of width, 2·width, 4·width and 8·width channels."""
 
-    takes_activation = True
+    takes_activation = needs_width = True
 
     def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
-        if width is None:
-            raise InvalidParameter(f"width = None: {arch} needs one, a whole number")
+        assert width is not None
         self.stem = nn.Sequential(conv3x3(in_channels, width), nn.BatchNorm2d(width), self.activation())
         c_in = width
         for stage, blocks in enumerate(BLOCKS[arch]):

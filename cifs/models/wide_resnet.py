@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cifs.errors import InvalidParameter
 from cifs.models.cnn import CNN, MODELS, Select
 from cifs.models.resnet import conv3x3
 from cifs.selection import pool
@@ -40,9 +39,10 @@ class PreActBlock(nn.Module):
 class WideResNet(CNN):
     """WRN-d: three stages of width, 2·width and 4·width channels, (d − 4) / 6 blocks each, a stem of 16 channels."""
 
+    needs_width = True
+
     def build(self, arch: str, width: int | None, in_channels: int, num_classes: int) -> None:
-        if width is None:
-            raise InvalidParameter(f"width = None: {arch} needs one, a whole number")
+        assert width is not None
         blocks = (int(arch.removeprefix("wrn")) - 4) // 6
         self.stem = conv3x3(in_channels, 16)
         c_in = 16

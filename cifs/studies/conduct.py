@@ -17,7 +17,7 @@ from cifs.evaluation import unpack
 from cifs.files import locked, write_json
 from cifs.precision import instructions
 from cifs.progress import Report, unreported
-from cifs.studies.measure import Range, measure, measure_bounds, measure_verdict, sweep
+from cifs.studies.measure import VERDICT, Range, measure, measure_bounds, measure_verdict, sweep
 from cifs.studies.plan import CHECKPOINTS, Cell, Study
 from cifs.training import Run
 from cifs.training.recipe import parse_recipe
@@ -80,16 +80,16 @@ def result_of(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
 
 
 def _levels_in(result: dict[str, Any]) -> dict[str, set[str]]:
-    """What is measured at each checkpoint, of a file that holds all the record of a study is made of."""
-    _ = [(point["epoch"], point["training"]) for point in result["curve"]]
+    """The levels measured at each checkpoint, once all is seen to be there that a study's record is made of."""
+    for point in result["curve"]:
+        _ = point["epoch"], point["training"]
     levels: dict[str, set[str]] = {}
     for checkpoint in CHECKPOINTS:
         measured = result["checkpoints"][checkpoint]
-        levels[checkpoint] = {
-            level
-            for level, found in measured["levels"].items()
-            if len(unpack(found["standing"], measured["n"])) and measured["epoch"]
-        }
+        levels[checkpoint] = set(measured["levels"])
+        _ = measured["epoch"], VERDICT not in levels[checkpoint] or measured["trusted"]
+        for found in measured["levels"].values():
+            unpack(found["standing"], measured["n"])
     return levels
 
 
