@@ -20,7 +20,7 @@ def shift_sentence(shift: MeanShift) -> str:
     chance = shift.nr_by_chance
     numbers = (
         f"Here the attack raised **{shift.nr_over_activated:.0%} of the NR channels** (mean activation "
-        f"{shift.nr_natural:.3g} → {shift.nr_adversarial:.3g}; the control, as many random channels: {chance.low:+.2g} "
+        f"{shift.nr_natural:.3g} → {shift.nr_adversarial:.3g}; as many random ones: by {chance.low:+.2g} "
         f"to {chance.high:+.2g}) and lowered **{shift.pr_under_activated:.0%} of the PR channels** "
         f"({shift.pr_natural:.3g} → {shift.pr_adversarial:.3g})."
     )

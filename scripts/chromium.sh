@@ -8,7 +8,8 @@ if [ -n "${CHROMIUM:-}" ]; then
     exit 1
 fi
 
-find_one() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+# The one without a window to draw does the same with a fifth less of the processor.
+find_one() { command -v chromium-headless-shell || command -v chromium || command -v chromium-browser || command -v google-chrome; }
 find_one && exit
 
 if [ "$(id -u)" -eq 0 ]; then
@@ -20,9 +21,10 @@ else
 fi
 
 if command -v apt-get >/dev/null && [ ${#as_root[@]} -gt 0 ]; then
-    echo "Installing Debian's package chromium for the browser tests …" >&2
+    echo "Installing Debian's Chromium for the browser tests …" >&2
+    install() { "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2; }
     "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 &&
-        "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >&2 &&
+        { install chromium-headless-shell || install chromium; } && # an older Debian has the latter only
         find_one && exit
 fi
 

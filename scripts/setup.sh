@@ -23,4 +23,6 @@ fi
 
 echo "Installing CIFS Lab and what it needs into $venv (the first time takes some minutes) …"
 "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar "$([ -t 1 ] && echo on || echo off)" \
-    --constraint constraints.txt --editable '.[dev]'
+    --no-compile --constraint constraints.txt --editable '.[dev]'
+# pip compiles on one core. Some packages carry files that are for no Python, or for another.
+"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true

@@ -1,7 +1,6 @@
 """What a network costs to run."""
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from cifs.models.cnn import CNN
 
@@ -13,6 +12,8 @@ def multiply_adds(model: CNN) -> int:
     Counted by torch while an image of zeros passes through, in eval mode. A gradient step of an attack, forward and
     backward, is about three times that.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # here, for it brings Triton's compiler
+
     image = torch.zeros(1, *model.image_shape, device=model.mean.device)
     with FlopCounterMode(display=False) as counter:
         model(image)

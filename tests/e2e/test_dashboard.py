@@ -16,7 +16,7 @@ from tests.servers import free_port
 pytestmark = pytest.mark.e2e
 
 MODEL = "fmnist-resnet10-w16-natural"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
