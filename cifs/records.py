@@ -218,6 +218,58 @@ class MaskingChecks(Record):
         return "\n".join([f"Gradient-masking checks of {self.model}, n = {self.n:,}, ε = {self.eps:.4g}:", *lines])
 
 
+# ---- two models -----------------------------------------------------------------------------------------------------
+
+
+class ComparedOutcomes(BaseModel):
+    """Two models on the first n images, those both were measured on."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    n: int
+    first: float = Field(description="accuracy of the first model, as a fraction")
+    second: float
+    only_first: int = Field(description="images only the first model withstands the attack on")
+    only_second: int
+    low: float = Field(description="lower end of the 95 % interval of first − second (Bonett and Price 2012)")
+    high: float
+    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
+
+
+class ComparedColumn(ComparedOutcomes):
+    """Each under its own strongest attack."""
+
+    column: str
+
+
+class ComparedSetting(ComparedOutcomes):
+    """The first under one setting of its sweep, the second under its strongest attack of the same column."""
+
+    column: str
+    settings: dict[str, Any]
+    counted: bool = Field(description="whether it is the first model's strongest, the one the table shows")
+
+
+class ComparedVerdict(ComparedOutcomes):
+    """One model, attacked by the verdict (first) and by all of the table with AutoAttack (second)."""
+
+    model: str
+    trusted: bool = Field(description="whether every indicator of the verdict passed")
+    stages: list[str] = Field(description="of AutoAttack")
+
+
+class Comparison(BaseModel):
+    first: str
+    second: str
+    dataset: str
+    split: str
+    eps: float
+    columns: list[ComparedColumn]
+    settings: list[ComparedSetting] = Field(
+        [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
+    )
+
+
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +328,7 @@ class RobustnessRow(BaseModel):
     last: LastCheckpoint | None = Field(None, description="null where it is the one kept, or was not measured")
     more: MoreImages | None = Field(None, description="null where the row's own n are all that was measured")
     checks: Checks | None = Field(None, description="of gradient masking; null where `cifs check` did not run")
+    agreement: ComparedVerdict | None = Field(None, description="null where one of verdict and AutoAttack did not run")
 
 
 class PaperRow(BaseModel):
@@ -299,50 +352,6 @@ class RobustnessTable(BaseModel):
     columns: list[Column]
     rows: list[RobustnessRow] = Field(description="measured here")
     paper: list[PaperRow] = Field([], description="of the same data set, or of all; within a network the poster first")
-
-
-# ---- two models -----------------------------------------------------------------------------------------------------
-
-
-class ComparedOutcomes(BaseModel):
-    """Two models on the first n images, those both were measured on."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    n: int
-    first: float = Field(description="accuracy of the first model, as a fraction")
-    second: float
-    only_first: int = Field(description="images only the first model withstands the attack on")
-    only_second: int
-    low: float = Field(description="lower end of the 95 % interval of first − second (Bonett and Price 2012)")
-    high: float
-    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
-
-
-class ComparedColumn(ComparedOutcomes):
-    """Each under its own strongest attack."""
-
-    column: str
-
-
-class ComparedSetting(ComparedOutcomes):
-    """The first under one setting of its sweep, the second under its strongest attack of the same column."""
-
-    column: str
-    settings: dict[str, Any]
-    counted: bool = Field(description="whether it is the first model's strongest, the one the table shows")
-
-
-class Comparison(BaseModel):
-    first: str
-    second: str
-    dataset: str
-    split: str
-    eps: float
-    columns: list[ComparedColumn]
-    settings: list[ComparedSetting] = Field(
-        [], description="what an attacker of the first model would find who knew but one setting; empty without a sweep"
-    )
 
 
 # ---- a study --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`cifs models`, `cifs import` and `cifs card`: the models there are."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +17,9 @@ from cifs.files import replacing
 from cifs.foreign import LAYOUTS, SOURCES, import_model
 from cifs.methods import METHODS
 from cifs.models import CNN
+from cifs.records import ComparedVerdict
 from cifs.registry import configure
-from cifs.report import PrintedCell, PrintedTable, brief, groups, to_markdown
+from cifs.report import PrintedCell, PrintedTable, brief, groups, table_of, to_markdown
 from cifs.report.card import write_card
 from cifs.zoo import Info, Zoo
 
@@ -87,12 +89,18 @@ def _keep(zoo: Zoo, name: str, network: CNN, info: Info) -> None:
 
 def models(
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables, strongest attack underlined")] = False,
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts", help="instead: the verdict beside AutoAttack, on the same images")
+    ] = False,
     checkpoints: Checkpoints = DEFAULT_ZOO,
     json: Json = False,
 ) -> None:
     """The models of the zoo and what was measured of them (accuracy, %); the strongest attack is underlined."""
     zoo = Zoo(checkpoints)
     rows = [row for model_id in zoo.ids() if (row := row_of(zoo.entry(model_id)))]
+    if verdicts:
+        _verdicts([row.agreement for row in rows if row.agreement], markdown, json)
+        return
     table = robustness_columns(rows)
     if json:
         print_json(table)
@@ -101,6 +109,30 @@ def models(
         typer.echo(f"**{name}**\n\n{to_markdown(brief(group))}") if markdown else _print(name, brief(group))
     if unmeasured := [model_id for model_id in zoo.ids() if model_id not in {row.model for row in rows}]:
         typer.echo(f"Not evaluated: {', '.join(unmeasured)}")
+
+
+def _verdicts(found: Sequence[ComparedVerdict], markdown: bool, json: bool) -> None:
+    """What every model's verdict left standing that AutoAttack fools, and the other way round."""
+    if json:
+        print_json([both.model_dump() for both in found])
+        return
+    rows = [
+        {
+            "model": both.model,
+            "n": both.n,
+            "AutoAttack's stages": len(both.stages),
+            "+ AutoAttack": f"{100 * both.second:.2f}",
+            "Verdict": f"{100 * both.first:.2f}" + " (not trusted)" * (not both.trusted),
+            "difference": f"{100 * (both.first - both.second):+.2f}",
+            "fooled by AutoAttack alone": both.only_first,
+            "fooled by the verdict alone": both.only_second,
+        }
+        for both in found
+    ]
+    if not rows:
+        typer.echo("No model has both a verdict and AutoAttack.")
+        return
+    typer.echo(to_markdown(table_of(rows))) if markdown else _print("The same images", table_of(rows))
 
 
 def _print(title: str, printed: PrintedTable) -> None:

@@ -3,7 +3,7 @@
 from cifs.evaluation.autoattacked import autoattack_cell
 from cifs.evaluation.bench import CRITERION, Bench, standing_of
 from cifs.evaluation.checks import CHECKS, Case, Check, Finding, run_checks
-from cifs.evaluation.comparison import compare_evaluations
+from cifs.evaluation.comparison import compare_evaluations, compare_verdict
 from cifs.evaluation.curves import accuracy_curves
 from cifs.evaluation.interval import wilson
 from cifs.evaluation.outcomes import accuracy, pack, unpack
@@ -26,6 +26,7 @@ __all__ = [
     "accuracy_curves",
     "autoattack_cell",
     "compare_evaluations",
+    "compare_verdict",
     "difference_interval",
     "mcnemar",
     "pack",

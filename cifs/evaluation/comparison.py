@@ -6,7 +6,14 @@ from cifs.errors import CheckpointError, InvalidParameter
 from cifs.evaluation.outcomes import unpack
 from cifs.evaluation.paired import difference_interval, mcnemar
 from cifs.evaluation.table import COLUMNS
-from cifs.records import ComparedColumn, ComparedOutcomes, ComparedSetting, Comparison, Evaluation
+from cifs.records import (
+    ComparedColumn,
+    ComparedOutcomes,
+    ComparedSetting,
+    ComparedVerdict,
+    Comparison,
+    Evaluation,
+)
 
 SAME = ("dataset", "split", "norm", "eps")
 
@@ -68,6 +75,22 @@ def _settings(first: Evaluation, second: Evaluation) -> list[ComparedSetting]:
         for entry in sweep
         if len(images[entry.column]) > 1
     ]
+
+
+def compare_verdict(evaluation: Evaluation) -> ComparedVerdict | None:
+    """A model's verdict beside what AutoAttack left of all that the table had left: on the images of both.
+
+    None where one of them was not measured, or does not say which images withstood it.
+    """
+    verdict, autoattack = evaluation.cells.get("verdict"), evaluation.cells.get("autoattack")
+    if verdict is None or autoattack is None or None in (verdict.robust, autoattack.robust):
+        return None
+    return ComparedVerdict(
+        model=evaluation.model,
+        trusted=verdict.trusted is not False,
+        stages=(autoattack.settings or {}).get("stages", []),
+        **compared(verdict, autoattack).model_dump(),
+    )
 
 
 def compared(first: Outcomes, second: Outcomes, at_most: int | None = None) -> ComparedOutcomes:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from cifs.data import Dataset, dataset
 from cifs.errors import CIFSError
 from cifs.evaluation import paper
+from cifs.evaluation.comparison import compare_verdict
 from cifs.evaluation.table import COLUMNS
 from cifs.methods import METHODS, options_of
 from cifs.records import CheckResult, Checks, Column, Evaluation, MaskingChecks, RobustnessRow, RobustnessTable
@@ -31,6 +32,7 @@ def robustness_row(entry: Entry, evaluation: Evaluation, checks: MaskingChecks |
         classes=class_names(info.dataset, len(evaluation.class_counts or [])),
         notes=[evaluation.criterion, evaluation.precision],
         checks=None if checks is None else summary(checks),
+        agreement=compare_verdict(evaluation),
     )
 
 

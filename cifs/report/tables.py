@@ -60,7 +60,7 @@ def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[P
     yield PrintedRow(
         title,
         f"measured here ({'' if row.width is None else f'width {row.width}, '}{epochs}n = {row.n:,})",
-        [_entry(row.cells.get(key), row.n, underlined=key == row.strongest) for key in keys],
+        [_entry(row.cells.get(key), row.n, _same_images(row, key), underlined=key == row.strongest) for key in keys],
     )
     if row.more is not None:
         entries = [_entry(row.more.cells.get(key), row.more.n) for key in keys]
@@ -70,10 +70,19 @@ def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[P
         yield PrintedRow(title, f"last checkpoint, epoch {row.last.epoch}", entries, "last")
 
 
-def _entry(cell: Cell | None, n: int, *, underlined: bool = False) -> PrintedCell | None:
+def _same_images(row: RobustnessRow, key: str) -> str:
+    """What the verdict leaves of AutoAttack's images, where it was given more: side by side the two could mislead."""
+    both = row.agreement
+    if key != "verdict" or both is None or both.n == row.cells[key].n:
+        return ""
+    return f"of AutoAttack's {both.n:,}: {100 * both.first:.2f}"
+
+
+def _entry(cell: Cell | None, n: int, also: str = "", *, underlined: bool = False) -> PrintedCell | None:
     if cell is None:
         return None
-    note = [f"{100 * cell.low:.2f}–{100 * cell.high:.2f}", "" if cell.n == n else f"n = {cell.n:,}", remark(cell)]
+    interval, of = f"{100 * cell.low:.2f}–{100 * cell.high:.2f}", "" if cell.n == n else f"n = {cell.n:,}"
+    note = [interval, of, remark(cell), also]
     return PrintedCell(f"{100 * cell.accuracy:.2f}", ", ".join(filter(None, note)), underlined)
 
 

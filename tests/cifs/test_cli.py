@@ -84,6 +84,11 @@ def test_models_lists_every_model(cifs: Cifs) -> None:
         assert "tiny-cifs" in result.output
 
 
+def test_models_without_a_verdict_and_autoattack_are_said_to_be_without(cifs: Cifs) -> None:
+    assert cifs("models", "--verdicts").output.strip() == "No model has both a verdict and AutoAttack."
+    assert cifs("models", "--verdicts", "--json").output.strip() == "[]"
+
+
 @pytest.mark.parametrize("model", ["tiny-plain", "tiny-cifs"])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attack_shows_every_image_before_and_after(model: str, name: str, cifs: Cifs) -> None:

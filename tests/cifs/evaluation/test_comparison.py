@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 
 from cifs.errors import CheckpointError, InvalidParameter
-from cifs.evaluation import compare_evaluations, pack
+from cifs.evaluation import compare_evaluations, compare_verdict, pack
 from cifs.records import ComparedOutcomes, Evaluation, Measurement, SweepMeasurement
 
 
@@ -39,6 +39,18 @@ def test_columns_both_have_are_compared_in_the_table_s_order() -> None:
 def test_a_column_of_the_first_images_is_compared_on_those_both_have() -> None:
     comparison = compare_evaluations(evaluation(autoattack="1101"), evaluation(autoattack="100111111111"))
     assert outcomes(comparison.columns[0]) == (4, 0.75, 0.5, 1, 0)
+
+
+def test_a_verdict_is_held_beside_autoattack_on_the_images_of_both() -> None:
+    cells = {
+        "autoattack": Measurement(**figures("110100"), settings={"stages": ["apgd-ce"]}),
+        "verdict": Measurement(**figures("101111111111"), trusted=False),
+    }
+    found = compare_verdict(evaluation().with_(cells=cells))
+    assert found is not None
+    assert outcomes(found) == (6, 5 / 6, 3 / 6, 3, 1)
+    assert (found.model, found.trusted, found.stages) == ("m", False, ["apgd-ce"])
+    assert compare_verdict(evaluation(verdict="1")) is compare_verdict(evaluation(autoattack="1")) is None
 
 
 @pytest.mark.parametrize(

@@ -255,3 +255,14 @@ def test_a_verdict_that_its_indicators_distrust_is_marked() -> None:
     assert remark(cell) == "not trusted"
     assert remark(cell.model_copy(update={"trusted": True})) == ""
     assert remark(cell.model_copy(update={"trusted": None})) == ""
+
+
+def test_a_verdict_on_more_images_than_autoattack_s_is_told_on_those_too() -> None:
+    both = {"model": "a", "trusted": True, "stages": [], "n": 100, "first": 0.46, "second": 0.45}
+    rest = {"only_first": 1, "only_second": 0, "low": 0, "high": 0, "p_value": 1}
+    for n, said in ((1000, ", of AutoAttack's 100: 46.00"), (100, "")):
+        columns = [Column(key="verdict", title="Verdict", description="")]
+        given = row("A", n=n, cells={"verdict": cell(0.5, n)}, agreement=both | rest)
+        (line,) = printed(RobustnessTable(columns=columns, rows=[given])).rows
+        assert line.entries[0] is not None
+        assert line.entries[0].note == f"49.00–51.00{said}"
