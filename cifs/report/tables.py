@@ -75,7 +75,7 @@ def _same_images(row: RobustnessRow, key: str) -> str:
     both = row.agreement
     if key != "verdict" or both is None or both.n == row.cells[key].n:
         return ""
-    return f"of AutoAttack's {both.n:,}: {100 * both.first:.2f}"
+    return f"first {both.n:,}: {100 * both.first:.2f}"
 
 
 def _entry(cell: Cell | None, n: int, also: str = "", *, underlined: bool = False) -> PrintedCell | None:
@@ -147,7 +147,8 @@ def _html_row(row: PrintedRow) -> str:
 
 
 def _small(text: str) -> str:
-    return f"<small>{escape(text)}</small>" if text else ""
+    """An interval is not broken at its dash: a word joiner follows."""
+    return f"<small>{escape(text).replace('–', '–&#8288;')}</small>" if text else ""
 
 
 def _underlined(entry: PrintedCell) -> str:

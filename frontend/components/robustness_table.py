@@ -31,7 +31,8 @@ table.robustness u { text-underline-offset: 3px; text-decoration-thickness: 2px 
 
 
 CAPTIONS = {
-    "measured": "Below each accuracy its 95 % Wilson interval, and n where it was measured on the first images only.",
+    "measured": "Below each accuracy its 95 % Wilson interval, and n where it was measured on the first images only; "
+    "of the verdict also what it leaves of AutoAttack's images.",
     "more": "Indented, n = …: what was measured on more images than the rest of the row.",
     "last": "Of each training the best checkpoint on validation images counts; indented, the last one.",
     "paper": "On grey the paper's own figures, of the width and training they name: not measured here. A last "
