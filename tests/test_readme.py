@@ -68,13 +68,15 @@ def test_a_table_is_what_its_command_prints(text: str, command: str) -> None:
     assert table.strip() == printed.strip() != ""
 
 
-def test_no_verdict_of_the_zoo_leaves_more_than_autoattack_by_over_0_3_points() -> None:
-    """None is below the standard either way by more than that: it is neither flattering nor of another test."""
+def test_the_verdicts_that_leave_more_than_autoattack_are_named() -> None:
+    """By more than 0.3 points of the same images, where its own indicators find nothing wrong."""
     zoo = Zoo(ROOT / "checkpoints")
     evaluations = filter(None, (zoo.entry(model).evaluation() for model in zoo.ids()))
     found = [both for evaluation in evaluations if (both := compare_verdict(evaluation)) and both.trusted]
+    more = {both.model: round(100 * (both.first - both.second), 2) for both in found}
+    assert {model for model, points in more.items() if points > 0.3} == {"fmnist-resnet10-w16-cifs-softmax"}
+    assert f"leaves {more['fmnist-resnet10-w16-vanilla']} points more of vanilla and 0.5 of CIFS-softmax" in RESULTS
     assert len(found) >= 10
-    assert all(-0.003 <= round(both.first - both.second, 6) <= 0.003 for both in found)
 
 
 CIFAR10 = ("cifar10-resnet18-w16", "cifar10-wrn28-w16", "cifar10-resnet18-w64")  # families of the zoo

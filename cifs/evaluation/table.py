@@ -54,7 +54,10 @@ _column("worst", "Worst case", "images that withstand every attack and setting t
 _column("autoattack", "+ AutoAttack", "of the first images, those that withstand AutoAttack as well", None)
 
 _column(
-    "verdict", "Verdict", "images that withstand the verdict, an ensemble of its own of AutoAttack's strength", None
+    "verdict",
+    "Verdict",
+    "images that withstand the verdict, an ensemble made to be of AutoAttack's strength in minutes",
+    None,
 )
 
 ENSEMBLES = ("autoattack", "verdict")

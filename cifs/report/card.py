@@ -5,7 +5,7 @@ from typing import Any
 
 from cifs.attacks import STAGES
 from cifs.data import dataset
-from cifs.evaluation import COLUMNS
+from cifs.evaluation import COLUMNS, compare_verdict
 from cifs.files import replacing
 from cifs.methods import METHODS, PLAIN
 from cifs.records import NORMS, Evaluation, MaskingChecks, Measurement, MoreMeasurements
@@ -138,9 +138,18 @@ def _sweep(evaluation: Evaluation) -> str:
 
 
 def _stage_by_stage(evaluation: Evaluation) -> str:
-    """What each ensemble's stages left standing, and what the reference remarked."""
+    """What each ensemble's stages left standing, what the reference remarked, and how far apart the two are."""
     cells = [(COLUMNS[key].title.removeprefix("+ "), cell) for key, cell in evaluation.cells.items() if cell.after]
-    return "\n\n".join(_stages(title, cell) for title, cell in cells)
+    return "\n\n".join(filter(None, [*(_stages(title, cell) for title, cell in cells), _agreement(evaluation)]))
+
+
+def _agreement(evaluation: Evaluation) -> str:
+    if (both := compare_verdict(evaluation)) is None:
+        return ""
+    return (
+        f"Of the first {both.n} images the verdict leaves {100 * both.first:.2f} %, AutoAttack with all above it "
+        f"{100 * both.second:.2f} %: {both.only_first} fell to these alone, {both.only_second} to the verdict alone."
+    )
 
 
 def _stages(title: str, cell: Measurement) -> str:
@@ -153,7 +162,7 @@ def _stages(title: str, cell: Measurement) -> str:
     remarks = dict.fromkeys(remark for stage in after for remark in stage.remarks)
     attacked = (cell.settings or {}).get("n", cell.n)
     return f"{title} stage by stage: of the first {cell.n} images {attacked} withstood all else, {left}." + (
-        f" Its authors' implementation remarked: {'; '.join(remarks)}." if remarks else ""
+        f" Its authors' implementation remarked: {'; '.join(remarks).removesuffix('.')}." if remarks else ""
     )
 
 

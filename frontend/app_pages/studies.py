@@ -29,7 +29,7 @@ OUTCOMES = {
 }
 LEVELS = {
     "adaptive": "Adaptive: the strongest of a sweep, chosen on validation images.",
-    "verdict": "Verdict: what an ensemble of AutoAttack's strength leaves.",
+    "verdict": "Verdict: what an ensemble made to be of AutoAttack's strength leaves.",
 }
 LIVE = 5.0  # seconds between two looks at a study at work
 
