@@ -22,7 +22,7 @@ from benchmarks.subjects import CHECKPOINTS
 from benchmarks.turns import Scale
 from cifs.cli.demo import HOST, answers, backend_service, choose_port, dashboard_service, running
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 MODEL = "fmnist-resnet10-w16-natural"
 ROUNDS, PATIENCE, QUIET = 4, 60_000, 400  # milliseconds: for a page; without a change, after which it is settled
@@ -128,6 +128,7 @@ def opened(browser: Browser, url: str, pages: Sequence[str]) -> Claim:
 
 
 def find_browser() -> str | None:
+    """As scripts/chromium.sh, which also installs one."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 

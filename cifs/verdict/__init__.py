@@ -1,4 +1,4 @@
-"""The verdict: an ensemble of attacks of AutoAttack's strength in minutes, with its indicators and its proof."""
+"""The verdict: attacks made to be as strong together as AutoAttack in minutes, with indicators and a proof."""
 
 from cifs.verdict.indicators import INDICATORS, Count, Indicator
 from cifs.verdict.proof import Proof, verify

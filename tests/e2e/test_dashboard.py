@@ -3,20 +3,18 @@
 With CIFS_SCREENSHOTS=1 the pictures of the README are taken on the way.
 """
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from benchmarks.pages import find_browser
 from tests import servers
 from tests.servers import free_port
 
 pytestmark = pytest.mark.e2e
 
 MODEL = "fmnist-resnet10-w16-natural"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
@@ -46,8 +44,7 @@ UNFIT = """Array.from(document.querySelectorAll('.js-plotly-plot'), chart => {
 
 
 def browser_path() -> str:
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
+    if (found := find_browser()) is None:
         pytest.fail(
             "no browser: install Debian's package chromium, or say where one is with CHROMIUM=/path/to/chromium"
         )
