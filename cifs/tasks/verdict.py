@@ -1,4 +1,4 @@
-"""`verdict`: an ensemble made to be as strong as AutoAttack on a model's test images, with a proof beside the record."""
+"""`verdict`: an ensemble made to be as strong as AutoAttack on a model's test images, with a proof beside it."""
 
 from functools import partial
 from pathlib import Path
