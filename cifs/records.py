@@ -222,18 +222,18 @@ class MaskingChecks(Record):
 
 
 class ComparedOutcomes(BaseModel):
-    """Two models on the first n images, those both were measured on."""
+    """Two outcomes on the first n images, those both were measured on: of two models, or of one under two attacks."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     n: int
-    first: float = Field(description="accuracy of the first model, as a fraction")
+    first: float = Field(description="accuracy in the first, as a fraction")
     second: float
-    only_first: int = Field(description="images only the first model withstands the attack on")
+    only_first: int = Field(description="images that withstand in the first alone")
     only_second: int
     low: float = Field(description="lower end of the 95 % interval of first − second (Bonett and Price 2012)")
     high: float
-    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both are as robust")
+    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if as many withstand in both")
 
 
 class ComparedColumn(ComparedOutcomes):

@@ -92,16 +92,17 @@ def _df(total: float, mean_squares: tuple[float, float, float], shape: tuple[int
 def bootstrap_means(d: Array, *, resamples: int, seed: int) -> Array:
     """Means of d (S, n) with seeds and images both resampled, (resamples,) (Owen, Annals of Applied Statistics 2007).
 
-    Deviations of seeds are widened by √(S/(S−1)), for S resampled seeds vary less than S new ones would.
+    Deviations of seeds are widened by w = √(S/(S−1)), for S resampled seeds vary less than S new ones would. Of whole
+    numbers every sum is exact, so that the processor's way of adding does not decide on which side of 0 a mean lies.
     """
     random = np.random.default_rng(seed)
     seeds, images = d.shape
-    columns = d.mean(axis=0)
-    wide = columns + (d - columns) * (seeds / (seeds - 1)) ** 0.5
+    of_all, w = d.sum(axis=0), sqrt(seeds / (seeds - 1))
     means = np.empty(resamples)
     for i in range(resamples):
         counts = np.bincount(random.integers(images, size=images), minlength=images)
-        means[i] = (wide[random.integers(seeds, size=seeds)].mean(axis=0) @ counts) / images
+        of_drawn = d[random.integers(seeds, size=seeds)].sum(axis=0)
+        means[i] = ((1 - w) * (of_all @ counts) + w * (of_drawn @ counts)) / (seeds * images)
     return means
 
 

@@ -1,5 +1,8 @@
 """The tests a study decides by: against scipy, closed forms, and their own rate of false alarms."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -93,6 +96,21 @@ def test_a_bootstrapped_mean_varies_at_least_as_much_as_the_mean_of_new_studies(
     new = np.std([study(seed).mean() for seed in range(400)])
     drawn = np.mean([bootstrap_means(study(seed), resamples=200, seed=seed).std() for seed in range(20)])
     assert 0.95 * new < drawn < 1.6 * new
+
+
+def test_no_rounding_decides_on_which_side_of_0_a_resampled_mean_lies() -> None:
+    """By whole numbers: with three seeds w is irrational, so a mean is 0 where both of its sums are, and only there."""
+    d, w = np.random.default_rng(0).integers(-1, 2, size=(3, 6)), Fraction(math.sqrt(1.5))
+    random, sides = np.random.default_rng(5), []
+    for _ in range(2000):
+        counts = [int(n) for n in np.bincount(random.integers(6, size=6), minlength=6)]
+        drawn = [int(s) for s in random.integers(3, size=3)]
+        of_all = sum(n * int(x) for n, x in zip(counts, d.sum(axis=0), strict=True))
+        of_drawn = sum(n * int(d[s, i]) for i, n in enumerate(counts) for s in drawn)
+        mean = (1 - w) * of_all + w * of_drawn
+        sides.append((mean > 0) - (mean < 0))
+    assert sides.count(0) > 20
+    assert np.sign(bootstrap_means(d.astype(float), resamples=2000, seed=5)).tolist() == sides
 
 
 def test_a_large_effect_is_found_and_none_is_not() -> None:
