@@ -2,6 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+unexport PYTHONDONTWRITEBYTECODE  # or each of the many processes compiles the sources anew
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint docs bench bench-load format clean

@@ -233,7 +233,7 @@ class ComparedOutcomes(BaseModel):
     only_second: int
     low: float = Field(description="lower end of the 95 % interval of first − second (Bonett and Price 2012)")
     high: float
-    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both withstand as many")
+    p_value: float = Field(description="McNemar's exact test: how likely so uneven a split is if both keep as many")
 
 
 class ComparedColumn(ComparedOutcomes):
