@@ -27,7 +27,7 @@ def eventually(holds: Callable[[], Any], within: float = PATIENCE) -> Any:
     while time.monotonic() < deadline:
         if value := holds():
             return value
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError(f"not within {within} s")
 
 

@@ -14,8 +14,7 @@ from cifs.errors import CheckpointError
 from cifs.evaluation import pack, wilson
 from cifs.files import write_json
 from cifs.plot.study import study_figure, study_info
-from cifs.records import StudyRecord
-from cifs.studies import load_study, markdown, result_of, summary
+from cifs.studies import markdown, result_of, summary
 from cifs.studies.measure import LEVELS
 from cifs.studies.plan import Arm, Study, parse_study
 from cifs.studies.statistics import effect, holm
@@ -154,22 +153,6 @@ def test_a_gain_of_two_seeds_is_told_but_not_drawn(study: Study, tmp_path: Path)
     record = summary("tiny", study, tmp_path)
     assert record.gains
     assert study_info(record, "short").gains == []
-
-
-DOCS = Path(__file__).parents[3] / "docs" / "studies"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [path.name for path in DOCS.iterdir() if path.is_dir()])
-def test_the_docs_figures_are_those_of_the_outcomes_beside_them(name: str) -> None:
-    again = summary(name, load_study(name), DOCS / name)
-    record = StudyRecord.model_validate_json((DOCS / name / "record.json").read_text(encoding="utf-8"))
-    assert again.curves == record.curves
-    for found, written in zip([*again.accuracies, *again.tests], [*record.accuracies, *record.tests], strict=True):
-        assert (found.mean, found.low, found.high) == pytest.approx((written.mean, written.low, written.high))
-    for found, written in zip(again.tests, record.tests, strict=True):
-        assert found.p_corrected == pytest.approx(written.p_corrected)
-    assert markdown(record) == (DOCS / name / "report.md").read_text(encoding="utf-8")
 
 
 def _without_checkpoints(result: dict[str, Any]) -> None:
