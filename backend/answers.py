@@ -358,7 +358,7 @@ STUDIES: dict[str, Any] = {
         "title": "Channel selection and robust overfitting",
         "question": "Does CIFS delay robust overfitting, and is it the mask or the probes that do?",
         "recipe": "cpu/cifar10-500-resnet10-w16",
-        "planned": 39,
+        "planned": 45,
         "measured": 0,
         "arms": {"vanilla": "Vanilla AT", "cifs-softmax": "CIFS-softmax (importances average to 1, no label)"},
         "regimes": {"overfitting": "500 images", "short": "500 images, 12 epochs"},
@@ -384,8 +384,8 @@ STUDIES: dict[str, Any] = {
             "arms": {"vanilla": "Vanilla AT", "cifs-softmax": "CIFS-softmax (importances average to 1, no label)"},
             "regimes": {"overfitting": "500 images", "short": "500 images, 12 epochs"},
             "levels": ["natural", "unadaptive", "adaptive", "strongest"],
-            "measured": 36,
-            "planned": 39,
+            "measured": 42,
+            "planned": 45,
             "accuracies": [
                 {
                     "mean": 0.2758,

@@ -184,10 +184,11 @@ LINES["adaptive"] = ("validation images, adaptive", "solid", 2)
 
 def panels_figure(panels: Sequence[ArmPanel]) -> go.Figure:
     """A column an arm: above training images, below others, ◆ the best and the last network on test images."""
-    titles = [panel.arm.replace(" (", "<br>(", 1).replace(", ", ",<br>") for panel in panels]
+    lines = [wrap(panel.arm, max(14, 150 // len(panels))) for panel in panels]  # as wide as a panel is on the page
     figure = make_subplots(
         rows=2, cols=max(1, len(panels)), shared_yaxes=True, shared_xaxes=True, horizontal_spacing=0.015,
-        vertical_spacing=0.05, row_heights=[0.35, 0.65], subplot_titles=titles,
+        vertical_spacing=0.05, row_heights=[0.35, 0.65],
+        subplot_titles=["<br>".join(title) for title in lines],
     )  # fmt: skip
     for column, panel in enumerate(panels, 1):
         for curve in panel.curves:
@@ -204,5 +205,6 @@ def panels_figure(panels: Sequence[ArmPanel]) -> go.Figure:
             hovertemplate=f"test images, epoch %{{x:.0f}}: %{{y:.1f}} %<extra>{panel.arm}</extra>",
         )  # fmt: skip
     figure.update_xaxes(title_text="epoch", row=2).update_yaxes(rangemode="tozero").update_yaxes(title_text="%", col=1)
-    compact(figure, height=520)
-    return figure.update_layout(legend={"y": 1.14}, margin={"t": 110}).update_annotations(font_size=11)
+    titles = 16 * max(map(len, lines), default=1)  # pixels
+    compact(figure, height=460 + titles).update_annotations(font_size=11)
+    return figure.update_layout(legend={"yref": "container", "y": 0.98, "yanchor": "top"}, margin={"t": 50 + titles})

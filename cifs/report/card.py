@@ -66,7 +66,8 @@ def _training(entry: Entry) -> str:
         f"SGD with {recipe['schedule']} schedule, peak lr {recipe['lr']}, "
         f"weight decay {recipe['weight_decay']}, crop (pad {recipe['padding']}){' + flip' if recipe['flip'] else ''}, "
         f"{recipe['precision']}, seed {recipe['seed']}",
-        f"- training attack: {_settings(attack)}" if attack else "- no training attack",
+        f"- training attack: {_settings(attack)}{_noise(recipe)}" if attack else "- no training attack",
+        *([f"- {softened}"] if (softened := _softened(recipe)) else []),
         f"- kept: {training['kept']}, epoch {training['kept_epoch']}. {_validation(training)} "
         "Test images had no part in choosing it.",
         f"- wall time {training['seconds'] / 60:.0f} min on {training['threads']} CPU threads ({training['device']}), "
@@ -80,6 +81,18 @@ def _training(entry: Entry) -> str:
     if recipe["model"].get("method", PLAIN) != PLAIN:
         lines.insert(1, f"- loss ℓ_β with β = {recipe['beta']}; modified by {_settings(recipe['model'])}")
     return "## Training\n\n" + "\n".join(lines)
+
+
+def _noise(recipe: Mapping[str, Any]) -> str:
+    return f", after uniform noise of {recipe['noise']:g} ε" if recipe.get("noise") else ""
+
+
+def _softened(recipe: Mapping[str, Any]) -> str:
+    """What a recipe of an earlier version does not have."""
+    ema, smoothing = recipe.get("ema"), recipe.get("label_smoothing")
+    parts = [f"weights averaged with decay {ema:g}"] if ema else []
+    parts += [f"{smoothing:g} of each label spread over all classes"] if smoothing else []
+    return ", ".join(parts)
 
 
 def _instructions(training: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ PAGES = {
     "confirmation": "confirmation.md",
     "full-data": "full-data.md",
     "full-data-parts": "full-data-parts.md",
+    "authors": "authors.md",
 }
 
 

@@ -62,6 +62,18 @@ def test_a_training_says_which_instructions_its_bits_are_a_function_of(train: Tr
     assert f", bf16 products by {instructions()}\n" in card(entry)
 
 
+def test_a_card_tells_of_noise_averages_and_smoothed_labels(train: Train, tmp_path: Path) -> None:
+    """Once it told of the attack alone, as if the recipe had nothing else."""
+    plain, softened = tmp_path / "zoo" / "plain", tmp_path / "zoo" / "softened"
+    assert train("--id", plain.name).exit_code == 0
+    overrides = ("noise=2", "ema=0.9", "label_smoothing=0.1")
+    assert train("--id", softened.name, *(word for one in overrides for word in ("--set", one))).exit_code == 0
+    text = (softened / "README.md").read_text(encoding="utf-8")
+    assert ", after uniform noise of 2 ε\n- weights averaged with decay 0.9, 0.1 of each label spread over" in text
+    without = (plain / "README.md").read_text(encoding="utf-8")
+    assert not any(word in without for word in ("after uniform noise", "averaged with decay", "of each label"))
+
+
 def test_the_average_s_last_weights_stand_beside_its_best(train: Train, tmp_path: Path) -> None:
     """With a rate so high that an epoch before the last is the best, both of the average."""
     given = ("epochs=4", "ema=0.9", "lr=2", "warm_up=0", "schedule=multistep", "milestones=[1]")
