@@ -1,4 +1,7 @@
-"""Every shipped model puts out what it did when logits.json was written, before its ReLUs were modules."""
+"""Every shipped model puts out what it did when logits.json was written, before its ReLUs were modules.
+
+The two of width 64 have been replaced since: theirs are of the day they were.
+"""
 
 import json
 from pathlib import Path
