@@ -95,10 +95,10 @@ def test_a_job_that_a_worker_took_and_never_began_is_brought_to_another(tmp_path
 
 # The plug; `python -m benchmarks.pull_the_plug` pulls it 100 times, on trainings, evaluations and AutoAttack ----------
 
-LESSON = [*SET, "epochs=3"]
+LESSON = [*SET, "epochs=8"]
 TRAINING = Plan(
     lambda number: [("train", {"recipe": RECIPE, "set": LESSON, "id": f"trained-{number}"})],
-    between=(3, 6),
+    between=(2, 4),  # sooner than a fast machine ends it: else job after job is begun until two kills have struck
     away=(1, 2),
 )
 COUNTING = Plan(
