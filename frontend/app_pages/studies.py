@@ -165,6 +165,11 @@ def show_verdicts(study: StudyView, record: StudyRecord) -> None:
         st.info("This study states no hypotheses; *gains* and *accuracies* show what it measured.")
     for verdict in study.verdicts:
         show_verdict(verdict)
+    if doubted := [accuracy for accuracy in record.accuracies if accuracy.untrusted]:
+        networks = "; ".join(
+            f"{record.arms[one.arm]}, {one.checkpoint} epoch: {one.untrusted} of {len(one.epochs)}" for one in doubted
+        )
+        st.warning(f"The verdict does not trust itself on some networks, which may fall to another attack. {networks}.")
     if study.verdicts:
         st.caption(
             f"By the rule stated before it was run, at α = {record.alpha:g}; {interval_name(record)} intervals over "

@@ -92,7 +92,9 @@ def test_a_study_by_the_verdict_shows_it_and_says_which_networks_it_does_not_tru
     doubted = next(a for a in record.accuracies if a.level == "verdict")
     doubted.untrusted = 2
     write_json(server.runs / "studies" / "verdict" / "record.json", record.model_dump(mode="json"))
-    assert "Verdict: what an ensemble" in texts(fine(open_page("studies", study="verdict")))
+    first = fine(open_page("studies", study="verdict"))
+    assert "Verdict: what an ensemble" in texts(first)
+    assert f"{doubted.checkpoint} epoch: 2 of {len(doubted.epochs)}" in first.warning[0].value  # beside what they found
     page = fine(open_page("studies", study="verdict", show="accuracies"))
     shown = page.table[0].value["verdict"]
     assert [f"{100 * doubted.mean:.2f}" in text for text in shown].count(True) == 1
