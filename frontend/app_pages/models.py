@@ -83,7 +83,7 @@ def bring_model(lab: Lab, desk: Desk) -> None:
     config = st.file_uploader("config.json (of a model of this project)", type="json", key="config")
     name = st.text_input("Name of the model", key="new-model", placeholder="my-resnet18")
     fields = {} if config is not None else foreign_fields(lab)
-    if st.button("Bring it", type="primary", key="bring", disabled=weights is None or not name) and weights:
+    if st.button("Bring it", type="primary", key="bring", disabled=weights is None) and weights:
         files = {"file": (weights.name, weights.getvalue())}
         files |= {"config": (config.name, config.getvalue())} if config is not None else {}
         brought(lambda: desk.bring_model(Form({"id": name, **fields}, files)), f"{name} is here.")
@@ -106,7 +106,7 @@ def bring_dataset(desk: Desk) -> None:
     )
     file = st.file_uploader("Data (.npz, .zip)", type=["npz", "zip"], key="data")
     name = st.text_input("Name of the data set", key="new-data", placeholder="my_images")
-    if st.button("Bring it", type="primary", key="bring-data", disabled=file is None or not name) and file:
+    if st.button("Bring it", type="primary", key="bring-data", disabled=file is None) and file:
         brought(lambda: desk.bring_dataset(Form({"name": name}, {"file": (file.name, file.getvalue())})), "It is here.")
 
 

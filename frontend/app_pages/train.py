@@ -57,6 +57,10 @@ def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
     except BackendRefused as error:
         st.error(str(error), icon=":material/error:")
         return
+    name = st.text_input("Name of the model", free_name(order.recipe.name, taken), key=f"id-{order.recipe.name}")
+    # Above what grows with the changes, which would move it while it is pressed.
+    if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start"):
+        start(desk, order, name)
     if plan.changes:
         rows = [
             {"setting": change.key, "recipe": shown(change.before), "yours": shown(change.after)}
@@ -66,9 +70,6 @@ def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
     else:
         st.caption("The recipe as it is.")
     show_estimate(desk, order)
-    name = st.text_input("Name of the model", free_name(order.recipe.name, taken), key=f"id-{order.recipe.name}")
-    if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start"):
-        start(desk, order, name)
 
 
 def free_name(recipe: str, taken: set[str]) -> str:

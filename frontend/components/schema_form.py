@@ -133,12 +133,14 @@ def _edit(form: AttackForm, in_force: Choice) -> None:
     values, complaints = check_all(parameters, _fields(parameters, start, f"attack-{name}-{hash(draft.of)}"))
     _note(draft, parameters, values)
     drafted = state.choice(name, values)
+    # First the button: words above it would move it while it is pressed, since a field is read when the mouse leaves it.
+    pressed = st.button("Attack", type="primary", icon=":material/bolt:", width="stretch")
     for complaint in complaints:
         st.error(complaint)
     if drafted != in_force and not complaints:
         shown = attack_title(in_force, form.model.classes)
         st.caption(f":material/pending: Not applied yet: the page shows {shown}.")
-    if st.button("Attack", type="primary", icon=":material/bolt:", width="stretch") and not complaints:
+    if pressed and not complaints:
         apply_attack(form, drafted)
         st.session_state[ATTACKED] = True
         state.rerun()

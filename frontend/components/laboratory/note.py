@@ -19,12 +19,12 @@ def show_note(lab: Lab, scene: Scene, channel: int) -> None:
     notes = lab.notes(scene.model.id)
     mine = next((note for note in notes if (note.layer, note.channel) == place[1:]), None)
     key = f"note-{'-'.join(map(str, place))}"
-    text = st.text_area(
+    st.text_area(
         f"Notes on channel {channel} of {scene.layer.name}", mine.text if mine else "", key=key, max_chars=LONGEST,
         placeholder="What does it look for? Kept beside the model, for everybody who opens this page.",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Keep", key="keep-note", on_click=_keep, args=(lab, place, key), disabled=not text.strip())
+        st.button("Keep", key="keep-note", on_click=_keep, args=(lab, place, key))  # always ready to be pressed
         st.button("Delete", key="delete-note", on_click=_delete, args=(lab, place, key), disabled=mine is None)
         st.download_button(
             f"All {len(notes)} notes on this model", as_json(notes), f"{file_name(f'notes {scene.model.id}')}.json",
@@ -39,8 +39,12 @@ def as_json(notes: list[ChannelNote]) -> str:
 
 
 def _keep(lab: Lab, place: tuple[str, str, int], key: str) -> None:
+    text = st.session_state[key].strip()
+    if not text:
+        st.session_state[SAID] = "Not kept: nothing is written."
+        return
     try:
-        lab.write_note(*place, st.session_state[key].strip())
+        lab.write_note(*place, text)
         st.session_state[SAID] = "Kept."
     except BackendError as error:
         st.session_state[SAID] = f"Not kept: {error}"
