@@ -8,6 +8,10 @@ import typer
 
 from cifs.memory import importing
 
+# Seconds a connection may idle, as nginx's: longer than clients and proxies keep one (httpx 5, undici 4, an ALB 60). Where
+# both let go at once a request can meet a connection that is being closed, and is lost.
+KEEP_ALIVE = 75
+
 
 def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
@@ -29,5 +33,6 @@ def serve(
         workers=1,  # one queue for the device, whatever WEB_CONCURRENCY says
         http="backend.connection:Patient",
         log_level=log_level,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=5,
     )

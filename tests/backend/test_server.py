@@ -66,6 +66,23 @@ def test_under_load_a_full_queue_is_503_with_retry_after_and_the_rest_is_served(
 
 
 @pytest.mark.slow
+def test_a_connection_outlasts_the_time_that_clients_keep_one(checkpoints: Path, tmp_path: Path) -> None:
+    """Where both let go after the same time, a client asks once more just as the server closes: a reset, no answer."""
+    kept = httpx2.Limits().keepalive_expiry
+    assert kept is not None
+    with (
+        server(checkpoints, tmp_path / "log") as (address, _),
+        httpx2.Client(base_url=address, limits=httpx2.Limits(max_connections=1, keepalive_expiry=None)) as http,
+    ):
+        connections = []
+        for pause in (0, kept + 1):
+            time.sleep(pause)
+            response = http.get("/health")
+            connections.append(response.extensions["network_stream"].get_extra_info("client_addr"))
+    assert connections[0] == connections[1]
+
+
+@pytest.mark.slow
 def test_clients_that_leave_are_not_computed_whether_they_wait_or_run(checkpoints: Path, tmp_path: Path) -> None:
     def long(seed: int) -> dict[str, Any]:
         """Every seed is computed anew, for an attack that was computed is remembered."""
