@@ -109,7 +109,7 @@ def _wait_for(address: str) -> None:
 
 def connected(address: str) -> httpx.AsyncClient:
     """A client with connections of its own: in a pool that all share, most of them idle now and then for seconds."""
-    return httpx.AsyncClient(base_url=address, timeout=300, trust_env=False, verify=False)  # plain http: no certificates
+    return httpx.AsyncClient(base_url=address, timeout=300, trust_env=False, verify=False)  # no TLS: no certificates
 
 
 async def client(address: str, load: Load, seed: int, until: float, measured: Measured) -> None:

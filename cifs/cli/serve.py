@@ -8,8 +8,8 @@ import typer
 
 from cifs.memory import importing
 
-# Seconds a connection may idle, as nginx's: longer than clients and proxies keep one (httpx 5, undici 4, an ALB 60). Where
-# both let go at once a request can meet a connection that is being closed, and is lost.
+# Seconds a connection may idle, as nginx's: longer than clients and proxies keep one (httpx 5, undici 4, an ALB 60).
+# Where both let go at once a request can meet a connection that is being closed, and is lost.
 KEEP_ALIVE = 75
 
 

@@ -9,14 +9,23 @@ from cifs.evaluation import paper
 from cifs.evaluation.comparison import compare_verdict
 from cifs.evaluation.table import COLUMNS
 from cifs.methods import METHODS, options_of
-from cifs.records import CheckResult, Checks, Column, Evaluation, MaskingChecks, RobustnessRow, RobustnessTable
+from cifs.records import (
+    CheckResult,
+    Checks,
+    Column,
+    Evaluation,
+    LastCheckpoint,
+    MaskingChecks,
+    RobustnessRow,
+    RobustnessTable,
+)
 from cifs.zoo import Entry, Info
 
 
 def robustness_row(entry: Entry, evaluation: Evaluation, checks: MaskingChecks | None) -> RobustnessRow:
     """One model's row."""
     info, config = entry.info, entry.config
-    shared = [key for key in RobustnessRow.model_fields if key in Evaluation.model_fields and key != "model"]
+    shared = (RobustnessRow.model_fields.keys() & Evaluation.model_fields.keys()) - {"model", "last"}
     imgf = config.get("imgf") or {"name": "softmax"}
     return RobustnessRow(
         **{key: getattr(evaluation, key) for key in shared},
@@ -28,6 +37,7 @@ def robustness_row(entry: Entry, evaluation: Evaluation, checks: MaskingChecks |
         width=config.get("width"),
         epochs=epochs_of(info),
         kept=kept_of(info),
+        last=last_of(info, evaluation),
         trained_eps=info.eps,
         classes=class_names(info.dataset, len(evaluation.class_counts or [])),
         notes=[evaluation.criterion, evaluation.precision],
@@ -78,6 +88,12 @@ def kept_of(info: Info) -> str | None:
         epochs = epochs_of(info) or 0
         return f"epoch {epochs - after} of {epochs}{chosen}"
     return None
+
+
+def last_of(info: Info, evaluation: Evaluation) -> LastCheckpoint | None:
+    """Where a training ended, the epochs of its start counted as `epochs_of` does."""
+    last = evaluation.last
+    return None if last is None else last.model_copy(update={"epoch": epochs_of(info) or last.epoch})
 
 
 def class_names(name: str, classes: int) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from cifs.attacks import STAGES
 from cifs.data import dataset
 from cifs.evaluation import COLUMNS, compare_verdict
+from cifs.evaluation.rows import last_of
 from cifs.files import replacing
 from cifs.methods import METHODS, PLAIN
 from cifs.records import NORMS, Evaluation, MaskingChecks, Measurement, MoreMeasurements
@@ -110,7 +111,7 @@ def _evaluation(entry: Entry) -> str:
         _sweep(evaluation),
         _stage_by_stage(evaluation),
         _more(entry, evaluation),
-        _last(evaluation),
+        _last(entry, evaluation),
         f"Reproduce: {', '.join(f'`{command}`' for command in _commands(entry, evaluation))}.",
     ]
     return "## Robustness\n\n" + "\n\n".join(filter(None, paragraphs))
@@ -206,8 +207,8 @@ def _more(entry: Entry, evaluation: Evaluation) -> str:
     return f"On {more.n} images: {figures}; `cifs evaluate {entry.id}{options}` measures it."
 
 
-def _last(evaluation: Evaluation) -> str:
-    if (last := evaluation.last) is None:
+def _last(entry: Entry, evaluation: Evaluation) -> str:
+    if (last := last_of(entry.info, evaluation)) is None:
         return ""
     figures = ", ".join(f"{COLUMNS[key].title} {100 * cell.accuracy:.2f}" for key, cell in last.cells.items())
     return (

@@ -67,7 +67,7 @@ def _measured(row: RobustnessRow, title: str, keys: Iterable[str]) -> Iterator[P
         yield PrintedRow(title, f"n = {row.more.n:,}", entries, "more")
     if row.last is not None:
         entries = [_entry(row.last.cells.get(key), row.n) for key in keys]
-        yield PrintedRow(title, f"last checkpoint, epoch {row.epochs or row.last.epoch}", entries, "last")
+        yield PrintedRow(title, f"last checkpoint, epoch {row.last.epoch}", entries, "last")
 
 
 def _same_images(row: RobustnessRow, key: str) -> str:

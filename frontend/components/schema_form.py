@@ -133,7 +133,7 @@ def _edit(form: AttackForm, in_force: Choice) -> None:
     values, complaints = check_all(parameters, _fields(parameters, start, f"attack-{name}-{hash(draft.of)}"))
     _note(draft, parameters, values)
     drafted = state.choice(name, values)
-    # First the button: words above it would move it while it is pressed, since a field is read when the mouse leaves it.
+    # The button first: words above would move it while it is pressed, for a field is read when the mouse leaves it.
     pressed = st.button("Attack", type="primary", icon=":material/bolt:", width="stretch")
     for complaint in complaints:
         st.error(complaint)

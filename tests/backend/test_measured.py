@@ -295,8 +295,12 @@ def test_a_row_says_which_of_its_training_s_networks_it_is(
     config = json.loads(path.read_text())
     training = {"recipe": {"epochs": 5, "keep": keep}, "total_epochs": 13, "kept_epoch": 4}
     path.write_text(json.dumps(config | {"info": config["info"] | {"training": training}}))
+    evaluation = path.with_name("evaluation.json")
+    evaluation.write_text(json.dumps(json.loads(evaluation.read_text()) | {"last": {"epoch": 5, "cells": {}}}))
     with serve(checkpoints=root) as client:
-        assert client.get("/models/tiny-cifs/robustness").json()["kept"] == expected
+        row = client.get("/models/tiny-cifs/robustness").json()
+    assert row["kept"] == expected
+    assert row["last"]["epoch"] == 13  # counted alike
 
 
 def test_the_table_can_be_of_one_data_set(client: TestClient) -> None:

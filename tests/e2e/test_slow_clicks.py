@@ -1,4 +1,4 @@
-"""A field is read when the mouse leaves it: the button pressed next must stay where it is, and ready, until released."""
+"""A field is read when the mouse leaves it: the button pressed next stays where it is, and ready, until released."""
 
 import re
 from pathlib import Path

@@ -105,8 +105,6 @@ def test_the_last_checkpoint_stands_below_the_best(table: RobustnessTable) -> No
     assert (best.title, best.kind, last.title, last.kind) == ("A_<b>", "measured", "A_<b>", "last")
     assert "epoch 30" in last.source
     assert [entry and entry.text for entry in last.entries] == ["80.00", None, None]
-    table.rows[0].last = LastCheckpoint(epoch=4, cells={})  # of the last part: 26 epochs are those of its start
-    assert printed(table).rows[1].source == "last checkpoint, epoch 30"
 
 
 def test_what_was_measured_on_more_images_stands_below_with_its_n(table: RobustnessTable) -> None:
