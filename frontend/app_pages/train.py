@@ -58,9 +58,10 @@ def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
         st.error(str(error), icon=":material/error:")
         return
     name = st.text_input("Name of the model", free_name(order.recipe.name, taken), key=f"id-{order.recipe.name}")
-    # Above what grows with the changes, which would move it while it is pressed.
+    # The buttons first: what grows with the changes would move them while they are pressed.
     if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start"):
         start(desk, order, name)
+    show_estimate(desk, order)
     if plan.changes:
         rows = [
             {"setting": change.key, "recipe": shown(change.before), "yours": shown(change.after)}
@@ -69,7 +70,6 @@ def show_plan(desk: Desk, order: Order, taken: set[str]) -> None:
         show_rows(st.dataframe, rows, key="diff", name=f"changes of {order.recipe.name}", width="stretch")
     else:
         st.caption("The recipe as it is.")
-    show_estimate(desk, order)
 
 
 def free_name(recipe: str, taken: set[str]) -> str:
