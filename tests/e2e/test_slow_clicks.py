@@ -34,6 +34,8 @@ def test_attack_after_typing_a_budget(dashboard: str, page: Page) -> None:
 def test_keep_after_writing_a_note(workplace: str, browser: Browser) -> None:
     page = visit(browser, f"{workplace}/{CHANNEL}")
     settle(page)
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.get_by_text("Not kept: nothing is written.")).to_be_visible()
     page.get_by_label("Notes on channel 7 of layer4.0").fill("Soles of boots?")
     press_slowly(page, page.get_by_role("button", name="Keep", exact=True))
     expect(page.get_by_text("Kept.", exact=True)).to_be_visible()
