@@ -52,9 +52,13 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
 
 
 def _columns(first: Evaluation, second: Evaluation) -> list[ComparedColumn]:
-    """Each under its own strongest attack, in the table's order."""
-    shared = [key for key in COLUMNS if key in first.cells and key in second.cells]
-    return [ComparedColumn(column=key, **compared(first.cells[key], second.cells[key]).model_dump()) for key in shared]
+    """Each under its own strongest attack, in the table's order; on more images than the tables' where both have them."""
+    cells, others = dict(first.cells), dict(second.cells)
+    if first.more and second.more:
+        for key in first.more.cells.keys() & second.more.cells.keys():
+            cells[key], others[key] = first.more.cells[key], second.more.cells[key]
+    shared = [key for key in COLUMNS if key in cells and key in others]
+    return [ComparedColumn(column=key, **compared(cells[key], others[key]).model_dump()) for key in shared]
 
 
 def _settings(first: Evaluation, second: Evaluation) -> list[ComparedSetting]:

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from cifs.errors import CheckpointError, InvalidParameter
 from cifs.evaluation import compare_evaluations, compare_verdict, pack
-from cifs.records import ComparedOutcomes, Evaluation, Measurement, SweepMeasurement
+from cifs.records import ComparedOutcomes, Evaluation, Measurement, MoreMeasurements, SweepMeasurement
 
 
 def figures(digits: str) -> dict[str, Any]:
@@ -39,6 +39,17 @@ def test_columns_both_have_are_compared_in_the_table_s_order() -> None:
 def test_a_column_of_the_first_images_is_compared_on_those_both_have() -> None:
     comparison = compare_evaluations(evaluation(autoattack="1101"), evaluation(autoattack="100111111111"))
     assert outcomes(comparison.columns[0]) == (4, 0.75, 0.5, 1, 0)
+
+
+def test_a_column_is_compared_on_more_images_than_the_tables_where_both_have_them() -> None:
+    more = MoreMeasurements(n=16, cells={"pgd20": Measurement(**figures("1" * 12 + "1010"))})
+    none = MoreMeasurements(n=16, cells={"pgd20": Measurement(**figures("0" * 16))})
+    first, second = evaluation(natural="1" * 12, pgd20="1" * 12), evaluation(natural="1" * 12, pgd20="0" * 12)
+    with_more = first.with_(more=more), second.with_(more=none)
+    assert [column.n for column in compare_evaluations(*with_more).columns] == [12, 16]
+    assert outcomes(compare_evaluations(*with_more).columns[1]) == (16, 14 / 16, 0, 14, 0)
+    for one_of_them in ((with_more[0], second), (first, with_more[1])):
+        assert [column.n for column in compare_evaluations(*one_of_them).columns] == [12, 12]
 
 
 def test_a_verdict_is_held_beside_autoattack_on_the_images_of_both() -> None:
