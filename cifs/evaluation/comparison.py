@@ -52,7 +52,7 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> Comparison:
 
 
 def _columns(first: Evaluation, second: Evaluation) -> list[ComparedColumn]:
-    """Each under its own strongest attack, in the table's order; on more images than the tables' where both have them."""
+    """Each under its strongest attack, in the table's order; on more images than the tables' where both have them."""
     cells, others = dict(first.cells), dict(second.cells)
     if first.more and second.more:
         for key in first.more.cells.keys() & second.more.cells.keys():
