@@ -5,7 +5,7 @@ from cifs.records import ComparedColumn, Comparison
 from cifs.report import PrintedCell, PrintedRow, PrintedTable
 
 CHANCE = 0.05
-DECIDING = ("pgd100", "autoattack")  # not the worst case: more settings are tried against models with probes
+DECIDING = ("pgd100", "autoattack", "verdict")  # not the worst case: more settings are tried against models with probes
 
 
 def printed_difference(comparison: Comparison, titles: dict[str, str], first: str, second: str) -> PrintedTable:

@@ -1,6 +1,6 @@
 """What must be said beside a figure: of an AutoAttack that is not all of it, of a verdict, and of the paper's."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from cifs.records import Cell, PaperRow, RobustnessRow, RobustnessTable
 
@@ -15,9 +15,12 @@ def remark(cell: Cell | None) -> str:
     return f"{', '.join(map(str.upper, settings['stages']))} only"
 
 
-def remarks(rows: Iterable[RobustnessRow]) -> str:
-    """Of all these models' AutoAttack, each once."""
-    return "; ".join(dict.fromkeys(said for row in rows if (said := remark(row.cells.get("autoattack")))))
+def remarks(rows: Mapping[str, RobustnessRow], column: str) -> str:
+    """Of these models' figures in a column: once what is true of all, else of whom it is. rows: by their names."""
+    said = {name: text for name, row in rows.items() if (text := remark(row.cells.get(column)))}
+    if len(said) == len(rows) and len({*said.values()}) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {text}" for name, text in said.items())
 
 
 def beside(table: RobustnessTable) -> list[PaperRow]:

@@ -7,6 +7,7 @@ import streamlit as st
 from backend.schemas import RobustnessRow, RobustnessTable
 from cifs.plot.by_class import by_class_figure, by_class_info
 from cifs.plot.curves import curve_info, eps_figure, steps_figure
+from cifs.plot.labels import labels
 from cifs.plot.robustness import robustness_figure, robustness_info
 from cifs.report import groups, remark, remarks
 from frontend import state
@@ -105,7 +106,8 @@ def show_by_class(table: RobustnessTable) -> None:
     )  # fmt: skip
     draw(by_class_figure(found[column]), key="by-class", alt=f"accuracies by model and class, {titles[column]}")
     st.caption(weakest_sentence(found[column]))
-    if column == "autoattack" and (said := remarks(table.rows)):
+    names = labels(table.rows)
+    if said := remarks({names[row.model]: row for row in table.rows}, column):
         st.caption(f"{titles[column]}: {said}.")
 
 

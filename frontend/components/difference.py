@@ -16,8 +16,8 @@ READING = """
 - Both models saw the same images, so only those count on which they differ: *only first* are images the first
   withstands the attack on and the second does not. McNemar's exact test asks how likely so uneven a split is between
   equally robust models; the intervals are those of Bonett and Price (2012).
-- PGD-100 decides and, where both were measured, *+ AutoAttack*, which counts what all attacks left together and
-  attacks models with importance maps twice, with APGD through them.
+- PGD-100 decides and, where both were measured, the stronger ensembles: *+ AutoAttack*, which counts what all attacks
+  left together and attacks models with importance maps twice, with APGD through them, and the *Verdict*, by itself.
 - The worst case bounds each model alone: with more settings tried against CAS and CIFS it is no fair match.
 """
 
@@ -37,8 +37,8 @@ def show_difference(lab: Lab, table: RobustnessTable) -> None:
     titles = {column.key: column.title for column in table.columns}
     comparison = lab.compare(first, second)
     rows = {row.model: row for row in table.rows}
-    partial = remarks([rows[first], rows[second]])
-    exactly = titles | ({"autoattack": f"{titles['autoattack']} ({partial})"} if partial else {})
+    said = {key: remarks({names[model]: rows[model] for model in (first, second)}, key) for key in titles}
+    exactly = {key: f"{title} ({said[key]})" if said[key] else title for key, title in titles.items()}
     for sentence in verdict(comparison, exactly, names[first], names[second]):
         st.markdown(sentence)
     method = rows[first].method

@@ -17,7 +17,7 @@ from backend.schemas import (
     RobustnessTable,
 )
 from cifs.plot.labels import eps_text, labels
-from cifs.report import FORMATS, groups, printed, printed_paper, remark, to_csv, to_html, to_latex, to_markdown
+from cifs.report import FORMATS, groups, printed, printed_paper, remark, remarks, to_csv, to_html, to_latex, to_markdown
 from frontend.difference import printed_difference, verdict
 
 COLUMNS = {"natural": "Natural", "cw": "C&W", "autoattack": "+ AutoAttack"}
@@ -209,10 +209,12 @@ def test_the_verdict_is_that_of_the_attacks_tried_alike_on_both() -> None:
         "pgd100": (0.4, 0.45, 1e-5),
         "worst": (0.4, 0.3, 0.0),
         "autoattack": (0.4, 0.39, 0.4),
+        "verdict": (0.35, 0.37, 0.001),
     }
-    pgd, autoattack = verdict(comparison(**figures), {"pgd100": "PGD-100"}, "A", "B")
+    pgd, autoattack, ensemble = verdict(comparison(**figures), {"pgd100": "PGD-100"}, "A", "B")
     assert pgd == "**B is more robust than A** under “PGD-100” (1,000 images, p < 0.0001): by 5.00 points."
     assert autoattack.startswith("**Neither is shown to be more robust** under “autoattack” (1,000 images, p = 0.4)")
+    assert ensemble.startswith("**B is more robust than A** under “verdict” (1,000 images, p = 0.001)")
     assert verdict(comparison(), {}, "A", "B") == []
 
 
@@ -255,6 +257,18 @@ def test_a_verdict_that_its_indicators_distrust_is_marked() -> None:
     assert remark(cell) == "not trusted"
     assert remark(cell.model_copy(update={"trusted": True})) == ""
     assert remark(cell.model_copy(update={"trusted": None})) == ""
+
+
+def test_remarks_say_of_whom_they_are_where_not_of_all() -> None:
+    partial = Cell(accuracy=0.4, low=0.3, high=0.5, n=100, settings=PARTIAL)
+    doubted = Cell(accuracy=0.5, low=0.4, high=0.6, n=100, trusted=False)
+    rows = {
+        "A": row("A", cells={"autoattack": partial, "verdict": cell(0.5)}),
+        "B": row("B", cells={"autoattack": partial, "verdict": doubted}),
+    }
+    assert remarks(rows, "autoattack") == "APGD-CE, APGD-T only"
+    assert remarks(rows, "verdict") == "B: not trusted"
+    assert remarks(rows, "natural") == remarks({}, "verdict") == ""
 
 
 def test_a_verdict_on_more_images_than_autoattack_s_is_told_on_those_too() -> None:
