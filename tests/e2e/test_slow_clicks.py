@@ -63,8 +63,11 @@ def test_bring_after_naming_a_model(workplace: str, browser: Browser) -> None:
     folder: Path = servers.ROOT / "checkpoints" / MODEL
     weights.set_input_files(folder / "model.safetensors")
     config.set_input_files(folder / "config.json")
+    bring = page.get_by_role("button", name="Bring it")
+    expect(bring).to_be_enabled()  # the weights are there
+    expect(page.get_by_label("Layout of its names")).to_have_count(0)  # and the config: what else it took is gone
     settle(page)
     page.get_by_label("Name of the model").fill("brought")
-    press_slowly(page, page.get_by_role("button", name="Bring it"))
+    press_slowly(page, bring)
     expect(page.get_by_text("brought is here.")).to_be_visible()
     page.context.close()
