@@ -82,19 +82,24 @@ def bring_model(lab: Lab, desk: Desk) -> None:
     weights = st.file_uploader("Weights (.safetensors, .pt, .pth)", key="weights")
     config = st.file_uploader("config.json (of a model of this project)", type="json", key="config")
     name = st.text_input("Name of the model", key="new-model", placeholder="my-resnet18")
-    fields = {} if config is not None else foreign_fields(lab)
+    foreign = foreign_fields(lab, disabled=config is not None)  # they stay: the button below is not to move
+    fields = {} if config is not None else foreign
     if st.button("Bring it", type="primary", key="bring", disabled=weights is None) and weights:
         files = {"file": (weights.name, weights.getvalue())}
         files |= {"config": (config.name, config.getvalue())} if config is not None else {}
         brought(lambda: desk.bring_model(Form({"id": name, **fields}, files)), f"{name} is here.")
 
 
-def foreign_fields(lab: Lab) -> dict[str, str]:
+def foreign_fields(lab: Lab, *, disabled: bool) -> dict[str, str]:
     left, middle, right = st.columns(3)
-    layout = left.text_input("Layout of its names", "kuangliu", key="layout")
+    layout = left.text_input("Layout of its names", "kuangliu", key="layout", disabled=disabled)
     names = [data.name for data in lab.datasets()]
-    dataset = middle.selectbox("Data set", names, key="foreign-data", index=names.index("cifar10"))
-    eps = right.text_input("ε of its adversarial training", key="foreign-eps", placeholder="none: trained naturally")
+    dataset = middle.selectbox(
+        "Data set", names, key="foreign-data", index=names.index("cifar10"), disabled=disabled
+    )  # fmt: skip
+    eps = right.text_input(
+        "ε of its adversarial training", key="foreign-eps", placeholder="none: trained naturally", disabled=disabled
+    )
     trained = {"method": "vanilla", "eps": eps} if eps else {"method": "natural"}
     return {"layout": layout, "dataset": dataset, **trained}
 
