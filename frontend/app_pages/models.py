@@ -15,6 +15,8 @@ from frontend.components.problems import readable_errors
 from frontend.components.tables import keep_table, show_rows
 from frontend.desk import Desk
 
+LARGEST = 512  # MB, as the backend takes weights and data sets by default; it refuses what is more than its own limit
+
 
 def page(lab: Lab, desk: Desk) -> None:
     st.title("Models", anchor=False)
@@ -79,7 +81,7 @@ def bring_model(lab: Lab, desk: Desk) -> None:
         "Weights of this project with their `config.json`, or a checkpoint of another project in a layout that "
         "`cifs import` knows. Files are read as weights alone: nothing in them can run."
     )
-    weights = st.file_uploader("Weights (.safetensors, .pt, .pth)", key="weights")
+    weights = st.file_uploader("Weights (.safetensors, .pt, .pth)", key="weights", max_upload_size=LARGEST)
     config = st.file_uploader("config.json (of a model of this project)", type="json", key="config")
     name = st.text_input("Name of the model", key="new-model", placeholder="my-resnet18")
     foreign = foreign_fields(lab, disabled=config is not None)  # they stay: the button below is not to move
@@ -109,7 +111,7 @@ def bring_dataset(desk: Desk) -> None:
         "A `.npz` in MedMNIST's layout (`train_images`, `train_labels`, `test_images`, `test_labels`), or a zip of "
         "PNG or JPEG files in a folder a class, below `train` and `test` or not divided."
     )
-    file = st.file_uploader("Data (.npz, .zip)", type=["npz", "zip"], key="data")
+    file = st.file_uploader("Data (.npz, .zip)", type=["npz", "zip"], key="data", max_upload_size=LARGEST)
     name = st.text_input("Name of the data set", key="new-data", placeholder="my_images")
     if st.button("Bring it", type="primary", key="bring-data", disabled=file is None) and file:
         brought(lambda: desk.bring_dataset(Form({"name": name}, {"file": (file.name, file.getvalue())})), "It is here.")

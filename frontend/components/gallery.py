@@ -149,7 +149,9 @@ def _take(index: int) -> None:
 def _upload(model: ModelInfo) -> UploadedImage | None:
     """The file of this session. Its label is of the classes of the model it was given for."""
     size = "×".join(str(side) for side in model.image_shape[1:])
-    file = st.file_uploader(f"PNG or JPEG; it will be resized to {size}", type=["png", "jpg", "jpeg"], key=FILE)
+    file = st.file_uploader(
+        f"PNG or JPEG; it will be resized to {size}", type=["png", "jpg", "jpeg"], key=FILE, max_upload_size=8
+    )
     if file is not None:
         _keep_file(file.name, file.getvalue())
     mine: Upload | None = st.session_state.get(MINE)

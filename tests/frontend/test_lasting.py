@@ -313,6 +313,8 @@ def test_a_model_is_brought_with_its_config_and_a_wrong_one_is_refused_in_words(
         (server.models / "tiny-natural" / name).read_bytes() for name in ("model.safetensors", "config.json")
     )
     page = fine(open_among_pages("models", do="bring a model"))
+    largest = page.file_uploader(key="weights").proto.max_upload_size_mb * 2**20
+    assert largest == Settings.model_fields["max_model_bytes"].default  # a ResNet-18 of width 64 has 45 MB in float32
     page.file_uploader(key="weights").upload("model.safetensors", weights, "application/octet-stream")
     page.file_uploader(key="config").upload("config.json", config, "application/json")
     page.text_input(key="new-model").set_value("brought").run()

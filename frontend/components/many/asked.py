@@ -51,6 +51,7 @@ def _bring(model: ModelInfo) -> list[Picture]:
         files = st.file_uploader(
             "PNG, JPEG, .npy (rounded to 8 bits), or a zip of them with a folder for each class",
             type=["png", "jpg", "jpeg", "npy", "zip"], accept_multiple_files=True, key="many-files",
+            max_upload_size=8,
         )  # fmt: skip
     if files:
         st.session_state[BROUGHT] = [(file.name, file.getvalue()) for file in files]
